@@ -1,0 +1,124 @@
+//! Bytes to a record. Fields are taken in the order in which they are listed, which is the order of
+//! the bytes and not that of the type's declaration.
+
+use super::fields::Reader;
+use super::parts::Take;
+use super::{Field, Malformed, kind};
+use crate::record::Record;
+
+/// Decodes the payload of a record of this kind number.
+///
+/// # Errors
+///
+/// [`Malformed`] for anything that [`super::encode()`] could not have written.
+pub fn decode(kind: u16, payload: &[u8]) -> Result<Record, Malformed> {
+    let mut reader = Reader::new(payload);
+    let record = match kind {
+        kind::ADOPT..=kind::RENAME => name(kind, &mut reader)?,
+        kind::WRITE..=kind::INODES_TAKEN => inode(kind, &mut reader)?,
+        _ => replay(kind, &mut reader)?,
+    };
+    reader.finish()?;
+    Ok(record)
+}
+
+/// Records that make, move or remove names.
+fn name(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
+    Ok(match kind {
+        kind::ADOPT => Record::Adopt {
+            inode: take(reader)?,
+            node: take(reader)?,
+            origin: take(reader)?,
+            path: take(reader)?,
+        },
+        kind::CREATE => Record::Create {
+            inode: take(reader)?,
+            node: take(reader)?,
+            path: take(reader)?,
+        },
+        kind::LINK => Record::Link {
+            inode: take(reader)?,
+            time: take(reader)?,
+            from: take(reader)?,
+            to: take(reader)?,
+        },
+        kind::REMOVE => Record::Remove {
+            kind: take(reader)?,
+            time: take(reader)?,
+            path: take(reader)?,
+        },
+        kind::RENAME => Record::Rename {
+            kind: take(reader)?,
+            mode: take(reader)?,
+            time: take(reader)?,
+            from: take(reader)?,
+            to: take(reader)?,
+        },
+        unknown => return Err(Malformed::Kind(unknown)),
+    })
+}
+
+/// Records that change a node in place.
+fn inode(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
+    Ok(match kind {
+        kind::WRITE => Record::Write {
+            inode: take(reader)?,
+            path: take(reader)?,
+        },
+        kind::SET_ATTRIBUTES => Record::SetAttributes {
+            inode: take(reader)?,
+            change: take(reader)?,
+            path: take(reader)?,
+        },
+        kind::SET_XATTR => Record::SetXattr {
+            name: reader.bytes(Field::XattrName)?,
+            value: reader.bytes(Field::XattrValue)?,
+            path: take(reader)?,
+        },
+        kind::REMOVE_XATTR => Record::RemoveXattr {
+            name: reader.bytes(Field::XattrName)?,
+            path: take(reader)?,
+        },
+        kind::INODES_TAKEN => Record::InodesTaken {
+            next: take(reader)?,
+        },
+        unknown => return Err(Malformed::Kind(unknown)),
+    })
+}
+
+/// Records of the way to the remote.
+fn replay(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
+    Ok(match kind {
+        kind::PIN => Record::Pin {
+            change: take(reader)?,
+            commit: take(reader)?,
+            tree: take(reader)?,
+            time: take(reader)?,
+            bookmark: take(reader)?,
+        },
+        kind::FORK_INTENDED => Record::ForkIntended {
+            transaction: take(reader)?,
+        },
+        kind::FORKED => Record::Forked {
+            change: take(reader)?,
+            commit: take(reader)?,
+        },
+        kind::PUSH_INTENDED => Record::PushIntended {
+            through: take(reader)?,
+            batch: take(reader)?,
+        },
+        kind::PUSHED => Record::Pushed {
+            through: take(reader)?,
+            commit: take(reader)?,
+        },
+        kind::PENDING => Record::Pending {
+            since: take(reader)?,
+            effect: take(reader)?,
+        },
+        unknown => return Err(Malformed::Kind(unknown)),
+    })
+}
+
+fn take<T: Take>(reader: &mut Reader<'_>) -> Result<T, Malformed> {
+    T::take(reader)
+}

@@ -1,0 +1,82 @@
+//! A record to bytes.
+
+use super::fields::Writer;
+use super::parts::{Bounded, Put};
+use super::{Field, Unrepresentable, kind};
+use crate::record::Record;
+
+/// Appends the payload of `record` to `bytes` and returns its kind number.
+///
+/// # Errors
+///
+/// [`Unrepresentable`] if a field exceeds its bound; `bytes` may then have a partial payload.
+pub fn encode(record: &Record, bytes: &mut Vec<u8>) -> Result<u16, Unrepresentable> {
+    let writer = &mut Writer::new(bytes);
+    match record {
+        Record::Adopt {
+            path,
+            inode,
+            node,
+            origin,
+        } => write(writer, kind::ADOPT, &[inode, node, origin, path]),
+        Record::Create { path, inode, node } => write(writer, kind::CREATE, &[inode, node, path]),
+        Record::Link {
+            from,
+            to,
+            inode,
+            time,
+        } => write(writer, kind::LINK, &[inode, time, from, to]),
+        Record::Remove {
+            path,
+            kind: node,
+            time,
+        } => write(writer, kind::REMOVE, &[node, time, path]),
+        Record::Rename {
+            from,
+            to,
+            kind: node,
+            mode,
+            time,
+        } => write(writer, kind::RENAME, &[node, mode, time, from, to]),
+        Record::Write { path, inode } => write(writer, kind::WRITE, &[inode, path]),
+        Record::SetAttributes {
+            path,
+            inode,
+            change,
+        } => write(writer, kind::SET_ATTRIBUTES, &[inode, change, path]),
+        Record::SetXattr { path, name, value } => {
+            let (name, value) = (
+                Bounded(Field::XattrName, name),
+                Bounded(Field::XattrValue, value),
+            );
+            write(writer, kind::SET_XATTR, &[&name, &value, path])
+        }
+        Record::RemoveXattr { path, name } => write(
+            writer,
+            kind::REMOVE_XATTR,
+            &[&Bounded(Field::XattrName, name), path],
+        ),
+        Record::InodesTaken { next } => write(writer, kind::INODES_TAKEN, &[next]),
+        Record::Pin {
+            bookmark,
+            change,
+            commit,
+            tree,
+            time,
+        } => write(writer, kind::PIN, &[change, commit, tree, time, bookmark]),
+        Record::ForkIntended { transaction } => write(writer, kind::FORK_INTENDED, &[transaction]),
+        Record::Forked { change, commit } => write(writer, kind::FORKED, &[change, commit]),
+        Record::PushIntended { through, batch } => {
+            write(writer, kind::PUSH_INTENDED, &[through, batch])
+        }
+        Record::Pushed { through, commit } => write(writer, kind::PUSHED, &[through, commit]),
+        Record::Pending { since, effect } => write(writer, kind::PENDING, &[since, effect]),
+    }
+}
+
+fn write(writer: &mut Writer<'_>, kind: u16, parts: &[&dyn Put]) -> Result<u16, Unrepresentable> {
+    for part in parts {
+        part.put(writer)?;
+    }
+    Ok(kind)
+}

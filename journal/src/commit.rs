@@ -1,0 +1,170 @@
+//! One thread that makes appended records durable, for all who wait at once.
+//!
+//! A sync covers everything that had been appended when it began, so however many wait, those who
+//! come during one sync share the next. A sync that fails is the last: afterwards nobody can know
+//! what the disk holds.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::Error;
+use crate::journal::Barrier;
+use crate::record::Sequence;
+
+/// What appenders, waiters and the committer share. Its lock is the innermost.
+#[derive(Default)]
+pub(crate) struct Commit {
+    state: Mutex<State>,
+    /// There may be something to sync.
+    wanted: Condvar,
+    /// A sync has ended.
+    ended: Condvar,
+    pub(crate) barrier: OnceLock<Arc<dyn Barrier>>,
+}
+
+#[derive(Default)]
+struct State {
+    synced: Sequence,
+    /// The highest sequence that someone waits for.
+    requested: Sequence,
+    /// When the oldest record was appended that no sync has yet begun to cover.
+    unsynced_since: Option<Instant>,
+    failed: Option<Arc<io::Error>>,
+    stopping: bool,
+    syncs: u64,
+}
+
+/// What the committer does next.
+enum Step {
+    Sync,
+    Stop,
+}
+
+impl Commit {
+    pub(crate) fn new(synced: Sequence) -> Commit {
+        let commit = Commit::default();
+        commit.state.lock().synced = synced;
+        commit
+    }
+
+    pub(crate) fn synced(&self) -> Sequence {
+        self.state.lock().synced
+    }
+
+    pub(crate) fn syncs(&self) -> u64 {
+        self.state.lock().syncs
+    }
+
+    /// Succeeds unless a sync has failed; tells what is durable.
+    pub(crate) fn check(&self) -> Result<Sequence, Error> {
+        let state = self.state.lock();
+        state.check()?;
+        Ok(state.synced)
+    }
+
+    /// Tells the committer that there is something to sync within the interval.
+    pub(crate) fn appended(&self) {
+        let mut state = self.state.lock();
+        if state.unsynced_since.is_none() {
+            state.unsynced_since = Some(Instant::now());
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Blocks until everything up to `through`, which has been appended, is durable.
+    pub(crate) fn wait(&self, through: Sequence) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        while state.synced < through {
+            state.check()?;
+            if state.requested < through {
+                state.requested = through;
+                self.wanted.notify_one();
+            }
+            self.ended.wait(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Remembers a failed sync for good, and tells all who wait.
+    pub(crate) fn fail(&self, error: Arc<io::Error>) {
+        let mut state = self.state.lock();
+        state.failed.get_or_insert(error);
+        self.ended.notify_all();
+    }
+
+    /// Asks the committer for a last sync and its end.
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.wanted.notify_one();
+    }
+
+    /// The committer thread. `position` tells the last record and the file to sync.
+    pub(crate) fn run(&self, interval: Duration, position: impl Fn() -> (Sequence, Arc<File>)) {
+        loop {
+            let step = self.next_step(interval);
+            let (through, file) = position();
+            if through > self.synced() && self.sync(through, &file).is_err() {
+                return;
+            }
+            if matches!(step, Step::Stop) {
+                return;
+            }
+        }
+    }
+
+    fn next_step(&self, interval: Duration) -> Step {
+        let mut state = self.state.lock();
+        loop {
+            if state.stopping || state.failed.is_some() {
+                return Step::Stop;
+            }
+            let deadline = state.unsynced_since.map(|since| since + interval);
+            let due = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if due || state.requested > state.synced {
+                // A record appended from here on may miss the sync, and counts as unsynced anew.
+                state.unsynced_since = None;
+                return Step::Sync;
+            }
+            match deadline {
+                Some(deadline) => {
+                    self.wanted.wait_until(&mut state, deadline);
+                }
+                None => self.wanted.wait(&mut state),
+            }
+        }
+    }
+
+    fn sync(&self, through: Sequence, file: &File) -> Result<(), ()> {
+        self.check().map_err(drop)?;
+        let synced = match self.barrier.get() {
+            Some(barrier) => barrier.before_sync(through),
+            None => Ok(()),
+        };
+        match synced.and_then(|()| file.sync_data()) {
+            Ok(()) => {
+                let mut state = self.state.lock();
+                state.synced = state.synced.max(through);
+                state.syncs += 1;
+                self.ended.notify_all();
+                Ok(())
+            }
+            Err(error) => {
+                self.fail(Arc::new(error));
+                Err(())
+            }
+        }
+    }
+}
+
+impl State {
+    fn check(&self) -> Result<(), Error> {
+        match &self.failed {
+            Some(error) => Err(Error::SyncFailed(Arc::clone(error))),
+            None => Ok(()),
+        }
+    }
+}

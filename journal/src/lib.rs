@@ -1,0 +1,42 @@
+//! A durable, replayable, bounded list of file system mutations.
+//!
+//! The caller appends a [`Record`] before it acknowledges a change, and applies the very same record
+//! to its own state with the function that recovery uses; so state is always what the records say.
+//! `FORMAT.md` beside this crate is the only description of the bytes and of every damaged state.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `record` | the words: what a record says |
+//! | `codec` | a record as bytes, and back; total |
+//! | `frame`, `segment` | checksummed records in a file; a file's name and header |
+//! | `scan`, `recovery` | pure: what stands in one file, in all of them, and what to repair |
+//! | `folder` | the files themselves: publishing, listing, removing, the lock |
+//! | `log` | the segment that is appended to: preallocation, rotation, reserve |
+//! | `commit` | one thread that makes appended records durable, for all who wait |
+//! | `journal` | the door: open, append, sync, compact |
+//! | [`coalesce`] | pure: many records to the few effects that the remote must see |
+//! | [`replay`] | pure: when to push, wait, fork or ask |
+//!
+//! The crate knows nothing of the kernel, the network or where the caller keeps file contents.
+
+pub mod coalesce;
+pub mod codec;
+mod commit;
+mod error;
+mod folder;
+mod frame;
+mod journal;
+mod log;
+pub mod record;
+mod recovery;
+pub mod replay;
+mod scan;
+mod segment;
+
+pub use coalesce::Plan;
+pub use codec::{Malformed, Unrepresentable};
+pub use error::{Damage, Error};
+pub use journal::{Barrier, Journal, Options, Recovered};
+pub use record::{
+    AttributeChange, Effect, Node, NodeKind, Origin, Path, Record, RenameMode, Sequence, Time,
+};

@@ -1,0 +1,78 @@
+//! `mesa` mounts versioned repositories of the Mesa service as ordinary directories, for agents
+//! that work in sandboxes with flaky networks and short-lived credentials. This page is the map.
+//!
+//! # How it works
+//!
+//! What a repository has at one commit is a read-only *lower layer*, listed and fetched as it is
+//! looked at, into a content-addressed store that all mounts of a machine share. What is edited is an
+//! *upper layer* over it. Every mutation is one record of a *journal* before it is acknowledged, and
+//! a worker replays the journal to the server: it coalesces what is pending to its final effect,
+//! captures that at one point of the local history, and sends it as one atomic request. So edits are
+//! made at local speed, online or not, the remote always shows a prefix of the local history, and what
+//! was acknowledged outlives crashes, expired tokens and dead networks.
+//!
+//! # Layers
+//!
+//! An arrow is an import; `tests/tidy.rs` holds the code to them.
+//!
+//! ```text
+//! main -> cli -+-> daemon -+-> fuse -> overlay -+-> upper -+-> tree     journal: a crate of its own,
+//!              |           |                    +-> lower -+            imports nothing of ours; used
+//!              |           +-> remote -> lower::Source, secrets, tree   by overlay, upper, remote and
+//!              |           +-> config -> secrets                        daemon
+//!              +-> server -> remote::api, tree
+//! ```
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`journal`] | the durable list of mutations: format, recovery, group commit, coalescing, the replay state machine; its bytes are described in `journal/FORMAT.md` |
+//! | [`tree`] | the words that every layer shares: names, paths, ids, attributes, edits |
+//! | [`lower`] | the pinned snapshot: listings and objects in a verified store, fetched once; what it lacks comes through its [`lower::Source`] |
+//! | [`upper`] | local changes: a state machine over journal records, bodies in files, an index in sled |
+//! | [`overlay`] | the two as one tree of inodes; the one path by which anything changes; captures; the lock order |
+//! | [`fuse`] | kernel request -> one overlay call -> reply; mounting; the errno table |
+//! | [`remote`] | the REST contract, one attempt a call; retry policy; pushing and settling |
+//! | [`daemon`] | wiring, lifecycle, replay workers, control socket |
+//! | [`server`] | `mesa serve`: the same REST contract over bare Git repositories |
+//! | [`config`], [`secrets`], [`cli`] | settings and where they come from; the credential; one file a verb |
+//!
+//! One door each: sled in `upper/index.rs`, Git in `server/git`, the HTTP client in one file of
+//! `remote`, fuser in `fuse`, clap in `cli`. Async code is in `remote` and `server` alone; all else
+//! blocks, so no lock is ever held across an await.
+//!
+//! # A write, end to end
+//!
+//! 1. `fuse` calls [`overlay::Overlay::write`]. If a lower file must be copied first and is not in
+//!    the store, the call fails with [`overlay::Error::Missing`], having changed nothing; a worker
+//!    thread fetches and calls again, so the threads that serve the kernel never wait for a network.
+//! 2. The first write since the last capture appends a `Write` record; the bytes go to the body file by
+//!    `pwrite`. Both are in the page cache then and survive `kill -9`.
+//! 3. The reply goes out. A sync makes bodies durable first, then the journal: on `fsync`, and once an
+//!    interval.
+//! 4. The replay worker wakes, waits until the edits pause, captures, announces the push in the
+//!    journal, sends it guarded by the commit that it builds on, and records the answer. A lost
+//!    answer is settled by asking for the identifier that the push carried.
+//!
+//! # What is where
+//!
+//! `<data>/repos/<org>/<repo>/` has `journal/` (the truth), `bodies/` (bytes of edited files, by inode
+//! number) and `index/` (sled; deleting it costs a rebuild). `<cache>/` has the store; deleting it
+//! costs fetching again. A commit stays pinned under a repository for as long as it has local edits.
+//!
+//! # Where this differs from the first sketch
+//!
+//! - Records are by path and complete for coalescing; inode numbers of lower nodes are hashes of their
+//!   paths, so nothing is stored for files that were only looked at.
+//! - A push is the captured final state, not a sequence of operations; that is what keeps it atomic.
+//! - The index of the store is a symbolic link per object: atomic, shared, and of no memory.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
