@@ -76,3 +76,4 @@
     )
 )]
 
+pub mod tree;
