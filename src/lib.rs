@@ -76,4 +76,5 @@
     )
 )]
 
+pub mod lower;
 pub mod tree;

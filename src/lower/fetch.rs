@@ -1,0 +1,222 @@
+//! One repository's pinned snapshot over the shared store.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::flight::{Flights, STALL_MAX};
+use super::store::Effort;
+use super::{Error, Listing, Pin, Source, SourceError, Store, Want, codec};
+use crate::tree::{GitOid, TreePath};
+
+/// The blob without bytes, which needs no server.
+const EMPTY_BLOB: GitOid = GitOid([
+    0xe6, 0x9d, 0xe2, 0x9b, 0xb2, 0xd1, 0xd6, 0x43, 0x4b, 0x8b, 0x29, 0xae, 0x77, 0x5a, 0xd8, 0xc2,
+    0xe4, 0x8c, 0x53, 0x91,
+]);
+
+/// How often damaged bytes are asked for: once more tells a bad line from a bad object.
+const ATTEMPTS_MAX: u32 = 2;
+
+static EMPTY_LISTING: LazyLock<Arc<Listing>> = LazyLock::new(|| Arc::new(Listing::default()));
+
+/// What was asked of the source, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Listings that arrived.
+    pub listings: u64,
+    /// Objects that arrived whole.
+    pub objects: u64,
+    /// Bytes of these objects.
+    pub object_bytes: u64,
+    /// Objects that arrived damaged.
+    pub damaged: u64,
+    /// Listings whose entries do not hash to their tree: old modes, or submodules left out.
+    pub listings_unproven: u64,
+}
+
+#[derive(Default)]
+struct Counts {
+    listings: AtomicU64,
+    objects: AtomicU64,
+    object_bytes: AtomicU64,
+    damaged: AtomicU64,
+    listings_unproven: AtomicU64,
+}
+
+/// One repository's pinned snapshot over the shared store.
+pub struct Lower {
+    store: Arc<Store>,
+    source: Arc<dyn Source>,
+    pin: Pin,
+    flights: Flights,
+    counts: Counts,
+}
+
+impl Lower {
+    /// The snapshot `pin`, of which everything missing comes from `source`.
+    pub fn new(store: Arc<Store>, source: Arc<dyn Source>, pin: Pin) -> Lower {
+        Lower {
+            store,
+            source,
+            pin,
+            flights: Flights::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The snapshot.
+    pub fn pin(&self) -> Pin {
+        self.pin
+    }
+
+    /// What was asked of the source so far.
+    pub fn counters(&self) -> Counters {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counters {
+            listings: load(&self.counts.listings),
+            objects: load(&self.counts.objects),
+            object_bytes: load(&self.counts.object_bytes),
+            damaged: load(&self.counts.damaged),
+            listings_unproven: load(&self.counts.listings_unproven),
+        }
+    }
+
+    /// From memory alone: never blocks, may be called under a lock.
+    pub fn listing_in_memory(&self, oid: GitOid) -> Option<Arc<Listing>> {
+        if oid == GitOid::EMPTY_TREE {
+            return Some(EMPTY_LISTING.clone());
+        }
+        self.store.listing_in_memory(self.source.domain(), oid)
+    }
+
+    /// From the local store (and then memory); `None` when it has to be fetched. The empty tree is
+    /// always there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] when the process has no descriptors left. Damage counts as missing.
+    pub fn listing(&self, oid: GitOid) -> Result<Option<Arc<Listing>>, Error> {
+        if oid == GitOid::EMPTY_TREE {
+            return Ok(Some(EMPTY_LISTING.clone()));
+        }
+        self.store.listing(self.source.domain(), oid)
+    }
+
+    /// The object's file, opened read-only and positioned at its start, from the local store;
+    /// `None` when `fetch` has to be called, which for a large object may only mean that it has to
+    /// be hashed on a thread that can wait. The empty blob is always there.
+    ///
+    /// An object found damaged is removed and counts as not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] when the process has no descriptors left.
+    pub fn object(&self, oid: GitOid) -> Result<Option<File>, Error> {
+        let found = self.store.blob(oid, Effort::Brief)?;
+        if found.is_none() && oid == EMPTY_BLOB {
+            self.make_empty_blob()?;
+            return self.store.blob(oid, Effort::Brief);
+        }
+        Ok(found)
+    }
+
+    fn make_empty_blob(&self) -> Result<(), Error> {
+        let progress = AtomicU64::new(0);
+        let incoming = self.store.incoming(0, &progress)?;
+        self.store.publish_blob(incoming, EMPTY_BLOB, 0)?;
+        Ok(())
+    }
+
+    /// Fetches into the store; blocks; concurrent calls for one object share one request, and its
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Source`] as the source says, or `TimedOut` when another thread's fetch of the same
+    /// object made no progress for 30 s; [`Error::Corrupt`] when the bytes were wrong twice;
+    /// [`Error::DuplicateName`]; [`Error::Store`] when the local disk does not take an object.
+    pub fn fetch(&self, want: &Want) -> Result<(), Error> {
+        match want {
+            Want::Listing { oid, .. } if *oid == GitOid::EMPTY_TREE => Ok(()),
+            Want::Object { oid, .. } if *oid == EMPTY_BLOB => Ok(()),
+            Want::Listing { path, oid } => self
+                .flights
+                .run(*oid, STALL_MAX, |_| self.fetch_listing(path, *oid)),
+            Want::Object { path, oid, size } => self.flights.run(*oid, STALL_MAX, |progress| {
+                self.fetch_object(path, *oid, *size, progress)
+            }),
+        }
+    }
+
+    fn fetch_listing(&self, path: &TreePath, oid: GitOid) -> Result<(), Error> {
+        if self.listing(oid)?.is_some() {
+            return Ok(());
+        }
+        let entries = self.source.listing(&self.pin, path, oid)?;
+        let listing = Listing::new(entries)?;
+        self.counts.listings.fetch_add(1, Ordering::Relaxed);
+        if codec::tree_oid(&listing) != oid {
+            // Not refused: Git trees can have modes that a listing does not tell, and a server may
+            // leave submodules out. The blobs are verified in any case.
+            self.counts
+                .listings_unproven
+                .fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%oid, %path, "a listing does not prove its tree");
+        }
+        self.store.keep_listing(self.source.domain(), oid, listing);
+        Ok(())
+    }
+
+    fn fetch_object(
+        &self,
+        path: &TreePath,
+        oid: GitOid,
+        size: u64,
+        progress: &AtomicU64,
+    ) -> Result<(), Error> {
+        if self.store.blob(oid, Effort::Whole)?.is_some() {
+            return Ok(());
+        }
+        for attempt in 1..=ATTEMPTS_MAX {
+            if self.attempt_object(path, oid, size, progress)? {
+                self.counts.objects.fetch_add(1, Ordering::Relaxed);
+                self.counts.object_bytes.fetch_add(size, Ordering::Relaxed);
+                return Ok(());
+            }
+            self.counts.damaged.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%oid, %path, size, attempt, "an object arrived damaged");
+        }
+        Err(Error::Corrupt { oid })
+    }
+
+    /// Whether the right bytes came.
+    fn attempt_object(
+        &self,
+        path: &TreePath,
+        oid: GitOid,
+        size: u64,
+        progress: &AtomicU64,
+    ) -> Result<bool, Error> {
+        let mut incoming = self.store.incoming(size, progress)?;
+        match self
+            .source
+            .object(&self.pin, path, oid, size, &mut incoming)
+        {
+            Ok(()) => self.store.publish_blob(incoming, oid, size),
+            Err(SourceError::Sink(_)) if incoming.overflown() => Ok(false),
+            Err(SourceError::Sink(error)) => Err(Error::Store(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Lower {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Lower")
+            .field("pin", &self.pin)
+            .finish_non_exhaustive()
+    }
+}

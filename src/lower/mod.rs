@@ -1,0 +1,43 @@
+//! The read-only lower layer: one pinned snapshot of a repository, fetched as it is looked at.
+//!
+//! A [`Lower`] answers two questions, "what does this directory list" and "give me this object's
+//! file", from memory and from a [`Store`] on disk, and never from the network: what is not there
+//! is a [`Want`], and [`Lower::fetch`], which blocks, gets it from a [`Source`]. So the caller
+//! decides which thread waits.
+//!
+//! ```text
+//! listing(oid) --> recent listings --> store: listings/<domain>/<tree sha>  -+
+//! object(oid)  --> known objects   --> store: index/<blob sha> --------------+-> objects/<blake3>
+//! fetch(want)  --> one flight per oid --> Source --> verified temporary file --> published
+//! ```
+//!
+//! Everything is immutable by its hash, so nothing here is ever invalidated. Invariants:
+//!
+//! * A published object has the Git hash that its index entry says, and the blake3 hash that is its
+//!   name; the first use in a process checks the latter again (see `store.rs` for why).
+//! * Every listing was decoded into [`Name`](crate::tree::Name)s, without duplicates.
+//! * Memory is bounded by constants, not by the size of a repository.
+//! * No lock is held over I/O or over a call of the source.
+//!
+//! The layer knows nothing of HTTP or FUSE, or that anything can be written.
+
+mod codec;
+mod disk;
+mod error;
+mod fetch;
+mod flight;
+mod incoming;
+mod listing;
+mod recent;
+mod source;
+mod store;
+mod temporary;
+
+pub use error::{Error, SourceError};
+pub use fetch::{Counters, Lower};
+pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};
+pub use source::{Domain, Pin, Source, Want};
+pub use store::Store;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The snapshot, and the trait through which its contents arrive.
+
+use std::io::Write;
+
+use super::{ListingEntry, SourceError};
+use crate::tree::{ChangeId, GitOid, Timestamp, TreePath};
+
+/// The snapshot that a checkout shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pin {
+    /// The change that was checked out.
+    pub change: ChangeId,
+    /// The commit that it had.
+    pub commit: GitOid,
+    /// That commit's root tree.
+    pub tree: GitOid,
+    /// When it was committed: the times that files of the snapshot show.
+    pub time: Timestamp,
+}
+
+/// Something of the snapshot that is not in the local store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Want {
+    /// A directory's listing.
+    Listing {
+        /// Where the snapshot has it.
+        path: TreePath,
+        /// Its tree object.
+        oid: GitOid,
+    },
+    /// The bytes of a file or symbolic link.
+    Object {
+        /// Where the snapshot has it.
+        path: TreePath,
+        /// Its blob object.
+        oid: GitOid,
+        /// Bytes, as its directory's listing says.
+        size: u64,
+    },
+}
+
+impl Want {
+    /// The object that is wanted.
+    pub fn oid(&self) -> GitOid {
+        match self {
+            Want::Listing { oid, .. } | Want::Object { oid, .. } => *oid,
+        }
+    }
+}
+
+/// Whose word a listing is: listings are shared within a domain only.
+///
+/// A blob's hash proves its bytes, so blobs are shared by everyone who has the hash. A listing tells
+/// sizes, which no Git hash covers, so one server must not be able to tell another server's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Domain([u8; 16]);
+
+impl Domain {
+    /// The domain that `text`, such as a server's address, names.
+    pub fn of(text: &str) -> Domain {
+        let mut bytes = [0; 16];
+        let hash = blake3::hash(text.as_bytes());
+        for (byte, source) in bytes.iter_mut().zip(hash.as_bytes()) {
+            *byte = *source;
+        }
+        Domain(bytes)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Where listings and objects come from: one attempt per call, blocking, with a deadline of its own
+/// (a call that makes no progress for long ends by itself).
+pub trait Source: Send + Sync {
+    /// The directory `tree`, which the pinned commit has at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`SourceError`] but `Sink`.
+    fn listing(
+        &self,
+        pin: &Pin,
+        path: &TreePath,
+        tree: GitOid,
+    ) -> Result<Vec<ListingEntry>, SourceError>;
+
+    /// Writes the bytes of `oid`, which the pinned commit has at `path`, into `sink`, from the
+    /// first to the last. The caller verifies them.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`SourceError`]; `Sink` when the sink failed.
+    fn object(
+        &self,
+        pin: &Pin,
+        path: &TreePath,
+        oid: GitOid,
+        size: u64,
+        sink: &mut dyn Write,
+    ) -> Result<(), SourceError>;
+
+    /// Whose word the listings are.
+    fn domain(&self) -> Domain {
+        Domain::default()
+    }
+}
