@@ -77,4 +77,6 @@
 )]
 
 pub mod lower;
+pub mod overlay;
 pub mod tree;
+pub mod upper;

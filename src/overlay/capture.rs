@@ -1,0 +1,154 @@
+//! Capturing what has to be pushed, at one point of the local history.
+//!
+//! A capture holds the gate and the state lock, so no byte and no name changes under it: what it
+//! lists is the tree exactly as the journal's head left it. The bytes of bodies are read later;
+//! each knows its generation at the capture and says whether it was written to since.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use journal::{Effect, Sequence};
+
+use super::edits::Edits;
+use super::error::Error;
+use super::ledger::Ledger;
+use super::open::Overlay;
+use super::state::Work;
+use crate::tree::{ContentSource, Edit, Ino, TreePath};
+
+/// How much a capture covers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// What changed since the last push that the remote accepted.
+    Pending,
+    /// Everything that differs from the pinned commit: for a new change on it.
+    Everything,
+}
+
+/// Whether bodies may go on changing while a capture is on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Bodies {
+    /// They are read in place; one that changes meanwhile has to be captured again.
+    InPlace,
+    /// They were copied under the gate: for files that never stand still.
+    Copied,
+}
+
+/// What is to be pushed: the edits that bring the remote from the last accepted push to `through`.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// The last record that is covered.
+    pub through: Sequence,
+    /// In the order in which they apply.
+    pub edits: Vec<Edit>,
+    /// What no server can take.
+    pub kept_local: Vec<KeptLocal>,
+}
+
+/// Something that stays local.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptLocal {
+    /// Where.
+    pub path: TreePath,
+    /// Why.
+    pub reason: KeptLocalReason,
+}
+
+/// Why something stays local.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptLocalReason {
+    /// A pipe, a socket or a device: Git has no such thing.
+    SpecialFile,
+    /// `.git`, as `git init` makes it: a repository inside a tree that Git could not hold and that
+    /// no server may be sent, since a clone would take it for its own.
+    GitFolder,
+}
+
+impl Overlay {
+    /// Captures what has to be pushed. `None`: there is nothing. From then on the next write of
+    /// every file is journaled anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`]: a listing or a symbolic link's target is needed; nothing has changed.
+    pub fn capture(&self, scope: Scope) -> Result<Option<Capture>, Error> {
+        self.capture_with(scope, Bodies::InPlace)
+    }
+
+    /// The same, with private copies of all bodies, for files that change faster than they can be
+    /// sent. Writers wait while the copies are made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Overlay::capture`]; a full disk.
+    pub fn capture_copies(&self, scope: Scope) -> Result<Option<Capture>, Error> {
+        self.capture_with(scope, Bodies::Copied)
+    }
+
+    fn capture_with(&self, scope: Scope, bodies: Bodies) -> Result<Option<Capture>, Error> {
+        let _gate = self.gate.write();
+        let mut state = self.state.lock();
+        let mut edits = Edits::new(self, &state, bodies);
+        match scope {
+            Scope::Everything => edits.everything()?,
+            Scope::Pending if state.work.operations == 0 => return Ok(None),
+            Scope::Pending => {
+                let effects: Vec<Effect> = state.work.plan.effects();
+                edits.effects(&effects)?;
+            }
+        }
+        let (edits, kept_local) = edits.finish();
+        state.marked.clear();
+        state.since_capture = Some(Work::default());
+        Ok(Some(Capture {
+            through: self.journal.head(),
+            edits,
+            kept_local,
+        }))
+    }
+}
+
+/// A body as it was at a capture.
+#[derive(Debug)]
+pub(super) struct CapturedBody {
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) ino: Ino,
+    pub(super) generation: u64,
+    pub(super) size: u64,
+}
+
+impl ContentSource for CapturedBody {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn open(&self) -> io::Result<File> {
+        self.ledger.bodies.file(self.ino)
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.ledger.generation(self.ino) == self.generation
+    }
+}
+
+/// A private copy of a body, deleted with the capture.
+#[derive(Debug)]
+pub(super) struct CopiedBody {
+    pub(super) copy: tempfile::NamedTempFile,
+    pub(super) size: u64,
+}
+
+impl ContentSource for CopiedBody {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn open(&self) -> io::Result<File> {
+        self.copy.reopen()
+    }
+
+    fn is_unchanged(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,291 @@
+//! Bytes of files: opening, reading, copy-up, writing, truncating, syncing.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use journal::Record;
+use parking_lot::MutexGuard;
+
+use super::error::Error;
+use super::inodes::Known;
+use super::open::Overlay;
+use super::state::State;
+use crate::lower::Want;
+use crate::tree::{Ino, Kind};
+use crate::upper::journal_path;
+
+/// Largest file: what a signed 64-bit offset reaches.
+const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+
+/// Where the bytes of a file are.
+enum Bytes {
+    Body(Arc<File>),
+    Opened(Arc<File>),
+    Object(Want),
+    None,
+}
+
+impl Overlay {
+    /// Counts an open of a regular file; every success is undone by one [`Overlay::release`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IsDirectory`], [`Error::Invalid`] for what has no bytes.
+    pub fn open(&self, ino: Ino) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        match state.kind(ino)? {
+            Kind::File => {}
+            Kind::Directory => return Err(Error::IsDirectory),
+            _ => return Err(Error::Invalid),
+        }
+        state.live.entry(ino).or_default().opens += 1;
+        Ok(())
+    }
+
+    /// Undoes one open. With the last one, a file without a name is gone.
+    pub fn release(&self, ino: Ino) {
+        let mut state = self.state.lock();
+        if let Some(live) = state.live.get_mut(&ino) {
+            live.opens = live.opens.saturating_sub(1);
+            if live.opens == 0 {
+                live.body = None;
+                live.object = None;
+            }
+        }
+        self.reap(&mut state, ino);
+    }
+
+    /// Appends up to `size` bytes from `offset` to `buffer`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`], an unreadable body or object.
+    pub fn read(
+        &self,
+        ino: Ino,
+        offset: u64,
+        size: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        // Not in the scrutinee: the lock would live as long as the arms, which take it again.
+        let bytes = self.bytes(&mut self.state.lock(), ino)?;
+        let file = match bytes {
+            Bytes::Body(file) | Bytes::Opened(file) => file,
+            Bytes::Object(want) => self.object(ino, &want)?,
+            Bytes::None => return Ok(()),
+        };
+        let start = buffer.len();
+        buffer.resize(start + size, 0);
+        let mut filled = start;
+        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match file.read_at(room, offset + (filled - start) as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::Body(error)),
+            }
+        }
+        buffer.truncate(filled);
+        Ok(())
+    }
+
+    /// Writes all of `data` at `offset`. On return the bytes survive the death of the daemon.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when a lower file must be copied first, [`Error::FileTooLarge`], a full
+    /// disk; of a write that failed half-way the first part may be there.
+    pub fn write(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), Error> {
+        let end = offset.checked_add(data.len() as u64);
+        if end.is_none_or(|end| end > FILE_BYTES_MAX) {
+            return Err(Error::FileTooLarge);
+        }
+        self.change_bytes(ino, u64::MAX, |body| body.write_all_at(data, offset))
+    }
+
+    /// Cuts or extends a file. Cutting a lower file to nothing fetches nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Overlay::write`].
+    pub fn truncate(&self, ino: Ino, size: u64) -> Result<(), Error> {
+        if size > FILE_BYTES_MAX {
+            return Err(Error::FileTooLarge);
+        }
+        self.change_bytes(ino, size, |body| body.set_len(size))
+    }
+
+    /// Makes this file, and every operation before, survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// A sync that failed, which is final.
+    pub fn sync(&self, ino: Ino) -> Result<(), Error> {
+        self.state.lock().known(ino)?;
+        self.sync_all()
+    }
+
+    /// Makes everything survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// As [`Overlay::sync`].
+    pub fn sync_all(&self) -> Result<(), Error> {
+        // Bytes may be newer than the last record, so the bodies do not wait for the journal's call.
+        self.ledger.sync().map_err(Error::Body)?;
+        self.journal.sync(self.journal.head())?;
+        self.ledger.sweep_graves(self.journal.synced());
+        Ok(())
+    }
+
+    /// Changes bytes of the body, having made one of the first `keep` bytes of the lower file, and
+    /// having marked it in the journal.
+    fn change_bytes(
+        &self,
+        ino: Ino,
+        keep: u64,
+        change: impl FnOnce(&File) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        self.ensure_body(ino, keep)?;
+        let _gate = self.gate.read();
+        let body = {
+            let mut state = self.state.lock();
+            self.mark(&mut state, ino)?;
+            self.ledger.note_write(ino);
+            match self.bytes(&mut state, ino)? {
+                Bytes::Body(body) => body,
+                Bytes::Opened(_) | Bytes::Object(_) | Bytes::None => return Err(Error::Stale),
+            }
+        };
+        change(&body).map_err(Error::Body)
+    }
+
+    /// Makes sure that a file has a body. The copy is made without any lock; if somebody else was
+    /// faster, theirs counts.
+    fn ensure_body(&self, ino: Ino, keep: u64) -> Result<(), Error> {
+        let want = {
+            let state = self.state.lock();
+            match state.known(ino)? {
+                Known::Upper(node) if node.body => return Ok(()),
+                _ if state.kind(ino)? != Kind::File => return Err(Error::Invalid),
+                _ => state.lower_object(ino)?,
+            }
+        };
+        let copy = match want {
+            Some(want @ Want::Object { size, .. }) if size.min(keep) > 0 => {
+                let object = self.object(ino, &want)?;
+                // A fresh description of the file: others read this one by offset, not by cursor.
+                let source = reopen(&object).map_err(Error::Body)?;
+                let copy = self.ledger.bodies.prepare(&source, size.min(keep));
+                Some(copy.map_err(Error::Body)?)
+            }
+            _ => None,
+        };
+        let mut state = self.state.lock();
+        self.adopt(&mut state, ino)?;
+        if state.upper.node(ino).is_some_and(|node| node.body) {
+            return Ok(());
+        }
+        let body = match copy {
+            Some(copy) => self.ledger.bodies.install(copy, ino),
+            None => self.ledger.bodies.make(ino),
+        };
+        let body = Arc::new(body.map_err(Error::Body)?);
+        self.ledger.note_write(ino);
+        self.mark(&mut state, ino)?;
+        keep_body(&mut state, ino, &body);
+        Ok(())
+    }
+
+    /// Says in the journal that the bytes of a file are in its body and change from now on; once
+    /// for each of its names, since each is a path of the remote tree; once per capture.
+    fn mark(&self, state: &mut MutexGuard<'_, State>, ino: Ino) -> Result<(), Error> {
+        if state.marked.contains(&ino) {
+            return Ok(());
+        }
+        if state.is_removed(ino) {
+            state.upper.set_nameless_body(ino);
+            return Ok(());
+        }
+        for path in state.paths(ino)? {
+            let record = Record::Write {
+                path: journal_path(&path),
+                inode: ino.0,
+            };
+            self.commit(state, &record)?;
+        }
+        state.marked.insert(ino);
+        Ok(())
+    }
+
+    fn bytes(&self, state: &mut MutexGuard<'_, State>, ino: Ino) -> Result<Bytes, Error> {
+        let live = state.live.get(&ino);
+        let opened = live.and_then(|live| live.object.clone());
+        let body = live.and_then(|live| live.body.clone());
+        if state.kind(ino)? != Kind::File {
+            return Err(Error::Invalid);
+        }
+        if let Known::Upper(node) = state.known(ino)?
+            && node.body
+        {
+            let body = match body {
+                Some(body) => body,
+                None => Arc::new(self.ledger.bodies.file(ino).map_err(Error::Body)?),
+            };
+            keep_body(state, ino, &body);
+            return Ok(Bytes::Body(body));
+        }
+        let want = state.lower_object(ino)?;
+        Ok(match (want, opened) {
+            (None | Some(Want::Object { size: 0, .. }), _) => Bytes::None,
+            (Some(_), Some(opened)) => Bytes::Opened(opened),
+            (Some(want), None) => Bytes::Object(want),
+        })
+    }
+
+    /// Opens a lower object, and keeps it open while the file is.
+    fn object(&self, ino: Ino, want: &Want) -> Result<Arc<File>, Error> {
+        let Want::Object { oid, .. } = want else {
+            return Err(Error::Invalid);
+        };
+        let file = self.lower.object(*oid)?;
+        let file = Arc::new(file.ok_or_else(|| Error::Missing(want.clone()))?);
+        let mut state = self.state.lock();
+        if let Some(live) = state.live.get_mut(&ino).filter(|live| live.opens > 0) {
+            live.object = Some(Arc::clone(&file));
+        }
+        Ok(file)
+    }
+
+    /// All bytes of a small lower object.
+    pub(super) fn lower_bytes(&self, want: &Want, bytes_max: usize) -> Result<Vec<u8>, Error> {
+        let Want::Object { oid, .. } = want else {
+            return Err(Error::Invalid);
+        };
+        let file = self.lower.object(*oid)?;
+        let file = file.ok_or_else(|| Error::Missing(want.clone()))?;
+        let mut bytes = Vec::new();
+        let limit = bytes_max as u64 + 1;
+        file.take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(Error::Body)?;
+        if bytes.len() > bytes_max {
+            return Err(Error::TooLong);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Keeps a body open while the file is.
+fn keep_body(state: &mut State, ino: Ino, body: &Arc<File>) {
+    if let Some(live) = state.live.get_mut(&ino).filter(|live| live.opens > 0) {
+        live.body = Some(Arc::clone(body));
+    }
+}
+
+fn reopen(file: &File) -> std::io::Result<File> {
+    use std::os::fd::AsRawFd;
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}

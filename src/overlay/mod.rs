@@ -1,0 +1,52 @@
+//! Lower and upper layer as one tree of inodes, and the one path by which it changes.
+//!
+//! Every mutation is validated, appended to the journal as one record, and then applied to the
+//! upper layer by the function that recovery uses, all under the state lock; then the reply goes
+//! out. A lower node that a mutation touches is first *adopted*: it gets a node in the upper layer
+//! with the same inode number, and so do its ancestors. Adoption changes nothing visible, so an
+//! operation that fails after it has changed nothing.
+//!
+//! Nothing here waits for the network. An operation that needs a listing or an object that is not in
+//! the local store fails with [`Error::Missing`], having changed nothing; the caller fetches it
+//! ([`Overlay::fetch`]), off any event loop, and calls again.
+//!
+//! File bytes do not pass through the journal. The first write of a file after a capture appends
+//! [`journal::Record::Write`], and the bytes go to the body file. Bodies are made durable before the
+//! journal that names them (see `ledger.rs`).
+//!
+//! # Lock order
+//!
+//! 1. `gate`: shared by whoever is about to change bytes of a body, from marking it in the journal
+//!    until the bytes are written; exclusive for a capture, which therefore sees no half-done write.
+//! 2. `index`: checkpoints, one at a time.
+//! 3. `state`: everything in memory.
+//! 4. the journal's own locks.
+//! 5. the ledger's own locks.
+//!
+//! A body write holds the `gate` alone. No lock is held while the lower layer reads its store or
+//! fetches, nor while a visitor of a directory is called.
+
+mod attributes;
+mod capture;
+mod content;
+mod directory;
+mod edits;
+mod error;
+mod inodes;
+mod ledger;
+mod namespace;
+mod open;
+mod remote;
+mod rename;
+mod state;
+#[cfg(test)]
+mod tests;
+mod types;
+mod upkeep;
+
+pub use capture::{Capture, KeptLocal, KeptLocalReason, Scope};
+pub use directory::Visitor;
+pub use error::Error;
+pub use open::{Local, Options, Overlay};
+pub use remote::Pending;
+pub use types::{AttributeChange, NewNode, Owner, Rename, Space, Visit, XattrMode};

@@ -1,0 +1,150 @@
+//! The remote side of the history: what replay records here, and what is still to be pushed.
+
+use journal::{Effect, Record, Sequence};
+
+use super::error::Error;
+use super::ledger::Ledger;
+use super::open::{Local, Overlay, now};
+use super::state::State;
+use crate::tree::{ChangeId, GitOid, Ino, Timestamp};
+use crate::upper::{RemoteState, tree_path};
+
+/// What the remote does not have yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Pending {
+    /// Records that the remote has not accepted.
+    pub operations: u64,
+    /// Bytes of the files that they leave to be sent.
+    pub bytes: u64,
+    /// When the oldest of them was made.
+    pub since: Option<Timestamp>,
+}
+
+/// What the remote does not have, with the files whose sizes are still to be read.
+struct Unsent {
+    operations: u64,
+    since: Option<Timestamp>,
+    bodies: Vec<Ino>,
+}
+
+impl Unsent {
+    fn of(state: &State) -> Unsent {
+        let effects = state.work.plan.effects();
+        let bodies = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Put { path, .. } => state.upper.resolve(&tree_path(path).ok()?),
+                Effect::Copy { .. } | Effect::Remove { .. } => None,
+            })
+            .filter(|ino| state.upper.node(*ino).is_some_and(|node| node.body))
+            .collect();
+        Unsent {
+            operations: state.work.operations,
+            since: state.work.since,
+            bodies,
+        }
+    }
+
+    /// Reads the sizes: without the state's lock, since it asks the disk.
+    fn measure(&self, ledger: &Ledger) -> Pending {
+        let size = |ino: &Ino| std::fs::metadata(ledger.bodies.path(*ino)).map_or(0, |m| m.len());
+        Pending {
+            operations: self.operations,
+            bytes: self.bodies.iter().map(size).sum(),
+            since: self.since,
+        }
+    }
+}
+
+impl Local {
+    /// What the remote does not have yet.
+    pub fn pending(&self) -> Pending {
+        Unsent::of(&self.state).measure(&self.ledger)
+    }
+}
+
+impl Overlay {
+    /// What is known of the remote side of this history.
+    pub fn remote(&self) -> RemoteState {
+        self.state.lock().upper.remote().clone()
+    }
+
+    /// What the remote does not have yet.
+    pub fn pending(&self) -> Pending {
+        let unsent = Unsent::of(&self.state.lock());
+        unsent.measure(&self.ledger)
+    }
+
+    /// Paths that have something to be pushed, with what: for listings.
+    pub fn pending_effects(&self) -> Vec<Effect> {
+        self.state.lock().work.plan.effects()
+    }
+
+    /// Records that a change is about to be created under `transaction`. Durable on return.
+    ///
+    /// # Errors
+    ///
+    /// The journal's; nothing must be sent then.
+    pub fn record_fork_intended(&self, transaction: [u8; 16]) -> Result<(), Error> {
+        self.record_durably(&Record::ForkIntended { transaction })
+    }
+
+    /// Records the change that takes the edits. Durable on return.
+    ///
+    /// # Errors
+    ///
+    /// The journal's.
+    pub fn record_forked(&self, change: ChangeId, commit: GitOid) -> Result<(), Error> {
+        self.record_durably(&Record::Forked {
+            change: change.0,
+            commit: commit.0,
+        })
+    }
+
+    /// Records that a push is about to be sent. Durable on return.
+    ///
+    /// # Errors
+    ///
+    /// The journal's; nothing must be sent then.
+    pub fn record_push_intended(&self, through: Sequence, batch: [u8; 16]) -> Result<(), Error> {
+        self.record_durably(&Record::PushIntended { through, batch })
+    }
+
+    /// Records that the remote has everything up to `through`: after the push that was captured
+    /// last, or after settling one that an earlier process announced. Durable on return.
+    ///
+    /// # Errors
+    ///
+    /// The journal's; the push then counts as not settled, and asking the remote settles it.
+    pub fn record_pushed(&self, through: Sequence, commit: GitOid) -> Result<(), Error> {
+        self.record_durably(&Record::Pushed {
+            through,
+            commit: commit.0,
+        })?;
+        let mut state = self.state.lock();
+        if let Some(rest) = state.since_capture.take() {
+            state.work = rest;
+        }
+        Ok(())
+    }
+
+    /// Says that what was captured last was not accepted: it is still to be pushed.
+    pub fn abandon_capture(&self) {
+        self.state.lock().since_capture = None;
+    }
+
+    fn record_durably(&self, record: &Record) -> Result<(), Error> {
+        let sequence = self.commit(&mut self.state.lock(), record)?;
+        self.journal.sync(sequence)?;
+        Ok(())
+    }
+
+    /// Seconds since a point in time, by the clock that records use.
+    pub fn age_seconds(since: Timestamp) -> u64 {
+        now()
+            .seconds
+            .saturating_sub(since.seconds)
+            .max(0)
+            .unsigned_abs()
+    }
+}

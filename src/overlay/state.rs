@@ -1,0 +1,120 @@
+//! Everything of one repository that is in memory: the upper layer, the inodes that the kernel
+//! knows, and the work that the remote has not accepted.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::sync::Arc;
+
+use journal::{Plan, Record, Sequence};
+
+use super::types::Owner;
+use crate::lower::EntryKind;
+use crate::tree::{GitOid, Ino, Name, Timestamp, TreePath};
+use crate::upper::Upper;
+
+/// The state behind the overlay's lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) upper: Upper,
+    /// Inodes that the kernel refers to, and lower ancestors of those.
+    pub(super) live: HashMap<Ino, Live>,
+    /// Work since the last push that the remote accepted.
+    pub(super) work: Work,
+    /// Work since the capture that is on its way; it becomes `work` when the remote accepts that.
+    pub(super) since_capture: Option<Work>,
+    /// Files with a `Write` record since the last capture.
+    pub(super) marked: HashSet<Ino>,
+    /// Whom files of the lower layer belong to.
+    pub(super) owner: Owner,
+    /// The time of the pinned commit, which files of the lower layer show.
+    pub(super) lower_time: Timestamp,
+}
+
+/// An inode that somebody refers to.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// Entry-bearing replies that the kernel has not yet forgotten.
+    pub(super) lookups: u64,
+    /// Opens that were not yet released.
+    pub(super) opens: u32,
+    /// Live lower nodes whose directory this is.
+    pub(super) children: u32,
+    /// Set while the node is the lower layer's alone.
+    pub(super) lower: Option<LowerNode>,
+    /// The body, opened, while there are opens.
+    pub(super) body: Option<Arc<File>>,
+    /// The lower object, opened, while there are opens.
+    pub(super) object: Option<Arc<File>>,
+}
+
+/// A node that only the lower layer has.
+#[derive(Clone, Debug)]
+pub(super) struct LowerNode {
+    /// Path in the pinned commit, which the inode number is made of.
+    pub(super) path: TreePath,
+    pub(super) parent: Ino,
+    pub(super) name: Name,
+    pub(super) kind: EntryKind,
+    pub(super) size: u64,
+    pub(super) oid: GitOid,
+    /// Whether its name is gone while somebody still has it open.
+    pub(super) removed: bool,
+}
+
+/// What is to be pushed.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Work {
+    pub(super) plan: Plan,
+    /// Records.
+    pub(super) operations: u64,
+    /// When the oldest of them was appended.
+    pub(super) since: Option<Timestamp>,
+}
+
+impl Work {
+    pub(super) fn add(&mut self, record: &Record, now: Timestamp) {
+        if !record.is_pending_work() {
+            return;
+        }
+        let at = match record {
+            Record::Pending { since, .. } => Timestamp {
+                seconds: since.seconds,
+                nanoseconds: since.nanoseconds,
+            },
+            _ => now,
+        };
+        self.plan.push(record);
+        self.operations += 1;
+        self.since.get_or_insert(at);
+    }
+}
+
+impl State {
+    pub(super) fn new(upper: Upper, owner: Owner) -> State {
+        let lower_time = upper.remote().pin.map(|pin| pin.3).unwrap_or_default();
+        State {
+            upper,
+            live: HashMap::new(),
+            work: Work::default(),
+            since_capture: None,
+            marked: HashSet::new(),
+            owner,
+            lower_time,
+        }
+    }
+
+    /// Takes a record that the journal has.
+    pub(super) fn absorb(
+        &mut self,
+        sequence: Sequence,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<(), crate::upper::Error> {
+        self.upper.apply(sequence, record)?;
+        self.work.add(record, now);
+        if let Some(work) = &mut self.since_capture {
+            work.add(record, now);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! What the overlay promises, one promise a test.
+
+use super::remote::{Item, sample};
+use super::support::{Fixture, OWNER};
+use crate::overlay::{Error, NewNode, Rename, Scope};
+use crate::tree::{Ino, Name, Permissions};
+
+fn name(text: &str) -> Name {
+    Name::try_from(text).unwrap()
+}
+
+#[test]
+fn the_whole_tree_shows_through_and_inode_numbers_outlive_a_remount() {
+    let mut fixture = Fixture::new(&sample());
+    assert_eq!(fixture.tree(), sample());
+    let before = fixture.attributes("a/deep/er/three").unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.attributes("a/deep/er/three").unwrap(), before);
+}
+
+#[test]
+fn a_write_keeps_the_inode_number_and_survives_without_a_clean_close() {
+    let mut fixture = Fixture::new(&sample());
+    let before = fixture.attributes("a/two").unwrap();
+    fixture.write("a/two", 4, b"TWO and more").unwrap();
+    let after = fixture.attributes("a/two").unwrap();
+    assert_eq!(before.ino, after.ino);
+    assert!(after.mtime > before.mtime);
+    fixture.reopen();
+    assert_eq!(fixture.read("a/two").unwrap(), b"two TWO and more");
+    assert_eq!(fixture.attributes("a/two").unwrap().ino, before.ino);
+}
+
+#[test]
+fn cutting_a_lower_file_to_nothing_fetches_nothing() {
+    let fixture = Fixture::new(&sample());
+    let ino = fixture.find("a/one").unwrap();
+    let before = fixture
+        .snapshot
+        .requests
+        .load(std::sync::atomic::Ordering::Relaxed);
+    fixture.overlay().truncate(ino, 0).unwrap();
+    fixture.overlay().open(ino).unwrap();
+    fixture.overlay().write(ino, 0, b"new").unwrap();
+    fixture.overlay().release(ino);
+    let after = fixture
+        .snapshot
+        .requests
+        .load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(before, after);
+    assert_eq!(fixture.read("a/one").unwrap(), b"new");
+}
+
+#[test]
+fn a_removed_file_lives_until_its_last_close() {
+    let fixture = Fixture::new(&sample());
+    for path in ["a/two", "a/one"] {
+        let ino = fixture.find(path).unwrap();
+        fixture.overlay().open(ino).unwrap();
+        let (parent, last) = fixture.place(path).unwrap();
+        fixture.overlay().remove_file(parent, &last).unwrap();
+        assert!(matches!(fixture.find(path), Err(Error::NotFound)));
+        assert_eq!(fixture.overlay().attributes(ino).unwrap().links, 0);
+        fixture.call(|overlay| overlay.write(ino, 1, b"!")).unwrap();
+        let mut bytes = Vec::new();
+        fixture.overlay().read(ino, 0, 2, &mut bytes).unwrap();
+        assert_eq!(bytes[1], b'!');
+        fixture.overlay().release(ino);
+        fixture.overlay().forget(ino, u64::MAX);
+        assert!(matches!(
+            fixture.overlay().attributes(ino),
+            Err(Error::Stale)
+        ));
+    }
+    fixture.overlay().sync_all().unwrap();
+    let bodies = fixture.folder().join("repo/bodies");
+    assert_eq!(std::fs::read_dir(bodies).unwrap().count(), 0);
+}
+
+#[test]
+fn renaming_a_lower_directory_fetches_no_content_and_grafts_it() {
+    let mut fixture = Fixture::new(&sample());
+    let (root, a) = fixture.place("a").unwrap();
+    fixture
+        .call(|overlay| overlay.rename(root, &a, root, &name("z"), Rename::Replace))
+        .unwrap();
+    assert_eq!(
+        fixture
+            .snapshot
+            .requests
+            .load(std::sync::atomic::Ordering::Relaxed),
+        1
+    );
+    let capture = fixture
+        .call(|overlay| overlay.capture(Scope::Pending))
+        .unwrap()
+        .unwrap();
+    let edits = format!("{:?}", capture.edits);
+    assert_eq!(capture.edits.len(), 2, "{edits}");
+    assert!(
+        edits.contains("Remove") && edits.contains("Graft"),
+        "{edits}"
+    );
+    fixture.reopen();
+    assert_eq!(
+        fixture.read("z/deep/er/three").unwrap(),
+        b"three three three"
+    );
+    assert!(matches!(fixture.find("a"), Err(Error::NotFound)));
+}
+
+#[test]
+fn a_directory_made_anew_shows_nothing_of_the_old_one() {
+    let mut fixture = Fixture::new(&sample());
+    for path in ["b/only/child", "b/only"] {
+        let (parent, last) = fixture.place(path).unwrap();
+        if path == "b/only" {
+            fixture
+                .call(|overlay| overlay.remove_directory(parent, &last))
+                .unwrap();
+            let permissions = Permissions::DIRECTORY;
+            fixture
+                .call(|overlay| overlay.make(parent, &last, NewNode::Directory, permissions, OWNER))
+                .unwrap();
+        } else {
+            fixture
+                .call(|overlay| overlay.remove_file(parent, &last))
+                .unwrap();
+        }
+    }
+    fixture.reopen();
+    assert!(fixture.names("b/only").unwrap().is_empty());
+}
+
+#[test]
+fn a_body_written_to_after_its_capture_says_so() {
+    let fixture = Fixture::new(&sample());
+    fixture.write("a/one", 0, b"x").unwrap();
+    let capture = fixture.overlay().capture(Scope::Pending).unwrap().unwrap();
+    let content = format!("{:?}", capture.edits);
+    let crate::tree::Edit::File {
+        content: crate::tree::Content::Body(body),
+        ..
+    } = &capture.edits[0]
+    else {
+        panic!("{content}");
+    };
+    assert!(body.is_unchanged());
+    fixture.write("a/one", 0, b"y").unwrap();
+    assert!(!body.is_unchanged());
+    let copies = fixture
+        .overlay()
+        .capture_copies(Scope::Pending)
+        .unwrap()
+        .unwrap();
+    fixture.write("a/one", 0, b"z").unwrap();
+    let crate::tree::Edit::File {
+        content: crate::tree::Content::Body(copy),
+        ..
+    } = &copies.edits[0]
+    else {
+        panic!("{copies:?}");
+    };
+    assert!(copy.is_unchanged());
+    let bytes = std::io::read_to_string(copy.open().unwrap()).unwrap();
+    assert_eq!(bytes, "yne");
+}
+
+#[test]
+fn a_doubtful_index_costs_a_rebuild_and_nothing_else() {
+    let mut fixture = Fixture::new(&sample());
+    fixture.write("a/one", 0, b"edited").unwrap();
+    fixture.overlay().checkpoint().unwrap();
+    let expected = fixture.tree();
+    fixture.close();
+    let db = fixture.folder().join("repo/index/db");
+    let mut bytes = std::fs::read(&db).unwrap();
+    for byte in bytes.iter_mut().skip(100).step_by(977) {
+        *byte ^= 0x40;
+    }
+    std::fs::write(&db, bytes).unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.tree(), expected);
+    assert!(matches!(expected["a/one"], Item::File { .. }));
+}
+
+#[test]
+fn special_files_stay_local_and_are_listed() {
+    let fixture = Fixture::new(&sample());
+    let permissions = Permissions::of_mode(0o600);
+    fixture
+        .call(|overlay| overlay.make(Ino::ROOT, &name("pipe"), NewNode::Fifo, permissions, OWNER))
+        .unwrap();
+    let capture = fixture.overlay().capture(Scope::Pending).unwrap().unwrap();
+    assert!(capture.edits.is_empty());
+    assert_eq!(capture.kept_local[0].path.to_string(), "pipe");
+}

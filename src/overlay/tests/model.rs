@@ -1,0 +1,304 @@
+//! Random operations on the overlay and on a map of paths: results, tree and remote must agree, also
+//! after reopening (with and without the index), checkpoints and compaction, and after every push
+//! the remote must show the tree exactly.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::map::{Model, Node};
+use super::remote::{Tree, apply, children, join, sample};
+use super::support::{Fixture, OWNER};
+use crate::overlay::{AttributeChange, Error, NewNode, Rename, Scope};
+use crate::tree::Permissions;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Create(Index, u8),
+    Directory(Index, u8),
+    Symlink(Index, u8),
+    Write(Index, u16, Vec<u8>),
+    Truncate(Index, u16),
+    Executable(Index, bool),
+    Remove(Index),
+    Rename(Index, Index, u8, u8),
+    RenameOver(Index, Index, u8),
+    Link(Index, Index, u8),
+    Push,
+    LosePush,
+    PushEverything,
+    Checkpoint,
+    Compact,
+    Reopen,
+    ReopenWithoutIndex,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    use Operation::*;
+    let index = any::<Index>;
+    prop_oneof![
+        4 => (index(), 0..6_u8).prop_map(|(at, name)| Create(at, name)),
+        3 => (index(), 0..6_u8).prop_map(|(at, name)| Directory(at, name)),
+        1 => (index(), 0..6_u8).prop_map(|(at, name)| Symlink(at, name)),
+        5 => (index(), 0..40_u16, prop::collection::vec(any::<u8>(), 1..20))
+            .prop_map(|(at, offset, data)| Write(at, offset, data)),
+        2 => (index(), 0..30_u16).prop_map(|(at, size)| Truncate(at, size)),
+        2 => (index(), any::<bool>()).prop_map(|(at, on)| Executable(at, on)),
+        5 => index().prop_map(Remove),
+        5 => (index(), index(), 0..6_u8, 0..2_u8)
+            .prop_map(|(from, to, name, mode)| Rename(from, to, name, mode)),
+        5 => (index(), index(), 0..3_u8).prop_map(|(from, to, mode)| RenameOver(from, to, mode)),
+        2 => (index(), index(), 0..6_u8).prop_map(|(from, to, name)| Link(from, to, name)),
+        3 => Just(Push),
+        1 => Just(LosePush),
+        1 => Just(PushEverything),
+        1 => Just(Checkpoint),
+        1 => Just(Compact),
+        2 => Just(Reopen),
+        1 => Just(ReopenWithoutIndex),
+    ]
+}
+
+struct Run {
+    fixture: Fixture,
+    model: Model,
+    base: Tree,
+    remote: Tree,
+}
+
+fn told(result: Result<(), Error>) -> Result<(), String> {
+    result.map_err(|error| {
+        format!("{error:?}")
+            .split(['(', ' '])
+            .next()
+            .unwrap()
+            .to_owned()
+    })
+}
+
+impl Run {
+    fn compare(&self, real: Result<(), Error>, model: Result<(), &str>, what: &str) {
+        assert_eq!(told(real), model.map_err(str::to_owned), "{what}");
+    }
+
+    /// Makes something in the overlay, and says whether the model must make it too.
+    fn make(&mut self, at: &Index, name: u8, node: NewNode) -> Option<String> {
+        let path = join(&self.model.directory(at), &format!("n{name}"));
+        let taken = self.model.paths.contains_key(&path);
+        let (parent, name) = self.fixture.place(&path).unwrap();
+        let permissions = Permissions::of_mode(0o644);
+        let made = self
+            .fixture
+            .call(|overlay| overlay.make(parent, &name, node.clone(), permissions, OWNER));
+        let expected = if taken { Err("Exists") } else { Ok(()) };
+        self.compare(made.map(|_| ()), expected, &path);
+        (!taken).then_some(path)
+    }
+
+    fn rename(&mut self, from: &str, to: &str, mode: Rename) {
+        let (parent, name) = self.fixture.place(from).unwrap();
+        let (new_parent, new_name) = self.fixture.place(to).unwrap();
+        let real = self
+            .fixture
+            .call(|overlay| overlay.rename(parent, &name, new_parent, &new_name, mode));
+        let model = self.model.rename(from, to, mode);
+        self.compare(real, model, &format!("{from} to {to} {mode:?}"));
+    }
+
+    fn push(&mut self, scope: Scope, accepted: bool) {
+        let capture = self.fixture.call(|overlay| overlay.capture(scope)).unwrap();
+        let Some(capture) = capture else {
+            assert_eq!(self.remote, self.model.tree(), "nothing to push");
+            return;
+        };
+        if !accepted {
+            self.fixture.overlay().abandon_capture();
+            return;
+        }
+        if scope == Scope::Everything {
+            self.remote = self.base.clone();
+        }
+        let before = self.remote.clone();
+        apply(&mut self.remote, &self.base, &capture.edits);
+        assert_eq!(
+            self.remote,
+            self.model.tree(),
+            "remote before {before:#?}\nedits {:#?}",
+            capture.edits
+        );
+        let commit = crate::tree::GitOid([1; 20]);
+        let overlay = self.fixture.overlay();
+        overlay.record_pushed(capture.through, commit).unwrap();
+        assert_eq!(overlay.pending().operations, 0);
+    }
+
+    fn step(&mut self, operation: &Operation) {
+        let file = |node: &Node| matches!(node, Node::File(_));
+        match operation {
+            Operation::Create(at, name) => {
+                if let Some(path) = self.make(at, *name, NewNode::File) {
+                    self.model.files.push((Vec::new(), false));
+                    let number = self.model.files.len() - 1;
+                    self.model.paths.insert(path, Node::File(number));
+                }
+            }
+            Operation::Directory(at, name) => {
+                if let Some(path) = self.make(at, *name, NewNode::Directory) {
+                    self.model.paths.insert(path, Node::Directory);
+                }
+            }
+            Operation::Symlink(at, name) => {
+                let target = b"some/where".to_vec();
+                let node = NewNode::Symlink {
+                    target: target.clone(),
+                };
+                if let Some(path) = self.make(at, *name, node) {
+                    self.model.paths.insert(path, Node::Symlink(target));
+                }
+            }
+            Operation::Write(at, offset, data) => {
+                let Some(path) = self.model.pick(at, file) else {
+                    return;
+                };
+                self.fixture.write(&path, u64::from(*offset), data).unwrap();
+                let Node::File(number) = self.model.paths[&path] else {
+                    unreachable!()
+                };
+                let bytes = &mut self.model.files[number].0;
+                let end = usize::from(*offset) + data.len();
+                bytes.resize(bytes.len().max(end), 0);
+                bytes[usize::from(*offset)..end].copy_from_slice(data);
+            }
+            Operation::Truncate(at, size) => {
+                let Some(path) = self.model.pick(at, file) else {
+                    return;
+                };
+                let ino = self.fixture.find(&path).unwrap();
+                self.fixture
+                    .call(|overlay| overlay.truncate(ino, u64::from(*size)))
+                    .unwrap();
+                let Node::File(number) = self.model.paths[&path] else {
+                    unreachable!()
+                };
+                self.model.files[number].0.resize(usize::from(*size), 0);
+            }
+            Operation::Executable(at, on) => {
+                let Some(path) = self.model.pick(at, file) else {
+                    return;
+                };
+                let ino = self.fixture.find(&path).unwrap();
+                let change = AttributeChange {
+                    permissions: Some(Permissions::of_mode(if *on { 0o755 } else { 0o644 })),
+                    ..AttributeChange::default()
+                };
+                self.fixture
+                    .call(|overlay| overlay.set_attributes(ino, &change))
+                    .unwrap();
+                let Node::File(number) = self.model.paths[&path] else {
+                    unreachable!()
+                };
+                self.model.files[number].1 = *on;
+            }
+            Operation::Remove(at) => {
+                let Some(path) = self.model.pick(at, |_| true) else {
+                    return;
+                };
+                let (parent, name) = self.fixture.place(&path).unwrap();
+                let empty = children(&self.model.tree(), &path).is_empty();
+                if self.model.paths[&path] == Node::Directory {
+                    let real = self
+                        .fixture
+                        .call(|overlay| overlay.remove_directory(parent, &name));
+                    let expected = if empty { Ok(()) } else { Err("NotEmpty") };
+                    self.compare(real, expected, &path);
+                } else {
+                    let real = self
+                        .fixture
+                        .call(|overlay| overlay.remove_file(parent, &name));
+                    self.compare(real, Ok(()), &path);
+                }
+                if empty {
+                    self.model.paths.remove(&path);
+                }
+            }
+            Operation::Rename(from, to, name, mode) => {
+                let Some(from) = self.model.pick(from, |_| true) else {
+                    return;
+                };
+                let to = join(&self.model.directory(to), &format!("n{name}"));
+                let mode = [Rename::Replace, Rename::NoReplace][usize::from(*mode)];
+                self.rename(&from, &to, mode);
+            }
+            Operation::RenameOver(from, to, mode) => {
+                let Some(from) = self.model.pick(from, |_| true) else {
+                    return;
+                };
+                let Some(to) = self.model.pick(to, |_| true) else {
+                    return;
+                };
+                let modes = [Rename::Replace, Rename::NoReplace, Rename::Exchange];
+                self.rename(&from, &to, modes[usize::from(*mode)]);
+            }
+            Operation::Link(from, to, name) => {
+                let Some(from) = self.model.pick(from, file) else {
+                    return;
+                };
+                let to = join(&self.model.directory(to), &format!("n{name}"));
+                let ino = self.fixture.find(&from).unwrap();
+                let (parent, name) = self.fixture.place(&to).unwrap();
+                let real = self
+                    .fixture
+                    .call(|overlay| overlay.link(ino, parent, &name));
+                let taken = self.model.paths.contains_key(&to);
+                let expected = if taken { Err("Exists") } else { Ok(()) };
+                self.compare(real.map(|_| ()), expected, &to);
+                if !taken {
+                    let node = self.model.paths[&from].clone();
+                    self.model.paths.insert(to, node);
+                }
+            }
+            Operation::Push => self.push(Scope::Pending, true),
+            Operation::LosePush => self.push(Scope::Pending, false),
+            Operation::PushEverything => self.push(Scope::Everything, true),
+            Operation::Checkpoint => self.fixture.overlay().checkpoint().unwrap(),
+            Operation::Compact => assert!(self.fixture.overlay().compact().unwrap()),
+            Operation::Reopen => {
+                self.fixture.reopen();
+                assert_eq!(self.fixture.tree(), self.model.tree());
+            }
+            Operation::ReopenWithoutIndex => {
+                self.fixture.close();
+                let index = self.fixture.folder().join("repo/index");
+                std::fs::remove_dir_all(index).unwrap();
+                self.fixture.reopen();
+                assert_eq!(self.fixture.tree(), self.model.tree());
+            }
+        }
+    }
+}
+
+/// PROPTEST_CASES asks for more.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|cases| cases.parse().ok()).unwrap_or(96)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #[test]
+    fn the_overlay_is_a_map_of_paths(operations in prop::collection::vec(operation(), 1..60)) {
+        let base = sample();
+        let mut run = Run {
+            fixture: Fixture::new(&base),
+            model: Model::of(&base),
+            remote: base.clone(),
+            base,
+        };
+        for operation in &operations {
+            run.step(operation);
+        }
+        assert_eq!(run.fixture.tree(), run.model.tree());
+        run.push(Scope::Pending, true);
+        run.fixture.reopen();
+        assert_eq!(run.fixture.tree(), run.model.tree());
+    }
+}

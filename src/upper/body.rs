@@ -1,0 +1,174 @@
+//! Bodies: the bytes of locally written files, one file each, named by inode number.
+//!
+//! A body belongs to an inode, not to a path, so hard links, renames and open-unlinked files need
+//! nothing here. Its size and mtime are the file's size and mtime. Bytes reach it by `pwrite`, so
+//! they survive the death of the daemon; [`Bodies::sync`] makes them survive a power cut.
+
+use std::fs::{self, File, FileTimes, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::tree::Ino;
+
+/// Above this many files, one syncfs is cheaper than a sync of each: about 6 ms against 4 ms a
+/// file on a virtio disk.
+const SYNC_EACH_MAX: usize = 4;
+
+/// The folder of bodies.
+#[derive(Debug)]
+pub struct Bodies {
+    folder: PathBuf,
+}
+
+impl Bodies {
+    /// Opens the folder, making it (0700) if need be, and removes half-made copies that a dead
+    /// daemon left.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn open(folder: PathBuf) -> io::Result<Bodies> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
+        for file in fs::read_dir(&folder)? {
+            let file = file?;
+            if file.file_name().as_encoded_bytes().starts_with(b"copy-") {
+                fs::remove_file(file.path())?;
+            }
+        }
+        Ok(Bodies { folder })
+    }
+
+    /// Where the body of an inode is.
+    pub fn path(&self, ino: Ino) -> PathBuf {
+        self.folder.join(ino.to_string())
+    }
+
+    /// Opens a body that must be there.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn file(&self, ino: Ino) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path(ino))
+    }
+
+    /// Opens a body, making an empty one if need be.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn make(&self, ino: Ino) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.path(ino))
+    }
+
+    /// Copies the first `bytes` of `source` aside; [`Bodies::install`] makes them a body.
+    ///
+    /// The kernel copies, or shares the blocks where the file system can.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; nothing is left behind then.
+    pub fn prepare(&self, source: &File, bytes: u64) -> io::Result<tempfile::NamedTempFile> {
+        let mut copy = tempfile::Builder::new()
+            .prefix("copy-")
+            .tempfile_in(&self.folder)?;
+        let mut source = io::Read::take(source, bytes);
+        io::copy(&mut source, copy.as_file_mut())?;
+        copy.flush()?;
+        Ok(copy)
+    }
+
+    /// Gives a prepared copy its name.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; the copy is gone then.
+    pub fn install(&self, copy: tempfile::NamedTempFile, ino: Ino) -> io::Result<File> {
+        copy.persist(self.path(ino)).map_err(|error| error.error)
+    }
+
+    /// Deletes a body; one that is not there is no error.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn remove(&self, ino: Ino) -> io::Result<()> {
+        match fs::remove_file(self.path(ino)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets the times of a body.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn set_times(&self, ino: Ino, times: FileTimes) -> io::Result<()> {
+        self.file(ino)?.set_times(times)
+    }
+
+    /// Makes the bytes of these bodies, and their names, survive a power cut. A body that was
+    /// deleted meanwhile needs nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; the caller must not count anything as durable then.
+    pub fn sync(&self, inodes: &[Ino]) -> io::Result<()> {
+        if inodes.is_empty() {
+            return Ok(());
+        }
+        let folder = File::open(&self.folder)?;
+        if inodes.len() > SYNC_EACH_MAX {
+            return Ok(nix::unistd::syncfs(&folder)?);
+        }
+        for ino in inodes {
+            match File::open(self.path(*ino)) {
+                Ok(body) => body.sync_data()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        folder.sync_all()
+    }
+
+    /// Deletes the bodies of inodes that `keep` does not want: what a crash left behind.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn sweep(&self, keep: impl Fn(Ino) -> bool) -> io::Result<usize> {
+        let mut swept = 0;
+        for file in fs::read_dir(&self.folder)? {
+            let file = file?;
+            let ino = file
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+                .map(Ino);
+            if ino.is_some_and(|ino| !keep(ino)) {
+                fs::remove_file(file.path())?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The folder: for asking the space of its file system.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}

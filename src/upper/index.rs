@@ -1,0 +1,288 @@
+//! The index: a copy of the upper layer's state in sled, for opening without reading the whole
+//! journal. The only file that uses sled.
+//!
+//! One tree; keys are `m` (what the state reaches), `n` + inode number, `e` + directory + name,
+//! numbers big endian. A value is postcard behind eight bytes of its blake3 hash, keyed by the key.
+//! A checkpoint is one batch that also writes `m` with the sequence it reaches and the number of
+//! nodes and entries, so a half-written or a silently shortened index is noticed. `flush` of sled
+//! 0.34.7 does not fsync, so a checkpoint also syncs sled's file.
+//!
+//! Any doubt (an error, a panic inside sled, a bad hash, a wrong count) moves the index aside, and
+//! the state is rebuilt from the journal.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use journal::Sequence;
+
+use super::Error;
+use super::state::{Entry, Node, Upper};
+use super::stored::{
+    Meta, StoredEntry, StoredNode, StoredRemote, decode, encode, load_node, load_remote, store_node,
+};
+use crate::tree::{Ino, Name, Timestamp};
+
+/// Layout of keys and values; another one is rebuilt, not read.
+const VERSION: u32 = 1;
+/// sled's page cache. Its default is 1 GiB; the state is in memory anyway.
+const CACHE_BYTES: u64 = 8 << 20;
+
+/// The index of one repository's upper layer.
+pub struct Index {
+    folder: PathBuf,
+    db: sled::Db,
+}
+
+/// Why the index could not be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// sled says so.
+    #[error(transparent)]
+    Store(sled::Error),
+    /// sled panicked.
+    #[error("a panic inside the store")]
+    Panic,
+}
+
+/// Changes that one checkpoint writes, taken from the state at one sequence.
+pub struct Checkpoint {
+    reaches: Sequence,
+    meta: Meta,
+    nodes: Vec<(Ino, Option<StoredNode>)>,
+    entries: Vec<(Ino, Name, Option<StoredEntry>)>,
+}
+
+impl Index {
+    /// Opens the index and reads the state that it has, with the sequence which that reaches; no
+    /// state when there is none or it is in doubt.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made, or a new index cannot be opened in it.
+    pub fn open(folder: &Path) -> Result<(Index, Option<(Sequence, Upper)>), Error> {
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let index = Index::open_folder(folder).ok()?;
+            let loaded = index.load()?;
+            Some((index, loaded))
+        }));
+        if let Ok(Some((index, loaded))) = opened {
+            return Ok((index, loaded));
+        }
+        tracing::warn!(folder = %folder.display(), "the index is in doubt and will be rebuilt");
+        set_aside(folder).map_err(Error::Folder)?;
+        Ok((Index::open_folder(folder)?, None))
+    }
+
+    fn open_folder(folder: &Path) -> Result<Index, Error> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(Error::Folder)?;
+        let db = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE_BYTES)
+            .mode(sled::Mode::LowSpace)
+            .open()
+            .map_err(|error| Error::Index(IndexError::Store(error)))?;
+        Ok(Index {
+            folder: folder.to_path_buf(),
+            db,
+        })
+    }
+
+    /// The outer `None` is doubt, the inner one an empty index.
+    #[allow(
+        clippy::option_option,
+        reason = "the two absences differ and meet nowhere else"
+    )]
+    fn load(&self) -> Option<Option<(Sequence, Upper)>> {
+        let Some(value) = self.db.get(b"m").ok()? else {
+            return self.db.is_empty().then_some(None);
+        };
+        let meta: Meta = decode(b"m", &value)?;
+        if meta.version != VERSION {
+            return None;
+        }
+        let mut upper = Upper {
+            nodes: HashMap::new(),
+            children: HashMap::new(),
+            next: meta.next,
+            remote: load_remote(&meta.remote),
+            changed_nodes: HashSet::new(),
+            changed_entries: HashSet::new(),
+        };
+        for item in self.db.scan_prefix(b"n") {
+            let (key, value) = item.ok()?;
+            let ino = Ino(number(key.get(1..)?)?);
+            upper.nodes.insert(ino, load_node(decode(&key, &value)?)?);
+        }
+        let mut entries = 0;
+        for item in self.db.scan_prefix(b"e") {
+            let (key, value) = item.ok()?;
+            let directory = Ino(number(key.get(1..9)?)?);
+            let name = Name::try_from(key.get(9..)?).ok()?;
+            let stored: StoredEntry = decode(&key, &value)?;
+            let entry = Entry {
+                node: stored.node.map(Ino),
+                covers: stored.covers,
+            };
+            if let Some(ino) = entry.node {
+                let node = upper.nodes.get_mut(&ino)?;
+                node.names.push((directory, name.clone()));
+            }
+            let children = upper.children.entry(directory).or_default();
+            children.insert((name.cookie(), name), entry);
+            entries += 1;
+        }
+        let whole = upper.nodes.len() as u64 == meta.nodes && entries == meta.entries;
+        let sound = whole
+            && upper.nodes.contains_key(&Ino::ROOT)
+            && upper
+                .children
+                .keys()
+                .all(|directory| upper.nodes.contains_key(directory));
+        sound.then_some(Some((Sequence(meta.applied), upper)))
+    }
+
+    /// Writes a checkpoint. On return it survives a power cut.
+    ///
+    /// The caller has made sure that the journal is synced up to what the checkpoint reaches.
+    ///
+    /// # Errors
+    ///
+    /// sled's or the disk's; the index is then behind or in doubt, which the next opening notices.
+    pub fn write(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let mut batch = sled::Batch::default();
+        for (ino, node) in &checkpoint.nodes {
+            let key = node_key(*ino);
+            match node {
+                Some(node) => batch.insert(&key[..], encode(&key, node)),
+                None => batch.remove(&key[..]),
+            }
+        }
+        for (directory, name, entry) in &checkpoint.entries {
+            let key = entry_key(*directory, name);
+            match entry {
+                Some(entry) => batch.insert(&key[..], encode(&key, entry)),
+                None => batch.remove(&key[..]),
+            }
+        }
+        batch.insert(b"m", encode(b"m", &checkpoint.meta));
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            self.db.apply_batch(batch)?;
+            self.db.flush()
+        }));
+        match written {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(Error::Index(IndexError::Store(error))),
+            Err(_) => return Err(Error::Index(IndexError::Panic)),
+        }
+        let file = File::open(self.folder.join("db")).map_err(Error::Folder)?;
+        file.sync_data().map_err(Error::Folder)?;
+        tracing::debug!(reaches = checkpoint.reaches.0, "checkpoint written");
+        Ok(())
+    }
+}
+
+impl Upper {
+    /// Takes what changed since the last checkpoint. `reaches` is the last record applied.
+    pub fn checkpoint(&mut self, reaches: Sequence) -> Checkpoint {
+        let nodes = std::mem::take(&mut self.changed_nodes)
+            .into_iter()
+            .map(|ino| (ino, self.nodes.get(&ino).filter(|node| is_kept(ino, node))))
+            .map(|(ino, node)| (ino, node.map(store_node)))
+            .collect();
+        let entries = std::mem::take(&mut self.changed_entries)
+            .into_iter()
+            .map(|(directory, name)| {
+                let entry = self.entry(directory, &name).map(|entry| StoredEntry {
+                    node: entry.node.map(|ino| ino.0),
+                    covers: entry.covers,
+                });
+                (directory, name, entry)
+            })
+            .collect();
+        Checkpoint {
+            reaches,
+            meta: self.meta(reaches),
+            nodes,
+            entries,
+        }
+    }
+
+    /// Makes the next checkpoint write everything, for an index that has nothing.
+    pub fn mark_all_changed(&mut self) {
+        self.changed_nodes = self.nodes.keys().copied().collect();
+        self.changed_entries = self
+            .children
+            .iter()
+            .flat_map(|(directory, children)| {
+                let name = |(_, name): &(u64, Name)| (*directory, name.clone());
+                children.keys().map(name).collect::<Vec<_>>()
+            })
+            .collect();
+    }
+
+    fn meta(&self, reaches: Sequence) -> Meta {
+        let remote = &self.remote;
+        let time = |time: Timestamp| (time.seconds, time.nanoseconds);
+        Meta {
+            version: VERSION,
+            applied: reaches.0,
+            nodes: self
+                .nodes
+                .iter()
+                .filter(|(ino, node)| is_kept(**ino, node))
+                .count() as u64,
+            entries: self
+                .children
+                .values()
+                .map(|entries| entries.len() as u64)
+                .sum(),
+            next: self.next,
+            remote: StoredRemote {
+                bookmark: remote.bookmark.clone(),
+                pin: remote
+                    .pin
+                    .map(|(change, commit, tree, at)| (change.0, commit.0, tree.0, time(at))),
+                fork: remote.fork,
+                change: remote.change.map(|(change, commit)| (change.0, commit.0)),
+                intended: remote.intended.map(|(through, batch)| (through.0, batch)),
+                pushed: remote.pushed.0,
+            },
+        }
+    }
+}
+
+/// A nameless node dies with the daemon, so it is not stored.
+fn is_kept(ino: Ino, node: &Node) -> bool {
+    ino == Ino::ROOT || !node.names.is_empty()
+}
+
+fn set_aside(folder: &Path) -> std::io::Result<()> {
+    let aside = folder.with_extension("doubtful");
+    match fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match fs::rename(folder, aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn node_key(ino: Ino) -> Vec<u8> {
+    [&b"n"[..], &ino.0.to_be_bytes()].concat()
+}
+
+fn entry_key(directory: Ino, name: &Name) -> Vec<u8> {
+    [&b"e"[..], &directory.0.to_be_bytes(), name.as_bytes()].concat()
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}

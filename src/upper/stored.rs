@@ -1,0 +1,171 @@
+//! Values of the index: postcard behind eight bytes of the blake3 hash of key and value.
+
+use std::collections::BTreeMap;
+
+use journal::Sequence;
+use serde::{Deserialize, Serialize};
+
+use super::state::{Node, Origin, RemoteState};
+use crate::tree::{ChangeId, GitOid, Kind, Permissions, Timestamp, TreePath};
+
+/// Seconds and nanoseconds.
+type StoredTime = (i64, u32);
+/// Change, commit, tree, and the commit's time.
+type StoredPin = ([u8; 16], [u8; 20], [u8; 20], StoredTime);
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub(super) version: u32,
+    pub(super) applied: u64,
+    pub(super) nodes: u64,
+    pub(super) entries: u64,
+    pub(super) next: u64,
+    pub(super) remote: StoredRemote,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredRemote {
+    pub(super) bookmark: Option<String>,
+    pub(super) pin: Option<StoredPin>,
+    pub(super) fork: Option<[u8; 16]>,
+    pub(super) change: Option<([u8; 16], [u8; 20])>,
+    pub(super) intended: Option<(u64, [u8; 16])>,
+    pub(super) pushed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredNode {
+    pub(super) kind: u8,
+    pub(super) permissions: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) rdev: u32,
+    pub(super) target: Vec<u8>,
+    pub(super) atime: StoredTime,
+    pub(super) mtime: StoredTime,
+    pub(super) ctime: StoredTime,
+    pub(super) origin: Option<(Vec<u8>, [u8; 20], u64)>,
+    pub(super) body: bool,
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredEntry {
+    pub(super) node: Option<u64>,
+    pub(super) covers: bool,
+}
+
+/// Kinds by their stored number.
+const KINDS: [Kind; 7] = [
+    Kind::File,
+    Kind::Directory,
+    Kind::Symlink,
+    Kind::Fifo,
+    Kind::Socket,
+    Kind::CharDevice,
+    Kind::BlockDevice,
+];
+
+fn checksum(key: &[u8], value: &[u8]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(value);
+    let mut short = [0; 8];
+    hasher.finalize_xof().fill(&mut short);
+    short
+}
+
+pub(super) fn encode(key: &[u8], value: &impl Serialize) -> Vec<u8> {
+    // Serializing these plain structs into memory cannot fail; an empty value would be refused by
+    // its checksum when it is read.
+    let value = postcard::to_stdvec(value).unwrap_or_default();
+    [&checksum(key, &value)[..], &value].concat()
+}
+
+pub(super) fn decode<'a, T: Deserialize<'a>>(key: &[u8], stored: &'a [u8]) -> Option<T> {
+    let (sum, value) = stored.split_at_checked(8)?;
+    if sum != checksum(key, value) {
+        return None;
+    }
+    postcard::from_bytes(value).ok()
+}
+
+pub(super) fn store_node(node: &Node) -> StoredNode {
+    let time = |time: Timestamp| (time.seconds, time.nanoseconds);
+    StoredNode {
+        kind: KINDS
+            .iter()
+            .position(|kind| *kind == node.kind)
+            .unwrap_or_default() as u8,
+        permissions: node.permissions.bits(),
+        uid: node.uid,
+        gid: node.gid,
+        rdev: node.rdev,
+        target: node.target.clone(),
+        atime: time(node.atime),
+        mtime: time(node.mtime),
+        ctime: time(node.ctime),
+        origin: node
+            .origin
+            .as_ref()
+            .map(|origin| (origin.path.as_bytes().to_vec(), origin.oid.0, origin.size)),
+        body: node.body,
+        xattrs: node
+            .xattrs
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    }
+}
+
+pub(super) fn load_node(stored: StoredNode) -> Option<Node> {
+    let time = |(seconds, nanoseconds)| Timestamp {
+        seconds,
+        nanoseconds,
+    };
+    let origin = match stored.origin {
+        None => None,
+        Some((path, oid, size)) => Some(Origin {
+            path: TreePath::try_from(&path[..]).ok()?,
+            oid: GitOid(oid),
+            size,
+        }),
+    };
+    Some(Node {
+        kind: *KINDS.get(usize::from(stored.kind))?,
+        permissions: Permissions::of_mode(u32::from(stored.permissions)),
+        uid: stored.uid,
+        gid: stored.gid,
+        rdev: stored.rdev,
+        target: stored.target,
+        atime: time(stored.atime),
+        mtime: time(stored.mtime),
+        ctime: time(stored.ctime),
+        origin,
+        body: stored.body,
+        xattrs: BTreeMap::from_iter(stored.xattrs),
+        names: Vec::new(),
+    })
+}
+
+pub(super) fn load_remote(stored: &StoredRemote) -> RemoteState {
+    RemoteState {
+        bookmark: stored.bookmark.clone(),
+        pin: stored.pin.map(|(change, commit, tree, time)| {
+            let time = Timestamp {
+                seconds: time.0,
+                nanoseconds: time.1,
+            };
+            (ChangeId(change), GitOid(commit), GitOid(tree), time)
+        }),
+        fork: stored.fork,
+        change: stored
+            .change
+            .map(|(change, commit)| (ChangeId(change), GitOid(commit))),
+        intended: stored
+            .intended
+            .map(|(through, batch)| (Sequence(through), batch)),
+        pushed: Sequence(stored.pushed),
+    }
+}
