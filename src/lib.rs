@@ -76,7 +76,9 @@
     )
 )]
 
+pub mod config;
 pub mod lower;
 pub mod overlay;
+pub mod secrets;
 pub mod tree;
 pub mod upper;

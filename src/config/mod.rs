@@ -1,0 +1,153 @@
+//! What the user wants: defaults, then the configuration file, then the environment, then flags.
+//!
+//! Every setting has one name, in three spellings: `cache-path` in the file, `MESA_CACHE_PATH` in
+//! the environment, `--cache-path` as a flag ([`Key`]). Each source yields text with its origin; the
+//! last origin wins, and the text is read once, at the end, so that all problems of all sources are
+//! listed together. Environment, home and identity arrive as values ([`Surroundings`]).
+//!
+//! A credential found in the environment goes into [`Secrets`], which Debug does not show.
+
+mod file;
+mod key;
+mod problem;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::secrets::Secrets;
+
+pub use file::SyntaxError;
+pub use key::{Key, Origin};
+pub use problem::{Error, Problem, Problems, Reason};
+pub use values::{ApiUrl, LogLevel};
+
+/// What flags say; empty when no flag was given.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--config-path`: this file, which must exist, and no other.
+    pub config_path: Option<PathBuf>,
+    /// Settings, as they were typed.
+    pub values: BTreeMap<Key, OsString>,
+}
+
+/// What a process finds around it.
+pub struct Surroundings<'a> {
+    /// Looks a variable up.
+    pub environment: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The user's home folder, if there is one.
+    pub home: Option<&'a Path>,
+    /// What relative paths of flags and variables are relative to.
+    pub current_folder: &'a Path,
+    /// The user.
+    pub uid: u32,
+    /// The user's group.
+    pub gid: u32,
+}
+
+/// Which repositories of an organization are mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountMode {
+    /// All that the credential can see.
+    All,
+    /// Those that are listed.
+    Explicit,
+}
+
+/// What a repository's checkout shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Revision {
+    /// Where the default bookmark points.
+    #[default]
+    DefaultBookmark,
+    /// Where this bookmark points.
+    Bookmark(String),
+    /// A change, by its id (32 letters from k to z).
+    Change(String),
+}
+
+/// What is mounted of one organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    /// All repositories, or those below.
+    pub mount: MountMode,
+    /// Repositories with settings of their own.
+    pub repositories: BTreeMap<String, Revision>,
+}
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Base address of the REST API, without a slash at its end.
+    pub api_url: ApiUrl,
+    /// Organizations to mount; none means the one that the credential belongs to.
+    pub organizations: BTreeMap<String, Organization>,
+    /// Where the organizations appear.
+    pub mount_point: PathBuf,
+    /// Journals, bodies, locks.
+    pub data_folder: PathBuf,
+    /// The lower layer's store.
+    pub cache_folder: PathBuf,
+    /// The control socket's folder.
+    pub runtime_folder: PathBuf,
+    /// Owner of what the mount shows.
+    pub uid: u32,
+    /// Group of what the mount shows.
+    pub gid: u32,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// How long an acknowledged operation may stay without being synced.
+    pub commit_interval: Duration,
+    /// Credentials.
+    pub secrets: Arc<Secrets>,
+    /// The configuration file, if one was found.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads all sources.
+///
+/// # Errors
+///
+/// [`Error::Unreadable`] and [`Error::Syntax`] for the file as a whole, else [`Error::Problems`] with
+/// every problem of every source.
+pub fn load(overrides: &Overrides, surroundings: &Surroundings<'_>) -> Result<Config, Error> {
+    let mut problems = Vec::new();
+    let file = file::find(overrides, surroundings)?;
+    let mut given = BTreeMap::new();
+    let mut organizations = BTreeMap::new();
+    if let Some((path, text)) = &file {
+        let contents = file::read(path, text, &mut problems)?;
+        given = contents.values;
+        organizations = contents.organizations;
+    }
+    for key in Key::ALL {
+        let value = (surroundings.environment)(key.variable()).filter(|value| !value.is_empty());
+        if let Some(value) = value {
+            given.insert(key, (Origin::Variable(key.variable()), value));
+        }
+        if let Some(value) = overrides.values.get(&key) {
+            given.insert(key, (Origin::Flag(key.name()), value.clone()));
+        }
+    }
+    let mut values = values::Values::new(given, surroundings, &mut problems);
+    if let Some(organization) = values.organization() {
+        let all = Organization {
+            mount: MountMode::All,
+            repositories: BTreeMap::new(),
+        };
+        // Named beside tables, it selects its own table.
+        let selected = organizations.remove(&organization).unwrap_or(all);
+        organizations = BTreeMap::from([(organization, selected)]);
+    }
+    let config = values.config(organizations, file.map(|(path, _)| path));
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(Error::Problems(Problems(problems))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

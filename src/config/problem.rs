@@ -1,0 +1,123 @@
+//! What can be wrong with a configuration.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::Origin;
+use super::file::SyntaxError;
+use crate::secrets::CredentialError;
+
+/// Why a value cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// No setting has this name.
+    #[error("no such setting")]
+    Unknown,
+    /// The file has it twice, in two spellings.
+    #[error("given twice")]
+    Twice,
+    /// Another type of the file's language.
+    #[error("want a string")]
+    NotString,
+    /// Another type of the file's language.
+    #[error("want a whole number")]
+    NotNumber,
+    /// Another type of the file's language.
+    #[error("want a table")]
+    NotTable,
+    /// Bytes that are no text.
+    #[error("not UTF-8")]
+    NotText,
+    /// Neither http nor https.
+    #[error("want an address that begins with http:// or https://")]
+    Scheme,
+    /// No host, or more than host, port and path.
+    #[error("want scheme, host and path, and no user, query or fragment")]
+    Address,
+    /// Not a host name.
+    #[error("want a domain name")]
+    Domain,
+    /// Not an organization's name.
+    #[error("want a name of lower-case letters, digits and dashes")]
+    Organization,
+    /// Not a repository's name.
+    #[error("want a repository's name: 1 to 100 characters, no slash")]
+    Repository,
+    /// Not a user or group id.
+    #[error("want a number from 0 to 4294967294")]
+    Id,
+    /// Not one of the levels.
+    #[error("want error, warn, info, debug or trace")]
+    Level,
+    /// Not a duration.
+    #[error("want a duration such as 250ms, 1s or 2m, at most an hour")]
+    Duration,
+    /// A relative path, and nothing that it could be relative to.
+    #[error("want an absolute path, or one that begins with ~/")]
+    Relative,
+    /// Neither all nor explicit.
+    #[error("want \"all\" or \"explicit\"")]
+    MountMode,
+    /// Neither a bookmark nor a change, or both.
+    #[error("want {{bookmark = \"...\"}} or {{change-id = \"...\"}}")]
+    Revision,
+    /// No home folder to put it in.
+    #[error("must be given, since there is no home folder")]
+    NoHome,
+    /// Not a credential.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {reason}")]
+pub struct Problem {
+    /// Where.
+    pub origin: Origin,
+    /// What.
+    pub reason: Reason,
+}
+
+/// All problems, one per line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            problem.fmt(formatter)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read, or is over 1 MiB.
+    #[error("cannot read the configuration file {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the configuration file {} is not TOML", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<SyntaxError>,
+    },
+    /// Everything that is wrong with the values.
+    #[error("{0}")]
+    Problems(Problems),
+}
