@@ -79,6 +79,7 @@
 pub mod config;
 pub mod lower;
 pub mod overlay;
+pub mod remote;
 pub mod secrets;
 pub mod tree;
 pub mod upper;

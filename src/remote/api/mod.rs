@@ -1,0 +1,103 @@
+//! The words of Mesa's REST contract, shared by the client (`remote`) and the server (`server`).
+//!
+//! Plain data that serde reads and writes, nothing that does I/O. What a server may leave out is
+//! optional, and fields that we do not know are ignored, so that both generations of the hosted
+//! service (0.38 and 0.49) decode; we write the superset of both. Identifiers decode into the
+//! checked types of [`crate::tree`], so a malformed one is a decoding error, never a path or a key.
+
+mod change;
+mod content;
+mod date;
+mod files;
+mod organization;
+mod text;
+pub mod token;
+
+pub use change::{Author, Change, ChangeDetail, ChangePatch, Ident, NewChange};
+pub use content::{Content, DirectoryContent, Entry, FileContent, SubmoduleEntry};
+pub use date::{DateError, format_date, parse_date};
+pub use files::{Action, Encoding, FileMode, FileOp};
+pub use organization::{
+    Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, MovedBookmark,
+    NewBookmark, NewRepo, Org, Organization, Repo, RepoPage, RepoPatch, StoredBlob, Success,
+    Whoami,
+};
+
+/// Names of the extensions that a server advertises in `whoami`; a client uses one only if it is
+/// advertised, since a service that does not know a field ignores it in silence.
+pub mod extension {
+    /// `GET content?commit_oid=`: reads of one commit, so that two reads are one snapshot.
+    pub const COMMIT_READ: &str = "commit-read";
+    /// `POST ext/blobs` and `FileOp.blob`: contents travel as raw bytes, before the change.
+    pub const BLOBS: &str = "blobs";
+    /// `FileOp.mode` may be `120000`.
+    pub const SYMLINKS: &str = "symlinks";
+    /// `FileOp.action` may be `mkdir`; empty directories exist.
+    pub const DIRECTORIES: &str = "directories";
+    /// `FileOp.action` may be `graft`: a path becomes an existing tree.
+    pub const GRAFT: &str = "graft";
+    /// Operations apply in list order, and a path may be deleted and then written in one call.
+    pub const ORDERED: &str = "ordered";
+    /// `Idempotency-Key` on `POST changes`: the same key gives the same change again.
+    pub const IDEMPOTENCY: &str = "idempotency";
+    /// All of the above, as our server advertises them.
+    pub const ALL: [&str; 7] = [
+        COMMIT_READ,
+        BLOBS,
+        SYMLINKS,
+        DIRECTORIES,
+        GRAFT,
+        ORDERED,
+        IDEMPOTENCY,
+    ];
+}
+
+/// Names of HTTP headers that are ours.
+pub mod header {
+    /// On `whoami`: the extensions, separated by `, `.
+    pub const EXTENSIONS: &str = "mesa-extensions";
+    /// On content: the commit that was read.
+    pub const COMMIT_OID: &str = "mesa-commit-oid";
+    /// On content: the Git object that was read.
+    pub const OBJECT_SHA: &str = "mesa-object-sha";
+    /// On `POST changes`: the request's own name, for repetition after a lost answer.
+    pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+}
+
+/// Trailers in the description of a pushed change, by which a lost answer is told from a refusal.
+pub mod trailer {
+    /// Names the transaction that forked the change: a uuid.
+    pub const TRANSACTION: &str = "Mesa-Txn";
+    /// Names the batch that was pushed last: a uuid.
+    pub const BATCH: &str = "Mesa-Batch";
+}
+
+/// Error codes of the body `{"error":{"code":…}}`; an open set, so branch on the status first.
+pub mod code {
+    /// 400.
+    pub const INVALID_REQUEST: &str = "INVALID_REQUEST";
+    /// 401: no credential, or one that never was valid.
+    pub const UNAUTHORIZED: &str = "UNAUTHORIZED";
+    /// 401: an access token or API key whose time is over.
+    pub const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
+    /// 401: the API key, or the one that signed the token, was revoked.
+    pub const KEY_REVOKED: &str = "KEY_REVOKED";
+    /// 403: the scopes do not allow it.
+    pub const FORBIDDEN: &str = "FORBIDDEN";
+    /// 404.
+    pub const NOT_FOUND: &str = "NOT_FOUND";
+    /// 406: a directory has no bytes.
+    pub const NOT_ACCEPTABLE: &str = "NOT_ACCEPTABLE";
+    /// 409.
+    pub const CONFLICT: &str = "CONFLICT";
+    /// 409: the change has advanced past `base_commit_oid`.
+    pub const STALE_CHANGE: &str = "STALE_CHANGE";
+    /// 409: another writer moved the same name at the same time.
+    pub const LOCK_CONFLICT: &str = "LOCK_CONFLICT";
+    /// 409: the change, or what a merge would make, is conflicted.
+    pub const MERGE_CONFLICT: &str = "MERGE_CONFLICT";
+    /// 413.
+    pub const PAYLOAD_TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
+    /// 500.
+    pub const INTERNAL_ERROR: &str = "INTERNAL_ERROR";
+}

@@ -1,0 +1,38 @@
+//! What a server can do beyond the stock contract; none of it is used unless advertised.
+
+use super::api::extension;
+
+/// Advertised extensions; see [`extension`] for what each means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extensions {
+    /// Reads of one commit.
+    pub commit_read: bool,
+    /// Contents uploaded before the change that uses them.
+    pub blobs: bool,
+    /// Symbolic links in changes.
+    pub symlinks: bool,
+    /// Empty directories in changes.
+    pub directories: bool,
+    /// Existing trees in changes.
+    pub graft: bool,
+    /// A path removed and written in one change.
+    pub ordered: bool,
+    /// Creation of a change repeated without a second change.
+    pub idempotency: bool,
+}
+
+impl Extensions {
+    /// The known ones among the advertised names.
+    pub fn of_names(names: &[String]) -> Extensions {
+        let has = |name: &str| names.iter().any(|other| other == name);
+        Extensions {
+            commit_read: has(extension::COMMIT_READ),
+            blobs: has(extension::BLOBS),
+            symlinks: has(extension::SYMLINKS),
+            directories: has(extension::DIRECTORIES),
+            graft: has(extension::GRAFT),
+            ordered: has(extension::ORDERED),
+            idempotency: has(extension::IDEMPOTENCY),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A Mesa server, from the client's side.
+//!
+//! ```text
+//! http             one exchange, every wait and every body bounded; the only file with the HTTP client
+//! call, client     the REST contract as typed calls, one attempt each
+//! retry, breaker   pure: when a read is tried again, when it fails at once
+//! connection       blocking face: reads with retries, writes with none, known extensions
+//! source, pin, push   what lower layer and replay ask for
+//! ```
+//!
+//! Nothing that a server sends is believed before it is checked: identifiers and names become the
+//! types of [`crate::tree`] while they are decoded, answers are bounded, and objects are verified by
+//! the lower layer. Async lives in this folder only; its callers are threads that may block.
+
+pub mod api;
+mod breaker;
+mod call;
+mod client;
+mod connection;
+mod extensions;
+mod failure;
+mod http;
+mod listing;
+mod pin;
+mod push;
+mod repository;
+mod requests;
+mod retry;
+mod source;
+
+pub use call::At;
+pub use client::Client;
+pub use connection::Remote;
+pub use extensions::Extensions;
+pub use failure::{Cause, Conflict, Failure, Violation};
+pub use pin::{Resolved, Target};
+pub use push::{Forked, KeptLocal, KeptReason, Push, PushError, Pushed, Pusher, Settled};
+pub use repository::RepositoryName;
+pub use requests::Requests;
+pub use retry::READ_PATIENCE;
+pub use source::RepositorySource;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod push_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! One PATCH in the making: what still fits, and what this server wants in the next one.
+
+use super::super::Extensions;
+use super::super::api::FileOp;
+use super::plan::{Action, Bytes, Removed, Step};
+
+/// Contents within one PATCH; a third more as base64, and twice that while it is encoded.
+const INLINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Largest single content within a PATCH, where the server stores blobs: beyond it, a request of its
+/// own costs less than the encoding.
+const INLINE_FILE_BYTES_MAX: u64 = 256 * 1024;
+/// The PATCH that is being put together.
+pub(super) struct Part {
+    pub(super) extensions: Extensions,
+    pub(super) operations: Vec<FileOp>,
+    pub(super) inline_bytes: u64,
+    removed: Removed,
+}
+
+impl Part {
+    pub(super) fn new(extensions: Extensions) -> Part {
+        Part {
+            extensions,
+            operations: Vec::new(),
+            inline_bytes: 0,
+            removed: Removed::default(),
+        }
+    }
+
+    /// Whether a body of this size goes ahead, in a request of its own.
+    pub(super) fn uploads(&self, size: u64) -> bool {
+        self.extensions.blobs
+            && (size > INLINE_FILE_BYTES_MAX || self.inline_bytes + size > INLINE_BYTES_MAX)
+    }
+
+    /// Whether this server needs what there is before the step.
+    pub(super) fn must_end_before(&self, step: &Step) -> bool {
+        let contradicts = !self.extensions.ordered
+            && !matches!(step.action, Action::Remove)
+            && self.removed.forbids(&step.path);
+        let size = match &step.action {
+            Action::Put(_, Bytes::Body(_, body)) => body.size(),
+            Action::Put(_, Bytes::Lower { size, .. }) => *size,
+            _ => 0,
+        };
+        let overflows = !self.extensions.blobs
+            && !self.operations.is_empty()
+            && self.inline_bytes + size > INLINE_BYTES_MAX;
+        contradicts || overflows
+    }
+
+    pub(super) fn add(&mut self, step: &Step, operation: FileOp) {
+        if matches!(step.action, Action::Remove) {
+            self.removed.add(&step.path);
+        }
+        self.operations.push(operation);
+    }
+
+    pub(super) fn take(&mut self) -> Vec<FileOp> {
+        self.inline_bytes = 0;
+        self.removed.clear();
+        std::mem::take(&mut self.operations)
+    }
+}

@@ -1,0 +1,50 @@
+//! How many requests of each kind were sent: what tests of cost count, and statistics show.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! requests {
+    ($($(#[$doc:meta])* $field:ident),* $(,)?) => {
+        /// Requests that were sent since the start, by kind.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct Requests { $($(#[$doc])* pub $field: u64,)* }
+
+        impl Requests {
+            /// All kinds together.
+            pub fn total(&self) -> u64 {
+                0 $(+ self.$field)*
+            }
+        }
+
+        #[derive(Default)]
+        pub(super) struct Counts { $(pub(super) $field: AtomicU64,)* }
+
+        impl Counts {
+            pub(super) fn snapshot(&self) -> Requests {
+                Requests { $($field: self.$field.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+requests! {
+    /// Who the credential is.
+    whoami,
+    /// One repository, or the list of them.
+    repositories,
+    /// Where a bookmark points.
+    bookmarks,
+    /// What a change is.
+    changes,
+    /// A directory's entries.
+    listings,
+    /// A file's bytes.
+    objects,
+    /// A new change.
+    changes_created,
+    /// An amended change.
+    changes_patched,
+    /// Bytes sent ahead of a change.
+    blobs_uploaded,
+    /// A new repository.
+    repositories_created,
+}

@@ -1,0 +1,329 @@
+//! Transport, source and pin against scripted servers.
+
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{AUTHORIZATION, LOCATION};
+use axum::response::IntoResponse;
+use serde_json::json;
+use sha1::{Digest, Sha1};
+
+use super::fake::{Fake, Seen, change, error, ok, raw, repository, whoami};
+use super::*;
+use crate::lower::{Pin, Source, SourceError};
+use crate::secrets::Scope;
+use crate::tree::{ChangeId, GitOid, Timestamp, TreePath};
+
+const CHANGE: &str = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+const COMMIT: &str = "1111111111111111111111111111111111111111";
+const TREE: &str = "2222222222222222222222222222222222222222";
+const PATIENCE: Duration = Duration::from_millis(400);
+
+fn pin() -> Pin {
+    Pin {
+        change: CHANGE.parse().unwrap(),
+        commit: COMMIT.parse().unwrap(),
+        tree: TREE.parse().unwrap(),
+        time: Timestamp::default(),
+    }
+}
+
+fn blob(bytes: &[u8]) -> GitOid {
+    let mut hash = Sha1::new();
+    hash.update(format!("blob {}\0", bytes.len()));
+    hash.update(bytes);
+    GitOid(hash.finalize().into())
+}
+
+fn who(fake: &Fake, credential: &str) -> Failure {
+    let client = fake.client(credential);
+    fake.block_on(client.whoami(Scope::Global)).unwrap_err()
+}
+
+#[test]
+fn refused_credentials_are_told_apart() {
+    let fake = Fake::start(|seen| {
+        let credential = seen.headers[AUTHORIZATION].to_str().unwrap();
+        match credential.strip_prefix("Bearer ").unwrap() {
+            "expired" => error(401, "TOKEN_EXPIRED"),
+            "revoked" => error(401, "KEY_REVOKED"),
+            "forbidden" => error(403, "FORBIDDEN"),
+            "limited" => {
+                let mut answer = error(429, "RATE_LIMITED");
+                answer.headers_mut().insert("retry-after", 7.into());
+                answer
+            }
+            "text" => (axum::http::StatusCode::BAD_GATEWAY, "<html>").into_response(),
+            _ => error(401, "UNAUTHORIZED"),
+        }
+    });
+    assert!(matches!(who(&fake, "expired"), Failure::CredentialExpired));
+    assert!(matches!(who(&fake, "revoked"), Failure::CredentialRevoked));
+    assert!(matches!(who(&fake, "unknown"), Failure::CredentialUnknown));
+    assert!(matches!(who(&fake, "forbidden"), Failure::Forbidden));
+    assert!(matches!(
+        who(&fake, "text"),
+        Failure::Server { status: 502, .. }
+    ));
+    let seven = Some(Duration::from_secs(7));
+    assert!(
+        matches!(who(&fake, "limited"), Failure::RateLimited { retry_after } if retry_after == seven)
+    );
+    // exp = 1: a token that says itself that it is over.
+    assert!(matches!(
+        who(&fake, "e30.eyJleHAiOjF9.c2ln"),
+        Failure::CredentialExpired
+    ));
+}
+
+#[test]
+fn a_redirect_is_not_followed_with_the_credential() {
+    let fake = Fake::start(|seen| {
+        assert_eq!(seen.path, "/v1/whoami");
+        let mut answer = error(307, "");
+        let elsewhere = "http://127.0.0.1:1/steal".parse().unwrap();
+        answer.headers_mut().insert(LOCATION, elsewhere);
+        answer
+    });
+    assert!(matches!(
+        who(&fake, "key"),
+        Failure::Protocol(Violation::Status(307))
+    ));
+}
+
+#[test]
+fn an_answer_without_end_is_refused_at_its_bound() {
+    let fake = Fake::start(|_| {
+        let chunk = Bytes::from(vec![b' '; 1024 * 1024]);
+        let endless =
+            futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
+        raw(Body::from_stream(endless))
+    });
+    assert!(matches!(
+        who(&fake, "key"),
+        Failure::Protocol(Violation::TooLarge)
+    ));
+}
+
+#[test]
+fn a_body_that_stops_midway_times_out() {
+    let fake = Fake::start(|_| {
+        let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let stuck = futures_util::StreamExt::chain(first, futures_util::stream::pending());
+        raw(Body::from_stream(stuck))
+    });
+    assert!(matches!(who(&fake, "key"), Failure::TimedOut));
+}
+
+#[test]
+fn offline_takes_the_patience_once_and_then_fails_at_once() {
+    let fake = Fake::start(|_| whoami(&[]));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = fake.client("key");
+    let remote = connection::Remote::with_patience(client, runtime.handle().clone(), PATIENCE);
+    assert!(remote.whoami(Scope::Global).is_ok());
+    fake.stop();
+    let begun = Instant::now();
+    let first = remote.whoami(Scope::Global).unwrap_err();
+    assert!(matches!(first, Failure::Offline(_) | Failure::TimedOut));
+    assert!(begun.elapsed() < PATIENCE + Duration::from_secs(2));
+    assert!(remote.is_offline());
+    let sent = remote.requests().whoami;
+    let second = remote.whoami(Scope::Global).unwrap_err();
+    assert!(matches!(second, Failure::OfflineLately));
+    assert_eq!(remote.requests().whoami, sent);
+}
+
+#[test]
+fn a_server_that_fails_is_asked_again_within_the_patience() {
+    let fake = Fake::start({
+        let failures = std::sync::atomic::AtomicU32::new(0);
+        move |_| match failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 | 1 => error(503, "INTERNAL_ERROR"),
+            _ => whoami(&[]),
+        }
+    });
+    let remote = fake.remote(READ_PATIENCE);
+    assert!(remote.whoami(Scope::Global).is_ok());
+    assert_eq!(remote.requests().whoami, 3);
+}
+
+fn content(seen: &Seen) -> axum::response::Response {
+    let listing = seen.query.contains("depth=1");
+    match seen.path.as_str() {
+        "/v1/acme/app/content" if listing => ok(json!({
+            "type": "dir", "name": "", "path": "", "sha": TREE, "child_count": 1,
+            "entries": [{"type": "file", "name": "a b", "path": "a b", "sha": COMMIT, "size": 5, "mode": "100644"}],
+        })),
+        "/v1/acme/app/content" if seen.query.contains("gone") => error(404, "NOT_FOUND"),
+        "/v1/acme/app/content" if seen.query.contains("link") => {
+            match seen.headers["accept"].to_str().unwrap() {
+                "application/json" => ok(json!({
+                    "type": "symlink", "name": "link", "path": "link", "sha": COMMIT, "size": 6,
+                    "encoding": "base64", "content": "dGFyZ2V0", "mode": "120000",
+                })),
+                _ => error(406, "NOT_ACCEPTABLE"),
+            }
+        }
+        "/v1/acme/app/content" => raw("hello"),
+        _ => error(404, "NOT_FOUND"),
+    }
+}
+
+#[test]
+fn a_commit_is_read_where_the_server_can() {
+    let fake = Fake::start(|seen| match seen.path.as_str() {
+        "/v1/whoami" => whoami(&["commit-read"]),
+        _ => content(seen),
+    });
+    let source = RepositorySource::new(fake.remote(PATIENCE), repository());
+    let entries = source
+        .listing(&pin(), &TreePath::ROOT, TREE.parse().unwrap())
+        .unwrap();
+    assert_eq!(entries[0].name.as_bytes(), b"a b");
+    let path = TreePath::try_from("a b").unwrap();
+    let mut bytes = Vec::new();
+    source
+        .object(&pin(), &path, blob(b"hello"), 5, &mut bytes)
+        .unwrap();
+    assert_eq!(bytes, b"hello");
+    let queries: Vec<_> = fake.seen().into_iter().map(|seen| seen.query).collect();
+    assert_eq!(
+        queries,
+        [
+            String::new(),
+            format!("commit_oid={COMMIT}&path=&depth=1"),
+            format!("commit_oid={COMMIT}&path=a%20b"),
+        ]
+    );
+    let other = source.listing(&pin(), &TreePath::ROOT, GitOid([9; 20]));
+    assert!(matches!(other, Err(SourceError::Protocol)));
+}
+
+#[test]
+fn a_change_that_moved_on_is_noticed_by_its_hashes() {
+    let fake = Fake::start(|seen| match seen.path.as_str() {
+        "/v1/whoami" => whoami(&[]),
+        _ => content(seen),
+    });
+    let source = RepositorySource::new(fake.remote(PATIENCE), repository());
+    let listing = |tree| source.listing(&pin(), &TreePath::ROOT, tree);
+    let object = |name: &str, bytes: &[u8]| {
+        let path = TreePath::try_from(name).unwrap();
+        let mut sink = Vec::new();
+        let size = bytes.len() as u64;
+        source.object(&pin(), &path, blob(bytes), size, &mut sink)
+    };
+    assert!(listing(TREE.parse().unwrap()).is_ok());
+    assert!(matches!(listing(GitOid([9; 20])), Err(SourceError::Moved)));
+    assert!(object("a", b"hello").is_ok());
+    assert!(matches!(object("a", b"other"), Err(SourceError::Moved)));
+    assert!(matches!(object("gone", b"hello"), Err(SourceError::Moved)));
+    assert!(object("link", b"target").is_ok());
+    let last = fake.seen().pop().unwrap();
+    assert_eq!(last.query, format!("change_id={CHANGE}&path=link"));
+}
+
+#[test]
+fn what_broke_midway_is_not_sent_twice_into_the_sink() {
+    let fake = Fake::start(|seen| match seen.path.as_str() {
+        "/v1/whoami" => whoami(&["commit-read"]),
+        _ => {
+            let half = Ok(Bytes::from_static(b"hel"));
+            let broken = Err(std::io::Error::other("cut"));
+            // The pause lets the first half leave before the connection is cut.
+            let pause = futures_util::stream::once(async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok(Bytes::new())
+            });
+            let start = futures_util::stream::iter([half]);
+            let end = futures_util::stream::iter([broken]);
+            let whole = futures_util::StreamExt::chain(start, pause);
+            raw(Body::from_stream(futures_util::StreamExt::chain(
+                whole, end,
+            )))
+        }
+    });
+    let remote = fake.remote(PATIENCE);
+    let source = RepositorySource::new(remote.clone(), repository());
+    let mut bytes = Vec::new();
+    let path = TreePath::try_from("a").unwrap();
+    let result = source.object(&pin(), &path, blob(b"hello"), 5, &mut bytes);
+    assert!(matches!(result, Err(SourceError::Offline)), "{result:?}");
+    assert_eq!(bytes, b"hel");
+    assert_eq!(remote.requests().objects, 1);
+}
+
+#[test]
+fn a_snapshot_is_found_in_four_calls() {
+    let fake = Fake::start(|seen| match seen.path.as_str() {
+        "/v1/whoami" => whoami(&["commit-read"]),
+        "/v1/acme/app" => ok(json!({
+            "id": "r", "org": "acme", "name": "app", "default_bookmark": "main",
+            "head_change_id": CHANGE, "created_at": "2025-01-01T00:00:00Z",
+        })),
+        "/v1/acme/app/bookmarks/feature%2Fx" => ok(json!({
+            "name": "feature/x", "change_id": CHANGE, "is_default": false,
+        })),
+        "/v1/acme/app/content" => ok(json!({
+            "type": "dir", "name": "", "path": "", "sha": TREE, "child_count": 1_000_000,
+        })),
+        _ => change(CHANGE, COMMIT, ""),
+    });
+    let remote = fake.remote(PATIENCE);
+    let resolved = remote
+        .resolve(&repository(), &Target::DefaultBookmark)
+        .unwrap();
+    assert_eq!(resolved.bookmark.as_deref(), Some("main"));
+    assert_eq!(resolved.pin.tree.to_string(), TREE);
+    assert_eq!(resolved.pin.time.seconds, 1_750_000_000);
+    assert_eq!(remote.requests().total(), 4);
+    let target = Target::Bookmark("feature/x".into());
+    let named = remote.resolve(&repository(), &target).unwrap();
+    assert_eq!(named.pin, resolved.pin);
+    // The extensions are known by now.
+    assert_eq!(remote.requests().total(), 7);
+    let empty = remote.resolve(&repository(), &Target::Change(ChangeId::ROOT));
+    assert_eq!(empty.unwrap().pin.tree, GitOid::EMPTY_TREE);
+}
+
+#[test]
+fn lists_of_pages_end() {
+    let fake = Fake::start(|seen| {
+        let last = seen.query.contains("cursor=b%2F");
+        let repo = |name: &str| {
+            json!({"id": name, "org": "acme", "name": name, "default_bookmark": "main",
+                "head_change_id": CHANGE, "created_at": ""})
+        };
+        match seen.path.as_str() {
+            "/v1/acme/repos" if last => ok(json!({"has_more": false, "repos": [repo("two")]})),
+            "/v1/acme/repos" => {
+                ok(json!({"has_more": true, "next_cursor": "b/", "repos": [repo("one")]}))
+            }
+            "/v1/evil/repos" => ok(json!({"has_more": false, "repos": [repo("../up")]})),
+            _ => ok(json!({"has_more": true, "next_cursor": "b", "repos": []})),
+        }
+    });
+    let remote = fake.remote(PATIENCE);
+    let names: Vec<_> = remote
+        .repositories("acme")
+        .unwrap()
+        .into_iter()
+        .map(|repo| repo.name)
+        .collect();
+    assert_eq!(names, ["one", "two"]);
+    assert!(matches!(
+        remote.repositories("evil"),
+        Err(Failure::Protocol(Violation::Elsewhere))
+    ));
+    assert!(matches!(
+        remote.repositories("endless"),
+        Err(Failure::Protocol(Violation::Endless))
+    ));
+    assert!(matches!(
+        remote.repositories(".."),
+        Err(Failure::Unsendable)
+    ));
+    assert!(RepositoryName::new("acme", "..").is_err());
+    assert!(RepositoryName::new("a/b", "app").is_err());
+}
