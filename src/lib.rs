@@ -81,5 +81,6 @@ pub mod lower;
 pub mod overlay;
 pub mod remote;
 pub mod secrets;
+pub mod server;
 pub mod tree;
 pub mod upper;

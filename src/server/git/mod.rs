@@ -1,0 +1,146 @@
+//! Bare Git repositories with Mesa's changes and bookmarks on top: the only place that knows gix.
+//!
+//! ```text
+//! refs/heads/<name>            a bookmark: a commit of the change that it points at
+//! refs/mesa/changes/<id>       a change: its current commit, made when the change is first touched
+//! refs/mesa/unborn/<name>      a bookmark on the virtual root: the empty tree
+//! HEAD                         the default bookmark, which may be unborn
+//! incoming/                    objects on their way in; cleared when the repository is opened
+//! ```
+//!
+//! A change id is the commit's `change-id` header, or is derived from the commit's oid, as Jujutsu
+//! does both. A change's current commit is its `refs/mesa/changes` reference, or else the commit
+//! that history shows.
+//!
+//! Invariants: an object is on disk, synced, before a reference names it; a reference is synced
+//! before the caller hears of it; the change's reference moves before the bookmarks that follow
+//! it, so after a crash a bookmark may lag, and opening the repository lets it catch up. One
+//! process owns the folder, and one writer at a time moves references (the caller's ticket).
+
+mod bookmarks;
+mod changes;
+mod commit;
+mod diff;
+mod edit;
+mod error;
+mod history;
+mod import;
+mod refs;
+mod staging;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use parking_lot::RwLock;
+
+use crate::tree::GitOid;
+
+pub(in crate::server) use bookmarks::{Bookmark, Direction};
+pub(in crate::server) use changes::{ChangeInput, PatchInput, Snapshot};
+pub(in crate::server) use commit::{Commit, Person};
+pub(in crate::server) use edit::{Source, Step};
+pub(in crate::server) use error::Error;
+pub(in crate::server) use import::import;
+pub(in crate::server) use tree::{Entry, Kind, SizeCache};
+
+use error::{At, Doing};
+
+/// Deepest path that is written. A path of 4096 bytes could have 2048 components; 500 is deeper
+/// than any real tree and keeps every walk over paths small.
+pub(in crate::server) const DEPTH_MAX: usize = 500;
+/// Most entries in one listing: about 250 MB of JSON, and more than any repository that is
+/// read at depth 1.
+pub(in crate::server) const LISTING_ENTRIES_MAX: usize = 1 << 20;
+/// Bytes of decoded trees and delta bases that one request keeps.
+const OBJECT_CACHE_BYTES: usize = 4 << 20;
+
+const HASH: gix::hash::Kind = gix::hash::Kind::Sha1;
+
+/// A repository that this process owns.
+#[derive(Debug)]
+pub(in crate::server) struct Repository {
+    folder: PathBuf,
+    shared: gix::ThreadSafeRepository,
+    index: RwLock<history::Index>,
+}
+
+impl Repository {
+    /// Makes an empty bare repository in `folder`, which must not exist.
+    pub(in crate::server) fn create(folder: &Path, default_bookmark: &str) -> Result<(), Error> {
+        bookmarks::check_name(default_bookmark)?;
+        let options = gix::create::Options {
+            destination_must_be_empty: Some(true),
+            ..gix::create::Options::default()
+        };
+        gix::create::into(folder, gix::create::Kind::Bare, options)
+            .doing("creating a repository")?;
+        // Sample hooks of the template, which nothing runs.
+        let hooks = folder.join("hooks");
+        fs::remove_dir_all(&hooks).at(&hooks)?;
+        refs::write_head(folder, default_bookmark)?;
+        let repo = open_gix(folder)?.to_thread_local();
+        let mut staging = staging::Staging::new(&repo)?;
+        // gix takes the empty tree for granted, but Git wants it on disk once a tree names it.
+        staging.write_always(gix::objs::Kind::Tree, &[])?;
+        staging.publish()
+    }
+
+    /// Opens a repository and undoes what a crash may have left: half-written objects, stale
+    /// reference locks, bookmarks that had not yet followed their change.
+    pub(in crate::server) fn open(folder: &Path) -> Result<Repository, Error> {
+        staging::clear(folder)?;
+        refs::remove_stale_locks(folder)?;
+        let repository = Repository {
+            folder: folder.to_owned(),
+            shared: open_gix(folder)?,
+            index: RwLock::default(),
+        };
+        repository.catch_up_bookmarks()?;
+        Ok(repository)
+    }
+
+    /// A handle for one request.
+    fn local(&self) -> gix::Repository {
+        let mut repo = self.shared.to_thread_local();
+        repo.object_cache_size(OBJECT_CACHE_BYTES);
+        repo
+    }
+
+    /// Where uploads are put before they become objects.
+    pub(in crate::server) fn incoming(&self) -> PathBuf {
+        self.folder.join(staging::FOLDER)
+    }
+
+    /// Stores a file as a blob; on return it survives a power cut.
+    pub(in crate::server) fn store_blob(
+        &self,
+        file: &mut fs::File,
+        size: u64,
+    ) -> Result<GitOid, Error> {
+        let repo = self.local();
+        let mut staging = staging::Staging::new(&repo)?;
+        let oid = staging.write_stream(size, file)?;
+        staging.publish()?;
+        Ok(ours(&oid))
+    }
+}
+
+fn open_gix(folder: &Path) -> Result<gix::ThreadSafeRepository, Error> {
+    gix::open::Options::isolated()
+        .open_path_as_is(true)
+        .open(folder)
+        .doing("opening a repository")
+}
+
+fn ours(oid: &gix::oid) -> GitOid {
+    let mut bytes = [0; 20];
+    for (to, from) in bytes.iter_mut().zip(oid.as_bytes()) {
+        *to = *from;
+    }
+    GitOid(bytes)
+}
+
+fn theirs(oid: GitOid) -> gix::ObjectId {
+    gix::ObjectId::Sha1(oid.0)
+}

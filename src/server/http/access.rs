@@ -1,0 +1,73 @@
+//! What every request passes before its route: the log, the credential, the segments.
+
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
+
+use super::failure::Failure;
+use super::{Shared, receive};
+use crate::server::keys::{Principal, Refusal};
+
+/// One line per request: no query, no headers, no bodies, hence no credentials.
+pub(super) async fn log(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    let microseconds = begun.elapsed().as_micros() as u64;
+    let status = response.status().as_u16();
+    tracing::info!(%method, path, status, microseconds, "request");
+    response
+}
+
+/// Lets a request pass with its [`Principal`], or answers 401.
+pub(super) async fn authenticate(
+    State(service): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match principal(&service, &request) {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            next.run(request).await
+        }
+        Err(refusal) => Failure::unauthorized(refusal).into_response(),
+    }
+}
+
+fn principal(service: &Shared, request: &Request) -> Result<Principal, Refusal> {
+    let mut values = request.headers().get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Refusal::Unknown);
+    };
+    let (scheme, credential) = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .ok_or(Refusal::Unknown)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refusal::Unknown);
+    }
+    let now = receive::now();
+    service.data.keys.authenticate(credential.trim(), now)
+}
+
+/// Answers 404 to an empty, `.` or `..` segment: clients fold these, and what they meant as a name
+/// would become another route.
+pub(super) async fn check_segments(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_clean = path.strip_prefix('/').is_some_and(|path| {
+        path.split('/').all(|segment| {
+            let decoded: Vec<u8> = percent_decode_str(segment).collect();
+            !matches!(decoded.as_slice(), b"" | b"." | b"..")
+        })
+    });
+    match is_clean {
+        true => next.run(request).await,
+        false => Failure::not_found("no such route").into_response(),
+    }
+}

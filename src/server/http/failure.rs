@@ -1,0 +1,164 @@
+//! Answers that are no success: one status, one code, one JSON body; and nothing of our insides.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::remote::api::{ErrorBody, ErrorDetail, code};
+use crate::server::error::Error;
+use crate::server::git;
+use crate::server::keys::Refusal;
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    trace_id: Option<String>,
+}
+
+impl Failure {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Failure {
+        Failure {
+            status,
+            code,
+            message: message.into(),
+            trace_id: None,
+        }
+    }
+
+    pub(super) fn invalid(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, code::INVALID_REQUEST, message)
+    }
+
+    pub(super) fn unauthorized(refusal: Refusal) -> Failure {
+        let (code, message) = match refusal {
+            Refusal::Unknown => (code::UNAUTHORIZED, "no valid credential"),
+            Refusal::Expired => (code::TOKEN_EXPIRED, "the credential has expired"),
+            Refusal::Revoked => (code::KEY_REVOKED, "the API key was revoked"),
+        };
+        Failure::new(StatusCode::UNAUTHORIZED, code, message)
+    }
+
+    pub(super) fn forbidden() -> Failure {
+        let message = "the credential's scopes do not allow this";
+        Failure::new(StatusCode::FORBIDDEN, code::FORBIDDEN, message)
+    }
+
+    pub(super) fn not_found(message: &'static str) -> Failure {
+        Failure::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
+    }
+
+    pub(super) fn not_acceptable(message: &'static str) -> Failure {
+        Failure::new(StatusCode::NOT_ACCEPTABLE, code::NOT_ACCEPTABLE, message)
+    }
+
+    pub(super) fn conflict(message: &'static str) -> Failure {
+        Failure::new(StatusCode::CONFLICT, code::CONFLICT, message)
+    }
+
+    pub(super) fn too_large(message: &'static str) -> Failure {
+        Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            code::PAYLOAD_TOO_LARGE,
+            message,
+        )
+    }
+
+    pub(super) fn timed_out() -> Failure {
+        let message = "the body stopped arriving";
+        Failure::new(StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST, message)
+    }
+
+    /// A fault of ours: logged in full under an id, of which the client sees only the id.
+    pub(super) fn internal(error: &dyn std::error::Error) -> Failure {
+        let trace_id = uuid::Uuid::new_v4().simple().to_string();
+        let mut causes = Vec::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        tracing::error!(trace_id, %error, ?causes, "request failed");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        let mut failure = Failure::new(status, code::INTERNAL_ERROR, "internal error");
+        failure.trace_id = Some(trace_id);
+        failure
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = ErrorBody {
+            error: ErrorDetail {
+                code: self.code.to_owned(),
+                message: self.message,
+                details: None,
+                trace_id: self.trace_id,
+            },
+        };
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<git::Error> for Failure {
+    fn from(error: git::Error) -> Failure {
+        use git::Error as E;
+        let (status, code) = match &error {
+            E::UnknownChange | E::UnknownCommit | E::UnknownPath | E::UnknownBookmark => {
+                (StatusCode::NOT_FOUND, code::NOT_FOUND)
+            }
+            E::Stale => (StatusCode::CONFLICT, code::STALE_CHANGE),
+            E::Raced => (StatusCode::CONFLICT, code::LOCK_CONFLICT),
+            E::Conflicted => (StatusCode::CONFLICT, code::MERGE_CONFLICT),
+            E::BookmarkExists
+            | E::NotForward
+            | E::DefaultBookmark
+            | E::FileInTheWay
+            | E::DirectoryInTheWay => (StatusCode::CONFLICT, code::CONFLICT),
+            E::UnknownBlob(_)
+            | E::UnknownTree(_)
+            | E::BookmarkName
+            | E::VirtualRoot
+            | E::Path(_)
+            | E::PathEmpty
+            | E::PathDepth
+            | E::PathReserved
+            | E::Encoding(_)
+            | E::LinkTarget
+            | E::Identity
+            | E::Date
+            | E::Message
+            | E::ListingTooLong => (StatusCode::BAD_REQUEST, code::INVALID_REQUEST),
+            E::SourceChanged { .. }
+            | E::SourcePartial { .. }
+            | E::SourceHash { .. }
+            | E::SourceKind { .. }
+            | E::Git { .. }
+            | E::Io { .. } => return Failure::internal(&error),
+        };
+        Failure::new(status, code, error.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::RepositoryName(_) => Failure::invalid(error.to_string()),
+            error => Failure::internal(&error),
+        }
+    }
+}
+
+impl From<tokio::task::JoinError> for Failure {
+    fn from(error: tokio::task::JoinError) -> Failure {
+        Failure::internal(&error)
+    }
+}
+
+impl From<tokio::sync::AcquireError> for Failure {
+    fn from(error: tokio::sync::AcquireError) -> Failure {
+        Failure::internal(&error)
+    }
+}

@@ -1,0 +1,187 @@
+//! The REST contract over axum: routes, and what their handlers share.
+//!
+//! Every request passes, in this order: the access log, authentication (401 before anything else
+//! is said), the check of path segments (an empty, `.` or `..` segment is 404, so that a folded
+//! URL never reaches another route), and the route. Paths are matched as they came, so an encoded
+//! slash stays inside its segment, and no trailing slash is ignored. Git work runs on blocking
+//! threads, a bounded number at once.
+
+mod access;
+mod blobs;
+mod bookmarks;
+mod changes;
+mod content;
+mod failure;
+mod organization;
+mod page;
+mod receive;
+mod repos;
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::data::DataFolder;
+use super::error::Error;
+use super::git::SizeCache;
+use super::keys::{Principal, Scope};
+use super::repositories::{Hosted, Repositories};
+use super::{Options, git};
+use failure::Failure;
+
+/// Most requests whose Git work runs at once; more wait. Each may hold a decoded object, and
+/// eight are enough to keep both the disk and a few processors busy.
+const GIT_WORKERS_MAX: usize = 8;
+
+/// What all handlers share.
+#[derive(Debug)]
+pub(super) struct Service {
+    data: DataFolder,
+    repositories: Repositories,
+    sizes: SizeCache,
+    workers: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+}
+
+type Shared = Arc<Service>;
+
+impl Service {
+    /// Opens the data directory and imports; blocks.
+    pub(super) fn open(options: Options, now: u64) -> Result<Service, Error> {
+        let data = DataFolder::open(&options.data, &options.organization, now)?;
+        let repositories = Repositories::open(&data)?;
+        for (name, source) in &options.imports {
+            repositories.import(&data, name, source, now)?;
+        }
+        Ok(Service {
+            data,
+            repositories,
+            sizes: SizeCache::default(),
+            workers: Arc::new(Semaphore::new(GIT_WORKERS_MAX)),
+            bodies: Arc::new(Semaphore::new(receive::BODIES_MIB_MAX)),
+        })
+    }
+
+    /// A repository that the credential sees, if its scopes include `scope`.
+    fn repository(
+        &self,
+        principal: &Principal,
+        organization: &str,
+        name: &str,
+        scope: Scope,
+    ) -> Result<Arc<Hosted>, Failure> {
+        self.organization(organization)?;
+        let hosted = self
+            .repositories
+            .find(name)
+            .filter(|hosted| self.sees(principal, hosted))
+            .ok_or_else(|| Failure::not_found("no such repository"))?;
+        require(principal, scope)?;
+        Ok(hosted)
+    }
+
+    fn organization(&self, slug: &str) -> Result<(), Failure> {
+        match slug == self.data.organization.slug {
+            true => Ok(()),
+            false => Err(Failure::not_found("no such organization")),
+        }
+    }
+
+    fn sees(&self, principal: &Principal, hosted: &Hosted) -> bool {
+        let full_name = format!("{}/{}", self.data.organization.slug, hosted.name);
+        principal.sees(&hosted.id, &full_name)
+    }
+}
+
+fn require(principal: &Principal, scope: Scope) -> Result<(), Failure> {
+    match principal.may(scope) {
+        true => Ok(()),
+        false => Err(Failure::forbidden()),
+    }
+}
+
+/// Runs Git work on a blocking thread.
+async fn blocking<T, F>(service: &Shared, work: F) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: FnOnce(&Service) -> Result<T, Failure> + Send + 'static,
+{
+    let worker = service.workers.clone().acquire_owned().await?;
+    let service = service.clone();
+    let result = tokio::task::spawn_blocking(move || {
+        let _worker = worker;
+        work(&service)
+    });
+    result.await?
+}
+
+/// Waits for a turn and then runs work that writes; the turn ends with the work, even when the
+/// client has gone away in between.
+async fn writing<T, F>(service: &Shared, turn: &Arc<Semaphore>, work: F) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: FnOnce(&Service) -> Result<T, Failure> + Send + 'static,
+{
+    let turn: OwnedSemaphorePermit = turn.clone().acquire_owned().await?;
+    blocking(service, move |service| {
+        let _turn = turn;
+        work(service)
+    })
+    .await
+}
+
+fn ok(value: impl Serialize) -> Response {
+    Json(value).into_response()
+}
+
+fn created(value: impl Serialize) -> Response {
+    (StatusCode::CREATED, Json(value)).into_response()
+}
+
+/// All routes.
+pub(super) fn router(service: Service) -> Router {
+    let service = Arc::new(service);
+    let nothing = || async { Failure::not_found("no such route") };
+    Router::new()
+        .route("/v1/whoami", get(organization::whoami))
+        .route("/v1/{org}", get(organization::show))
+        .route("/v1/{org}/repos", get(repos::list).post(repos::create))
+        .route(
+            "/v1/{org}/{repo}",
+            get(repos::show).patch(repos::patch).delete(repos::delete),
+        )
+        .route("/v1/{org}/{repo}/content", get(content::show))
+        .route(
+            "/v1/{org}/{repo}/changes",
+            get(changes::list).post(changes::create),
+        )
+        .route(
+            "/v1/{org}/{repo}/changes/{change}",
+            get(changes::show).patch(changes::patch),
+        )
+        .route(
+            "/v1/{org}/{repo}/bookmarks",
+            get(bookmarks::list).post(bookmarks::create),
+        )
+        .route(
+            "/v1/{org}/{repo}/bookmarks/{bookmark}",
+            get(bookmarks::show)
+                .patch(bookmarks::patch)
+                .delete(bookmarks::delete),
+        )
+        .route("/v1/{org}/{repo}/ext/blobs", post(blobs::create))
+        .fallback(nothing)
+        .method_not_allowed_fallback(nothing)
+        .layer(middleware::from_fn(access::check_segments))
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
+            access::authenticate,
+        ))
+        .layer(middleware::from_fn(access::log))
+        .with_state(service)
+}

@@ -1,0 +1,264 @@
+//! The client's remote and lower layers against the real server, over real HTTP and real Git
+//! repositories: what is read equals the imported tree, and what is pushed is what `git` then shows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod setup;
+
+use std::fs::{self};
+use std::sync::Arc;
+
+use mesa::lower::{Pin, Want};
+use mesa::remote::api::NewRepo;
+use mesa::remote::{
+    Conflict, Failure, Forked, Push, PushError, Pusher, RepositoryName, Settled, Target,
+};
+use mesa::secrets::Scope;
+use mesa::tree::{Content, Edit, GitOid, Name, TreePath};
+
+use setup::*;
+
+#[test]
+fn the_snapshot_is_the_imported_tree_and_is_fetched_once() {
+    let mut setup = Setup::new();
+    let before = setup.remote.requests();
+    let pin = setup.pin();
+    assert_eq!(setup.remote.requests().total() - before.total(), 4);
+    let bare = setup.bare();
+    assert_eq!(
+        pin.commit.to_string(),
+        text(git(&bare, &["rev-parse", "trunk"]))
+    );
+    assert_eq!(
+        pin.tree.to_string(),
+        text(git(&bare, &["rev-parse", "trunk^{tree}"]))
+    );
+    let date = text(git(&bare, &["log", "-1", "--format=%ct", "trunk"]));
+    assert_eq!(pin.time.seconds.to_string(), date);
+
+    let lower = setup.lower(pin);
+    let expected = listed(&bare, "trunk");
+    assert_eq!(walk(&lower), expected);
+    let requests = setup.remote.requests();
+    // One per directory (and one for the pin), one per distinct content but the empty one.
+    assert_eq!(requests.listings, 1 + 5);
+    assert_eq!(requests.objects, 300 + 8 - 1);
+    // Submodules and modes included, every listing proved its tree.
+    assert_eq!(lower.counters().listings_unproven, 0);
+    assert_eq!(walk(&lower), expected);
+    assert_eq!(setup.remote.requests(), requests);
+
+    drop(lower);
+    setup.stop();
+    let offline = setup.lower(pin);
+    assert_eq!(offline.pin(), pin);
+    // Large objects are hashed by `fetch`, which needs no server for it.
+    assert_eq!(walk(&offline), expected);
+    assert_eq!(setup.remote.requests(), requests);
+}
+
+fn edits(setup: &Setup, pin: &Pin) -> Vec<Edit> {
+    let body = |name: &str, bytes: &[u8]| {
+        let at = setup.folder.path().join(format!("body-{name}"));
+        fs::write(&at, bytes).unwrap();
+        Edit::File {
+            path: path(name),
+            content: Content::Body(Arc::new(Body(at))),
+            executable: false,
+        }
+    };
+    let lower = setup.lower(*pin);
+    lower
+        .fetch(&Want::Listing {
+            path: TreePath::ROOT,
+            oid: pin.tree,
+        })
+        .unwrap();
+    let root = lower.listing(pin.tree).unwrap().unwrap();
+    let entry = |name: &str| root.find(&Name::try_from(name).unwrap()).unwrap().clone();
+    let (readme, many) = (entry("README.md"), entry("many"));
+    vec![
+        Edit::Remove {
+            path: path("README.md"),
+        },
+        Edit::Remove { path: path("many") },
+        Edit::Remove { path: path("src") },
+        body("src", b"a file where a directory was"),
+        body("big", &vec![9; 5 * 1024 * 1024]),
+        Edit::File {
+            path: path("docs/READ ME \u{fc}.md"),
+            content: Content::Lower {
+                oid: readme.oid,
+                size: readme.size,
+                from: path("README.md"),
+            },
+            executable: true,
+        },
+        Edit::Symlink {
+            path: path("link"),
+            target: b"elsewhere".to_vec(),
+        },
+        Edit::Directory {
+            path: path("hollow/dir"),
+        },
+        Edit::Graft {
+            path: path("moved/many"),
+            tree: many.oid,
+            from: path("many"),
+        },
+    ]
+}
+
+fn push<'a>(forked: Forked, base: GitOid, batch: u8, edits: &'a [Edit]) -> Push<'a> {
+    Push {
+        change: forked.change,
+        base,
+        transaction: [1; 16],
+        batch: [batch; 16],
+        edits,
+    }
+}
+
+#[test]
+fn a_fork_takes_every_kind_of_edit_in_one_patch() {
+    let setup = Setup::new();
+    let (pin, bare) = (setup.pin(), setup.bare());
+    let pusher = setup.pusher(&setup.lower(pin));
+    let forked = pusher.fork(pin.change, [1; 16]).unwrap();
+    assert_eq!(pusher.fork(pin.change, [1; 16]).unwrap(), forked);
+    assert_ne!(forked.change, pin.change);
+
+    let edits = edits(&setup, &pin);
+    let before = setup.remote.requests();
+    let pushed = pusher
+        .push(&push(forked, forked.commit, 2, &edits))
+        .unwrap();
+    assert!(pushed.kept_local.is_empty());
+    let after = setup.remote.requests();
+    assert_eq!(after.changes_patched - before.changes_patched, 1);
+    assert_eq!(after.blobs_uploaded - before.blobs_uploaded, 1);
+    assert_eq!(after.objects, before.objects);
+
+    let tree = listed(&bare, &pushed.commit.to_string());
+    let names: Vec<_> = tree
+        .iter()
+        .filter(|(path, _)| !path.starts_with(b"moved/many/"))
+        .map(|(path, head)| {
+            let path = String::from_utf8_lossy(path);
+            let path = if path.len() == 255 { "x*255" } else { &path };
+            format!("{} {path}", &head[..6])
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "100644 big",
+            "040000 docs",
+            "100755 docs/READ ME \u{fc}.md",
+            "100644 empty",
+            "040000 hollow",
+            "040000 hollow/dir",
+            "100644 large",
+            "120000 link",
+            "040000 moved",
+            "040000 moved/many",
+            "100755 run",
+            "100644 src",
+            "160000 vendor",
+            "100644 x*255",
+        ]
+    );
+    assert_eq!(
+        tree[&b"moved/many"[..]],
+        listed(&bare, "trunk")[&b"many"[..]]
+    );
+    let show = |path: &str| git(&bare, &["show", &format!("{}:{path}", pushed.commit)]);
+    assert_eq!(show("docs/READ ME \u{fc}.md"), b"hello\n");
+    assert_eq!(show("big"), vec![9; 5 * 1024 * 1024]);
+    assert_eq!(show("link"), b"elsewhere");
+    assert_eq!(show("src"), b"a file where a directory was");
+    // The bookmark did not move.
+    assert_eq!(
+        text(git(&bare, &["rev-parse", "trunk"])),
+        pin.commit.to_string()
+    );
+}
+
+#[test]
+fn a_lost_answer_a_repetition_and_a_stranger_are_told_apart() {
+    let setup = Setup::new();
+    let pin = setup.pin();
+    let pusher = setup.pusher(&setup.lower(pin));
+    let forked = pusher.fork(pin.change, [1; 16]).unwrap();
+    let settle = |base, batch| pusher.settle(forked.change, base, [batch; 16]).unwrap();
+    assert_eq!(settle(forked.commit, 2), Settled::NotThere(forked.commit));
+    let remove = |name: &str| vec![Edit::Remove { path: path(name) }];
+    let (first, second) = (remove("README.md"), remove("run"));
+    let accepted = pusher
+        .push(&push(forked, forked.commit, 2, &first))
+        .unwrap()
+        .commit;
+    // As if the answer had been lost: the same batch again is a conflict, and known as accepted.
+    let again = pusher.push(&push(forked, forked.commit, 2, &first));
+    assert!(
+        matches!(
+            again,
+            Err(PushError::Remote(Failure::Conflict(Conflict::Stale)))
+        ),
+        "{again:?}"
+    );
+    assert_eq!(settle(forked.commit, 2), Settled::Accepted(accepted));
+    // Another batch, which somebody else sent: ours is not there, and the change moved.
+    let foreign = pusher
+        .push(&push(forked, accepted, 3, &second))
+        .unwrap()
+        .commit;
+    assert_eq!(settle(accepted, 4), Settled::Foreign(foreign));
+    assert_eq!(settle(foreign, 4), Settled::NotThere(foreign));
+}
+
+#[test]
+fn repositories_are_made_listed_and_opened_empty() {
+    let setup = Setup::new();
+    let whoami = setup.remote.whoami(Scope::Global).unwrap();
+    assert_eq!(whoami.org.slug, "local");
+    let new = NewRepo {
+        name: Some("fresh".into()),
+        ..NewRepo::default()
+    };
+    setup.remote.create_repository("local", &new).unwrap();
+    let taken = setup.remote.create_repository("local", &new);
+    assert!(matches!(taken, Err(Failure::Conflict(_))), "{taken:?}");
+    let mut names: Vec<_> = setup
+        .remote
+        .repositories("local")
+        .unwrap()
+        .into_iter()
+        .map(|repo| repo.name)
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["app", "fresh"]);
+
+    let fresh = RepositoryName::new("local", "fresh").unwrap();
+    let pin = setup
+        .remote
+        .resolve(&fresh, &Target::DefaultBookmark)
+        .unwrap()
+        .pin;
+    assert_eq!(pin.tree, GitOid::EMPTY_TREE);
+    let lower = setup.lower(pin);
+    let pusher = Pusher::new(setup.remote.clone(), fresh, lower);
+    let forked = pusher.fork(pin.change, [1; 16]).unwrap();
+    let edits = [Edit::Directory { path: path("new") }];
+    pusher
+        .push(&push(forked, forked.commit, 2, &edits))
+        .unwrap();
+
+    let missing = RepositoryName::new("local", "missing").unwrap();
+    let missing = setup.remote.resolve(&missing, &Target::DefaultBookmark);
+    assert!(matches!(missing, Err(Failure::NotFound)));
+}

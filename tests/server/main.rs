@@ -1,0 +1,16 @@
+//! `mesa serve` over real repositories: what `git` made is what the server shows, and what the
+//! server made is what `git` reads.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod access;
+mod changes;
+mod crash;
+mod harness;
+mod names;
+mod reading;
