@@ -77,6 +77,7 @@
 )]
 
 pub mod config;
+pub mod fuse;
 pub mod lower;
 pub mod overlay;
 pub mod remote;

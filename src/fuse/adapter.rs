@@ -1,0 +1,277 @@
+//! How one request is served: found its repository, tried at once, moved to a worker if it needs
+//! the network, answered.
+//!
+//! ```text
+//!             +- settled ------------------------------> finish (reply)
+//! operation --+- Missing --> worker: fetch, operation --+-> finish (reply)
+//!             |                     ^------ Missing ----+
+//!             +- failed -------------------------------> errno
+//! ```
+//!
+//! An operation may run several times, and changes nothing until it succeeds; that is the overlay's
+//! promise about `Missing`. Its reply goes out exactly once: a reply that is dropped, by a panic for
+//! one, answers EIO by itself.
+//!
+//! Every entry-bearing reply (lookup, create, mkdir, ..., each entry of readdirplus) gives the kernel
+//! one lookup reference, and the overlay has counted it by then. The kernel takes back what it was
+//! given by `forget`. A reply fails to reach the kernel only when the connection is already aborted,
+//! since a caller that was killed still waits for it; then no `forget` will come for anything, and
+//! the references of the whole mount go with it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use fuser::{
+    Errno, FileAttr, INodeNo, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request,
+};
+
+use super::counters::{Counters, RequestKind};
+use super::inode::NodeId;
+use super::root::VirtualRoot;
+use super::workers::{self, Job, Turn, Workers};
+use super::{Opened, Slot, attributes, errno};
+use crate::overlay::{Error, Overlay};
+use crate::tree::{Attributes, Ino};
+
+/// Requests that wait for the network at the same time. Each costs a thread that sleeps; a listing
+/// or an object takes tens of milliseconds, so 16 fill a connection of some hundred requests a
+/// second, and the lower layer shares one fetch among those who want the same.
+const FETCH_THREADS: usize = 16;
+/// Requests that wait for one of these threads. Each is a process of the user's that stands still,
+/// or one of at most 16 read-aheads; and each may hold 1 MiB that it wants to write.
+const FETCH_QUEUE: usize = 256;
+/// Fsyncs at the same time. They have threads of their own because they must not wait behind the
+/// network, and more than one because the journal's group commit lets those share a disk flush that
+/// wait together.
+const SYNC_THREADS: usize = 4;
+/// Fsyncs that wait for a thread; beyond, the event loop does the work itself.
+const SYNC_QUEUE: usize = 64;
+
+/// A reply that can say no.
+pub(super) trait Refuse: Sized + Send + 'static {
+    fn refuse(self, errno: Errno);
+
+    /// What was asked for, and the reply back; or `None`, and the reply is sent.
+    fn given<T>(self, result: Result<T, Errno>) -> Option<(T, Self)> {
+        match result {
+            Ok(value) => Some((value, self)),
+            Err(errno) => {
+                self.refuse(errno);
+                None
+            }
+        }
+    }
+}
+
+macro_rules! refuse {
+    ($($reply:ty),*) => {
+        $(impl Refuse for $reply {
+            fn refuse(self, errno: Errno) {
+                self.error(errno);
+            }
+        })*
+    };
+}
+
+refuse!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyDirectory,
+    ReplyDirectoryPlus,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyOpen,
+    ReplyStatfs,
+    ReplyWrite,
+    ReplyXattr
+);
+
+/// An open repository and its number.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) slot: Slot,
+    pub(super) overlay: Arc<Overlay>,
+}
+
+impl From<Opened> for Place {
+    fn from(opened: Opened) -> Place {
+        Place {
+            slot: opened.slot,
+            overlay: opened.overlay,
+        }
+    }
+}
+
+impl Place {
+    /// Attributes under the kernel's number.
+    pub(super) fn file_attr(&self, attributes: &Attributes) -> Result<FileAttr, Errno> {
+        let node = NodeId::Repository(self.slot, attributes.ino);
+        match node.to_kernel() {
+            Some(number) => Ok(attributes::file_attr(number, attributes)),
+            None => {
+                tracing::error!(ino = attributes.ino.0, "an inode number over 48 bits");
+                Err(Errno::EIO)
+            }
+        }
+    }
+}
+
+/// What a node id stands for.
+pub(super) enum Target {
+    Virtual(Ino),
+    Repository(Place, Ino),
+}
+
+/// The file system that fuser drives. The methods that it calls are in `filesystem`, their bodies
+/// by theme in `namespace`, `content`, `directory`, `metadata` and `xattr`.
+pub(super) struct Adapter {
+    pub(super) root: Arc<VirtualRoot>,
+    counters: Arc<Counters>,
+    fetchers: Workers,
+    syncers: Workers,
+}
+
+impl Adapter {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// That of a thread that does not start.
+    pub(super) fn start(root: VirtualRoot, counters: Arc<Counters>) -> std::io::Result<Adapter> {
+        Ok(Adapter {
+            root: Arc::new(root),
+            counters,
+            fetchers: Workers::start("mesa-fetch", FETCH_THREADS, FETCH_QUEUE)?,
+            syncers: Workers::start("mesa-sync", SYNC_THREADS, SYNC_QUEUE)?,
+        })
+    }
+
+    /// Counts and names a request, and survives a panic of its handler. `handler` owns the reply.
+    pub(super) fn guard(
+        &self,
+        kind: RequestKind,
+        request: &Request,
+        node: INodeNo,
+        handler: impl FnOnce(),
+    ) {
+        let counted = match NodeId::of_kernel(node) {
+            Some(NodeId::Virtual(_)) => RequestKind::Virtual,
+            _ => kind,
+        };
+        self.counters.count(counted);
+        let _span = tracing::trace_span!(
+            "request",
+            kind = kind.name(),
+            unique = request.unique().0,
+            node = node.0
+        )
+        .entered();
+        if catch_unwind(AssertUnwindSafe(handler)).is_err() {
+            tracing::error!(
+                kind = kind.name(),
+                "a request panicked; it was answered EIO"
+            );
+        }
+    }
+
+    /// Finds what a node id stands for; ESTALE when its repository is not open.
+    pub(super) fn target(&self, node: INodeNo) -> Result<Target, Errno> {
+        match NodeId::of_kernel(node) {
+            Some(NodeId::Virtual(ino)) => Ok(Target::Virtual(ino)),
+            Some(NodeId::Repository(slot, ino)) => match self.root.repositories.opened(slot) {
+                Some(overlay) => Ok(Target::Repository(Place { slot, overlay }, ino)),
+                None => Err(Errno::ESTALE),
+            },
+            None => Err(Errno::ESTALE),
+        }
+    }
+
+    /// The repository of a node that is about to change; the virtual directories are read-only.
+    pub(super) fn writable(&self, node: INodeNo) -> Result<(Place, Ino), Errno> {
+        match self.target(node)? {
+            Target::Repository(place, ino) => Ok((place, ino)),
+            Target::Virtual(_) => Err(Errno::EROFS),
+        }
+    }
+
+    /// Runs an operation and answers with its result, on a worker once it needs the network.
+    pub(super) fn run<R: Refuse, T>(
+        &self,
+        place: Place,
+        mut reply: R,
+        mut operation: impl FnMut(&Overlay, &mut R) -> Result<T, Error> + Send + 'static,
+        finish: impl FnOnce(&Place, T, R) + Send + 'static,
+    ) {
+        match operation(&place.overlay, &mut reply) {
+            Err(Error::Missing(want)) => {
+                self.fetch(reply, move |mut reply| {
+                    let result = workers::settle(&place.overlay, want, |overlay| {
+                        operation(overlay, &mut reply)
+                    });
+                    answer(&place, result, reply, finish);
+                });
+            }
+            result => answer(&place, result, reply, finish),
+        }
+    }
+
+    /// Gives a request to the workers that may wait for the network; EAGAIN when all are taken.
+    pub(super) fn fetch<R: Refuse>(&self, reply: R, work: impl FnOnce(R) + Send + 'static) {
+        let span = tracing::Span::current();
+        let job: Job = Box::new(move |turn| {
+            let _entered = span.entered();
+            match turn {
+                Turn::Worker => work(reply),
+                Turn::Refused => {
+                    tracing::warn!("too many requests wait for the network; refused one");
+                    reply.refuse(Errno::EAGAIN);
+                }
+            }
+        });
+        self.fetchers.submit(job);
+    }
+
+    /// Gives a request to the workers that wait for the disk, or does it here when all are taken.
+    pub(super) fn sync(&self, work: impl FnOnce() + Send + 'static) {
+        let span = tracing::Span::current();
+        self.syncers.submit(Box::new(move |_| {
+            let _entered = span.entered();
+            work();
+        }));
+    }
+}
+
+/// Sends what came out of an operation.
+pub(super) fn answer<R: Refuse, T>(
+    place: &Place,
+    result: Result<T, Error>,
+    reply: R,
+    finish: impl FnOnce(&Place, T, R),
+) {
+    match result {
+        Ok(value) => finish(place, value, reply),
+        Err(error) => {
+            errno::log(&error);
+            reply.refuse(errno::of(&error));
+        }
+    }
+}
+
+/// Replies with an entry that is valid until further notice.
+pub(super) fn reply_entry(place: &Place, attributes: Attributes, reply: ReplyEntry) {
+    match place.file_attr(&attributes) {
+        Ok(attr) => reply.entry(&attributes::TTL, &attr, fuser::Generation(0)),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+/// Replies with attributes that are valid until further notice.
+pub(super) fn reply_attr(place: &Place, attributes: Attributes, reply: ReplyAttr) {
+    match place.file_attr(&attributes) {
+        Ok(attr) => reply.attr(&attributes::TTL, &attr),
+        Err(errno) => reply.error(errno),
+    }
+}

@@ -1,0 +1,130 @@
+//! File contents: open, read, write, release, fsync.
+//!
+//! There are no file handles: `fh` is 0, and the overlay counts opens by inode. Every open keeps the
+//! kernel's pages (`FOPEN_KEEP_CACHE`): whatever changes a file's bytes either goes through the
+//! kernel or sends a notification.
+
+use fuser::{
+    Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyData, ReplyEmpty, ReplyOpen,
+    ReplyWrite, Request, WriteFlags,
+};
+
+use super::adapter::{self, Adapter, Place, Refuse, Target};
+use super::metadata::{self, Caller};
+use super::workers;
+use crate::overlay::{AttributeChange, Error, Overlay};
+use crate::tree::Ino;
+
+impl Adapter {
+    /// A regular file or symbolic link; there are none in the virtual directories.
+    fn file(&self, node: INodeNo) -> Result<(Place, Ino), Errno> {
+        match self.target(node)? {
+            Target::Repository(place, ino) => Ok((place, ino)),
+            Target::Virtual(_) => Err(Errno::EISDIR),
+        }
+    }
+
+    /// Opens. `O_TRUNC` comes here and not as a setattr (`FUSE_ATOMIC_O_TRUNC`), and is done before
+    /// the open proper, so that the content of a lower file that is thrown away is never fetched.
+    pub(super) fn on_open(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        flags: OpenFlags,
+        reply: ReplyOpen,
+    ) {
+        let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
+            return;
+        };
+        let truncation = (flags.0 & libc::O_TRUNC != 0).then(|| AttributeChange {
+            size: Some(0),
+            ..AttributeChange::default()
+        });
+        let caller = Caller::of(request);
+        self.run(
+            place,
+            reply,
+            move |overlay, _| {
+                if let Some(change) = &truncation {
+                    metadata::change(overlay, ino, change, caller)?;
+                }
+                overlay.open(ino)
+            },
+            |_, (), reply| reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
+        );
+    }
+
+    pub(super) fn on_read(&self, node: INodeNo, offset: u64, size: u32, reply: ReplyData) {
+        let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
+            return;
+        };
+        self.run(
+            place,
+            reply,
+            move |overlay, _| {
+                let mut buffer = Vec::new();
+                overlay.read(ino, offset, size as usize, &mut buffer)?;
+                Ok(buffer)
+            },
+            |_, buffer, reply| reply.data(&buffer),
+        );
+    }
+
+    /// Writes. The bytes are the event loop's buffer, and are copied only if the write has to wait.
+    pub(super) fn on_write(
+        &self,
+        node: INodeNo,
+        offset: u64,
+        data: &[u8],
+        flags: WriteFlags,
+        reply: ReplyWrite,
+    ) {
+        let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
+            return;
+        };
+        // The kernel says when the writer is one from whom a file's privileges are to be taken.
+        let strip = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        let write = move |overlay: &Overlay, data: &[u8]| {
+            if strip {
+                overlay.clear_privileges(ino)?;
+            }
+            overlay.write(ino, offset, data)
+        };
+        // The kernel sends at most 1 MiB.
+        let written = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let finish = move |_: &Place, (), reply: ReplyWrite| reply.written(written);
+        match write(&place.overlay, data) {
+            Err(Error::Missing(want)) => {
+                let data = data.to_vec();
+                self.fetch(reply, move |reply| {
+                    let result =
+                        workers::settle(&place.overlay, want, |overlay| write(overlay, &data));
+                    adapter::answer(&place, result, reply, finish);
+                });
+            }
+            result => adapter::answer(&place, result, reply, finish),
+        }
+    }
+
+    pub(super) fn on_release(&self, node: INodeNo, reply: ReplyEmpty) {
+        if let Some(((place, ino), reply)) = reply.given(self.file(node)) {
+            place.overlay.release(ino);
+            reply.ok();
+        }
+    }
+
+    /// Makes a file or directory durable, on a thread that may wait for the disk.
+    pub(super) fn on_fsync(&self, node: INodeNo, reply: ReplyEmpty) {
+        let Some((target, reply)) = reply.given(self.target(node)) else {
+            return;
+        };
+        match target {
+            // Nothing of the virtual directories is on a disk.
+            Target::Virtual(_) => reply.ok(),
+            Target::Repository(place, ino) => self.sync(move || {
+                let result = place.overlay.sync(ino);
+                adapter::answer(&place, result, reply, |_, (), reply| reply.ok());
+            }),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! What fuser calls: one line for each kind of request.
+//!
+//! Kinds that are not here are answered ENOSYS by fuser, which the kernel takes as "do it yourself"
+//! or "not here", and mostly remembers: locks stay local to the machine, `lseek` knows of no holes,
+//! `copy_file_range` reads and writes, `fallocate` is not supported, `access` is decided by
+//! `default_permissions`. O_TMPFILE is not in fuser's protocol, and fails with EOPNOTSUPP.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use fuser::{
+    BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
+};
+
+use super::adapter::Adapter;
+use super::counters::RequestKind as Kind;
+use super::metadata::Wish;
+use crate::overlay::Overlay;
+
+/// The largest write in one request. Larger ones are not faster (128 KiB, 1 MiB and 16 MiB: 1.2,
+/// 1.2 and 1.3 GB/s), and the kernel caps it here by default.
+const WRITE_BYTES_MAX: u32 = 1 << 20;
+
+/// What we ask of the kernel, each only if it is offered.
+///
+/// Left out on purpose: `WRITEBACK_CACHE` acknowledges writes that only the kernel holds, and they
+/// die with the daemon. `POSIX_LOCKS` and `FLOCK_LOCKS`: without them the kernel locks by itself.
+/// `AUTO_INVAL_DATA` would drop a file's pages each time that its mtime moves, which our own writes
+/// do. `DONT_MASK`: the kernel applies the umask. `ABORT_ERROR`: a connection that is aborted then
+/// ends as one that is unmounted. `SETXATTR_EXT` makes fuser 0.18 panic.
+const CAPABILITIES: [InitFlags; 8] = [
+    InitFlags::FUSE_ASYNC_READ,
+    InitFlags::FUSE_ATOMIC_O_TRUNC,
+    InitFlags::FUSE_BIG_WRITES,
+    InitFlags::FUSE_CACHE_SYMLINKS,
+    InitFlags::FUSE_DO_READDIRPLUS,
+    // Without it the kernel asks for attributes even if nobody reads them.
+    InitFlags::FUSE_READDIRPLUS_AUTO,
+    // Without it each write is preceded by a getxattr of `security.capability`.
+    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+    InitFlags::FUSE_PARALLEL_DIROPS,
+];
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        for capability in CAPABILITIES {
+            if config.add_capabilities(capability).is_err() {
+                tracing::info!(?capability, "the kernel does not offer a capability");
+            }
+        }
+        if let Err(most) = config.set_max_write(WRITE_BYTES_MAX) {
+            tracing::info!(most, "the kernel takes smaller writes");
+        }
+        Ok(())
+    }
+
+    fn forget(&self, request: &Request, node: INodeNo, lookups: u64) {
+        self.guard(Kind::Forget, request, node, || {
+            self.on_forget(node, lookups)
+        });
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.guard(Kind::Lookup, request, parent, || {
+            self.on_lookup(parent, name, reply)
+        });
+    }
+
+    fn getattr(&self, request: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        self.guard(Kind::Getattr, request, node, || {
+            self.on_getattr(node, reply)
+        });
+    }
+
+    fn readlink(&self, request: &Request, node: INodeNo, reply: ReplyData) {
+        self.guard(Kind::Readlink, request, node, || {
+            self.on_readlink(node, reply)
+        });
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let wish = Wish {
+            mode,
+            uid,
+            gid,
+            size,
+            atime,
+            mtime,
+        };
+        self.guard(Kind::Setattr, request, node, || {
+            self.on_setattr(request, node, &wish, reply)
+        });
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        self.guard(Kind::Mknod, request, parent, || {
+            self.on_mknod(request, parent, name, mode, rdev, reply)
+        });
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        self.guard(Kind::Mkdir, request, parent, || {
+            self.on_mkdir(request, parent, name, mode, reply)
+        });
+    }
+
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        self.guard(Kind::Symlink, request, parent, || {
+            self.on_symlink(request, parent, name, target, reply)
+        });
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        self.guard(Kind::Create, request, parent, || {
+            self.on_create(request, parent, name, mode, reply)
+        });
+    }
+
+    fn link(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        self.guard(Kind::Link, request, node, || {
+            self.on_link(node, new_parent, new_name, reply)
+        });
+    }
+
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.guard(Kind::Unlink, request, parent, || {
+            self.on_remove(parent, name, Overlay::remove_file, reply)
+        });
+    }
+
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.guard(Kind::Rmdir, request, parent, || {
+            self.on_remove(parent, name, Overlay::remove_directory, reply)
+        });
+    }
+
+    fn rename(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.guard(Kind::Rename, request, parent, || {
+            self.on_rename((parent, name), (new_parent, new_name), flags, reply)
+        });
+    }
+
+    fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.guard(Kind::Open, request, node, || {
+            self.on_open(request, node, flags, reply)
+        });
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.guard(Kind::Read, request, node, || {
+            self.on_read(node, offset, size, reply)
+        });
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        self.guard(Kind::Write, request, node, || {
+            self.on_write(node, offset, data, write_flags, reply)
+        });
+    }
+
+    // Nothing waits for a close. The kernel asks once and never again.
+    fn flush(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        _: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        self.guard(Kind::Flush, request, node, || reply.error(Errno::ENOSYS));
+    }
+
+    fn release(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.guard(Kind::Release, request, node, || {
+            self.on_release(node, reply)
+        });
+    }
+
+    fn fsync(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.guard(Kind::Fsync, request, node, || self.on_fsync(node, reply));
+    }
+
+    // See `directory`: from here on the kernel opens directories by itself.
+    fn opendir(&self, request: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.guard(Kind::Opendir, request, node, || reply.error(Errno::ENOSYS));
+    }
+
+    fn readdir(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        reply: ReplyDirectory,
+    ) {
+        self.guard(Kind::Readdir, request, node, || {
+            self.on_readdir(node, offset, reply)
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
+        self.guard(Kind::Readdirplus, request, node, || {
+            self.on_readdirplus(node, offset, reply)
+        });
+    }
+
+    fn fsyncdir(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.guard(Kind::Fsyncdir, request, node, || self.on_fsync(node, reply));
+    }
+
+    fn statfs(&self, request: &Request, node: INodeNo, reply: ReplyStatfs) {
+        self.guard(Kind::Statfs, request, node, || self.on_statfs(node, reply));
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        self.guard(Kind::Setxattr, request, node, || {
+            self.on_setxattr(node, name, value, flags, reply)
+        });
+    }
+
+    fn getxattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        self.guard(Kind::Getxattr, request, node, || {
+            self.on_getxattr(node, name, size, reply)
+        });
+    }
+
+    fn listxattr(&self, request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        self.guard(Kind::Listxattr, request, node, || {
+            self.on_listxattr(node, size, reply)
+        });
+    }
+
+    fn removexattr(&self, request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.guard(Kind::Removexattr, request, node, || {
+            self.on_removexattr(node, name, reply)
+        });
+    }
+}

@@ -1,0 +1,165 @@
+//! Attributes: getattr, setattr, readlink, statfs.
+
+use std::time::SystemTime;
+
+use fuser::{INodeNo, ReplyAttr, ReplyData, ReplyStatfs, Request, TimeOrNow};
+
+use super::adapter::{self, Adapter, Refuse, Target};
+use super::attributes;
+use super::inode::NodeId;
+use crate::overlay::{AttributeChange, Error, Overlay, Space};
+use crate::tree::{Attributes, Ino, NAME_BYTES_MAX, Permissions, Timestamp};
+
+/// What a setattr asks for, as it came.
+pub(super) struct Wish {
+    pub(super) mode: Option<u32>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) size: Option<u64>,
+    pub(super) atime: Option<TimeOrNow>,
+    pub(super) mtime: Option<TimeOrNow>,
+}
+
+/// Whether a file keeps its set-user-id and set-group-id bits when a caller changes its content.
+///
+/// The caller needs `CAP_FSETID` for that, and the kernel does say so in the request, but fuser 0.18
+/// drops the flag of open and setattr (not that of write), so that root stands for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Caller {
+    Privileged,
+    Ordinary,
+}
+
+impl Caller {
+    pub(super) fn of(request: &Request) -> Caller {
+        match request.uid() {
+            0 => Caller::Privileged,
+            _ => Caller::Ordinary,
+        }
+    }
+}
+
+/// Sets attributes. A change of size by an unprivileged caller takes a file's privileges, which
+/// `FUSE_HANDLE_KILLPRIV_V2` leaves to us. (A change of owner does so in the overlay.)
+pub(super) fn change(
+    overlay: &Overlay,
+    ino: Ino,
+    change: &AttributeChange,
+    caller: Caller,
+) -> Result<Attributes, Error> {
+    if change.size.is_some() && caller == Caller::Ordinary {
+        overlay.clear_privileges(ino)?;
+    }
+    overlay.set_attributes(ino, change)
+}
+
+impl Adapter {
+    /// Takes back lookup references. The root of a repository has none: it stays.
+    pub(super) fn on_forget(&self, node: INodeNo, lookups: u64) {
+        match self.target(node) {
+            Ok(Target::Repository(place, ino)) if ino != Ino::ROOT => {
+                place.overlay.forget(ino, lookups);
+            }
+            Ok(_) => {}
+            Err(_) => tracing::debug!(node = node.0, "forgot an inode of a closed repository"),
+        }
+    }
+
+    pub(super) fn on_getattr(&self, node: INodeNo, reply: ReplyAttr) {
+        let Some((target, reply)) = reply.given(self.target(node)) else {
+            return;
+        };
+        match target {
+            Target::Repository(place, ino) => self.run(
+                place,
+                reply,
+                move |overlay, _| overlay.attributes(ino),
+                adapter::reply_attr,
+            ),
+            Target::Virtual(ino) => {
+                let attr = self.root.node(ino);
+                let attr = attr.and_then(|_| self.root.attributes(NodeId::Virtual(ino)));
+                if let Some((attr, reply)) = reply.given(attr) {
+                    reply.attr(&attributes::TTL_VIRTUAL, &attr);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_setattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        wish: &Wish,
+        reply: ReplyAttr,
+    ) {
+        let Some(((place, ino), reply)) = reply.given(self.writable(node)) else {
+            return;
+        };
+        // One present for both times of a `touch`.
+        let now = SystemTime::now();
+        let time = |time: Option<TimeOrNow>| -> Option<Timestamp> {
+            time.map(|time| attributes::time_to_set(time, now))
+        };
+        let wanted = AttributeChange {
+            permissions: wish.mode.map(Permissions::of_mode),
+            uid: wish.uid,
+            gid: wish.gid,
+            size: wish.size,
+            atime: time(wish.atime),
+            mtime: time(wish.mtime),
+        };
+        let caller = Caller::of(request);
+        self.run(
+            place,
+            reply,
+            move |overlay, _| change(overlay, ino, &wanted, caller),
+            adapter::reply_attr,
+        );
+    }
+
+    pub(super) fn on_readlink(&self, node: INodeNo, reply: ReplyData) {
+        let Some((target, reply)) = reply.given(self.target(node)) else {
+            return;
+        };
+        match target {
+            Target::Repository(place, ino) => self.run(
+                place,
+                reply,
+                move |overlay, _| overlay.read_link(ino),
+                |_, target, reply| reply.data(&target),
+            ),
+            Target::Virtual(_) => reply.error(fuser::Errno::EINVAL),
+        }
+    }
+
+    pub(super) fn on_statfs(&self, node: INodeNo, reply: ReplyStatfs) {
+        let Some((target, reply)) = reply.given(self.target(node)) else {
+            return;
+        };
+        let answer = |space: &Space, reply: ReplyStatfs| {
+            reply.statfs(
+                space.blocks,
+                space.blocks_free,
+                space.blocks_available,
+                space.files,
+                space.files_free,
+                space.block_bytes,
+                NAME_BYTES_MAX as u32,
+                space.block_bytes,
+            );
+        };
+        match target {
+            Target::Repository(place, _) => self.run(
+                place,
+                reply,
+                |overlay, _| overlay.space(),
+                move |_, space, reply| answer(&space, reply),
+            ),
+            Target::Virtual(_) => match self.root.repositories.space() {
+                Ok(space) => answer(&space, reply),
+                Err(_) => reply.error(fuser::Errno::EIO),
+            },
+        }
+    }
+}

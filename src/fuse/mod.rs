@@ -1,0 +1,46 @@
+//! The FUSE adapter: a request of the kernel becomes one call of the overlay and one reply.
+//!
+//! ```text
+//! kernel <-> session (fuser, 2 threads) -> filesystem -> adapter -+-> overlay of a repository
+//!                                                                +-> root (virtual directories)
+//!                                          workers: what waits for the network, or for an fsync
+//! ```
+//!
+//! The rules of this folder:
+//! - No event-loop thread waits for the network (`workers`).
+//! - No panic of a handler ends the mount (`adapter`).
+//! - One table makes errno values (`errno`).
+//! - We mount and unmount by ourselves (`mount`, `unmount`), because fuser's own unmounting hits
+//!   strangers: nothing is unmounted that is not, by device and mount id, what we mounted.
+//!
+//! Notifications to the kernel are not here yet: nothing changes a tree but the kernel's own
+//! requests, so there would be nothing to send.
+
+mod adapter;
+mod attributes;
+mod content;
+mod counters;
+mod directory;
+mod errno;
+mod error;
+mod filesystem;
+mod helper;
+mod inode;
+mod metadata;
+mod mount;
+mod mountinfo;
+mod namespace;
+mod repositories;
+mod root;
+mod session;
+mod unmount;
+mod workers;
+mod xattr;
+
+pub use counters::{Counters, RequestKind};
+pub use error::Error;
+pub use inode::{Slot, SlotError};
+pub use mount::{Access, Options, SpecialFiles};
+pub use repositories::{OpenError, Opened, Repositories};
+pub use session::{Ended, Mounted};
+pub use unmount::{Unmount, Unmounted, clear_dead_mount};

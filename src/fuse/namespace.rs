@@ -1,0 +1,318 @@
+//! Names: lookup, and every request that makes, moves or removes one.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use fuser::{
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty,
+    ReplyEntry, Request,
+};
+
+use super::adapter::{self, Adapter, Place, Refuse, Target};
+use super::inode::NodeId;
+use super::root::VirtualNode;
+use super::{OpenError, attributes, errno, workers};
+use crate::overlay::{Error, NewNode, Overlay, Owner, Rename};
+use crate::tree::{Ino, Name, NameError, Permissions};
+
+/// A name that the kernel sent. It may be over 255 bytes long, which is ours to refuse.
+fn checked(name: &OsStr) -> Result<Name, Errno> {
+    Name::try_from(name).map_err(|error| match error {
+        NameError::TooLong => Errno::ENAMETOOLONG,
+        NameError::Empty | NameError::Dots | NameError::Forbidden => Errno::EINVAL,
+    })
+}
+
+/// "There is no such name", to be remembered for so long.
+fn reply_nothing(reply: ReplyEntry, valid: Duration) {
+    let nothing = attributes::nothing();
+    reply.entry_with_ttls(&valid, &valid, &nothing, Generation(0));
+}
+
+impl Adapter {
+    pub(super) fn on_lookup(&self, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let Some((name, reply)) = reply.given(checked(name)) else {
+            return;
+        };
+        let Some((target, reply)) = reply.given(self.target(parent)) else {
+            return;
+        };
+        match target {
+            Target::Repository(place, parent) => self.run(
+                place,
+                reply,
+                move |overlay, _| match overlay.lookup(parent, &name) {
+                    Err(Error::NotFound) => Ok(None),
+                    found => found.map(Some),
+                },
+                |place, found, reply| match found {
+                    Some(attributes) => adapter::reply_entry(place, attributes, reply),
+                    None => reply_nothing(reply, attributes::TTL),
+                },
+            ),
+            Target::Virtual(parent) => match self.root.node(parent) {
+                Ok(VirtualNode::Root) => self.lookup_organization(&name, reply),
+                Ok(VirtualNode::Organization(organization)) => {
+                    self.lookup_repository(organization, name, reply);
+                }
+                Err(errno) => reply.error(errno),
+            },
+        }
+    }
+
+    fn lookup_organization(&self, name: &Name, reply: ReplyEntry) {
+        if !self.root.repositories.organizations().contains(name) {
+            return reply_nothing(reply, attributes::TTL_VIRTUAL);
+        }
+        let node = NodeId::Virtual(self.root.organization(name));
+        if let Some((attr, reply)) = reply.given(self.root.attributes(node)) {
+            reply.entry(&attributes::TTL_VIRTUAL, &attr, Generation(0));
+        }
+    }
+
+    fn lookup_repository(&self, organization: Name, name: Name, reply: ReplyEntry) {
+        let root = self.root.clone();
+        if let Some(opened) = root.repositories.opened_by_name(&organization, &name) {
+            root.set_parent(opened.slot, &organization);
+            return self.run(
+                opened.into(),
+                reply,
+                |overlay, _| overlay.attributes(Ino::ROOT),
+                adapter::reply_entry,
+            );
+        }
+        self.fetch(reply, move |reply| {
+            match root.repositories.open(&organization, &name) {
+                Ok(opened) => {
+                    root.set_parent(opened.slot, &organization);
+                    let place = Place::from(opened);
+                    let attributes =
+                        workers::settled(&place.overlay, |overlay| overlay.attributes(Ino::ROOT));
+                    adapter::answer(&place, attributes, reply, adapter::reply_entry);
+                }
+                Err(OpenError::NotFound) => reply_nothing(reply, attributes::TTL_VIRTUAL),
+                Err(error) => {
+                    errno::log_open(&error);
+                    reply.error(errno::of_open(&error));
+                }
+            }
+        });
+    }
+
+    /// Makes anything but an open file.
+    fn make(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        node: NewNode,
+        permissions: Permissions,
+        reply: ReplyEntry,
+    ) {
+        let Some((name, reply)) = reply.given(checked(name)) else {
+            return;
+        };
+        let Some(((place, parent), reply)) = reply.given(self.writable(parent)) else {
+            return;
+        };
+        let owner = owner(request);
+        self.run(
+            place,
+            reply,
+            move |overlay, _| overlay.make(parent, &name, node.clone(), permissions, owner),
+            adapter::reply_entry,
+        );
+    }
+
+    pub(super) fn on_mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        let node = match mode & libc::S_IFMT {
+            // `mknod(2)` takes 0 for a regular file, but the VFS has made it S_IFREG by here.
+            libc::S_IFREG => Ok(NewNode::File),
+            libc::S_IFIFO => Ok(NewNode::Fifo),
+            libc::S_IFSOCK => Ok(NewNode::Socket),
+            libc::S_IFCHR => Ok(NewNode::CharDevice { rdev }),
+            libc::S_IFBLK => Ok(NewNode::BlockDevice { rdev }),
+            _ => Err(Errno::EINVAL),
+        };
+        if let Some((node, reply)) = reply.given(node) {
+            let permissions = Permissions::of_mode(mode);
+            self.make(request, parent, name, node, permissions, reply);
+        }
+    }
+
+    pub(super) fn on_mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        reply: ReplyEntry,
+    ) {
+        let permissions = Permissions::of_mode(mode);
+        self.make(
+            request,
+            parent,
+            name,
+            NewNode::Directory,
+            permissions,
+            reply,
+        );
+    }
+
+    pub(super) fn on_symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        let target = target.as_os_str().as_bytes().to_vec();
+        let node = NewNode::Symlink { target };
+        self.make(request, parent, name, node, Permissions::SYMLINK, reply);
+    }
+
+    pub(super) fn on_create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        reply: ReplyCreate,
+    ) {
+        let Some((name, reply)) = reply.given(checked(name)) else {
+            return;
+        };
+        let Some(((place, parent), reply)) = reply.given(self.writable(parent)) else {
+            return;
+        };
+        let (owner, permissions) = (owner(request), Permissions::of_mode(mode));
+        self.run(
+            place,
+            reply,
+            move |overlay, _| overlay.create(parent, &name, permissions, owner),
+            |place, attributes, reply| {
+                if let Some((attr, reply)) = reply.given(place.file_attr(&attributes)) {
+                    let flags = FopenFlags::FOPEN_KEEP_CACHE;
+                    reply.created(&attributes::TTL, &attr, Generation(0), FileHandle(0), flags);
+                }
+            },
+        );
+    }
+
+    pub(super) fn on_link(
+        &self,
+        node: INodeNo,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        let Some((name, reply)) = reply.given(checked(new_name)) else {
+            return;
+        };
+        let both = self.in_one_repository(node, new_parent);
+        if let Some(((place, ino, parent), reply)) = reply.given(both) {
+            self.run(
+                place,
+                reply,
+                move |overlay, _| overlay.link(ino, parent, &name),
+                adapter::reply_entry,
+            );
+        }
+    }
+
+    /// Two nodes of one repository; EXDEV for two repositories, so that `mv` copies.
+    fn in_one_repository(
+        &self,
+        first: INodeNo,
+        second: INodeNo,
+    ) -> Result<(Place, Ino, Ino), Errno> {
+        match (self.target(first)?, self.target(second)?) {
+            (Target::Repository(place, first), Target::Repository(other, second)) => {
+                if place.slot == other.slot {
+                    Ok((place, first, second))
+                } else {
+                    Err(Errno::EXDEV)
+                }
+            }
+            (Target::Virtual(_), Target::Virtual(_)) => Err(Errno::EROFS),
+            (Target::Virtual(_), Target::Repository(..))
+            | (Target::Repository(..), Target::Virtual(_)) => Err(Errno::EXDEV),
+        }
+    }
+
+    /// Removes a name of either kind.
+    pub(super) fn on_remove(
+        &self,
+        parent: INodeNo,
+        name: &OsStr,
+        remove: fn(&Overlay, Ino, &Name) -> Result<(), Error>,
+        reply: ReplyEmpty,
+    ) {
+        let Some((name, reply)) = reply.given(checked(name)) else {
+            return;
+        };
+        if let Some(((place, parent), reply)) = reply.given(self.writable(parent)) {
+            self.run(
+                place,
+                reply,
+                move |overlay, _| remove(overlay, parent, &name),
+                |_, (), reply| reply.ok(),
+            );
+        }
+    }
+
+    pub(super) fn on_rename(
+        &self,
+        from: (INodeNo, &OsStr),
+        to: (INodeNo, &OsStr),
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let words = || -> Result<_, Errno> {
+            let mode = rename_mode(flags)?;
+            let places = self.in_one_repository(from.0, to.0)?;
+            Ok((mode, places, checked(from.1)?, checked(to.1)?))
+        };
+        let Some((words, reply)) = reply.given(words()) else {
+            return;
+        };
+        let (mode, (place, parent, new_parent), name, new_name) = words;
+        self.run(
+            place,
+            reply,
+            move |overlay, _| overlay.rename(parent, &name, new_parent, &new_name, mode),
+            |_, (), reply| reply.ok(),
+        );
+    }
+}
+
+/// The kind of rename. Whiteouts are for overlayfs above us, which this file system does not serve.
+fn rename_mode(flags: RenameFlags) -> Result<Rename, Errno> {
+    if flags.is_empty() {
+        Ok(Rename::Replace)
+    } else if flags == RenameFlags::RENAME_NOREPLACE {
+        Ok(Rename::NoReplace)
+    } else if flags == RenameFlags::RENAME_EXCHANGE {
+        Ok(Rename::Exchange)
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
+fn owner(request: &Request) -> Owner {
+    Owner {
+        uid: request.uid(),
+        gid: request.gid(),
+    }
+}

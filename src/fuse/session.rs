@@ -1,0 +1,180 @@
+//! A mount from its start to its end.
+//!
+//! ```text
+//! start: mount --> handshake (INIT) --> serving --+-- unmounted, by us or anyone --> ended
+//!                                                 `-- connection aborted ----------> ended
+//! ```
+//!
+//! The session's thread runs fuser's event loop and ends when the kernel has no more use for the
+//! connection; then the workers finish what they have, and [`Mounted::wait`] returns.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use fuser::{Session, SessionACL};
+use nix::unistd::{getegid, geteuid};
+use parking_lot::{Condvar, Mutex};
+
+use super::adapter::Adapter;
+use super::helper::Helper;
+use super::mount::{self, Identity, Options};
+use super::root::VirtualRoot;
+use super::unmount::{self, Unmount, Unmounted};
+use super::{Counters, Error, Repositories};
+
+/// Threads that read requests from the kernel. More than processors only add latency; with one, a
+/// request that takes long on the processor (a large write) holds up all others.
+const EVENT_LOOP_THREADS: usize = 2;
+
+/// How a session ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// The mount is off the tree and nobody uses it.
+    Unmounted,
+    /// The mount is still on the tree, but dead: its connection was aborted.
+    Aborted,
+}
+
+/// A mount that is being served. Dropping it unmounts lazily.
+pub struct Mounted {
+    identity: Identity,
+    helper: Helper,
+    counters: Arc<Counters>,
+    /// Whether the mount is known to be off the tree.
+    is_detached: AtomicBool,
+    end: Arc<End>,
+}
+
+#[derive(Default)]
+struct End {
+    /// The kernel's end of the connection, for asking whether it is alive. Given up with the
+    /// session, since it would keep the connection open when nobody serves it any more.
+    device: Mutex<Option<OwnedFd>>,
+    how: Mutex<Option<Ended>>,
+    came: Condvar,
+}
+
+impl Mounted {
+    /// Mounts, and returns once the mount answers. A dead mount of ours at the same path is cleared
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; nothing is mounted then.
+    pub fn start(options: &Options, repositories: Arc<dyn Repositories>) -> Result<Mounted, Error> {
+        let counters = Arc::new(Counters::default());
+        let owner = (geteuid().as_raw(), getegid().as_raw());
+        let root = VirtualRoot::new(repositories, owner);
+        let adapter = Adapter::start(root, counters.clone()).map_err(Error::Threads)?;
+        let (device, identity) = mount::mount(options)?;
+        // From here on, dropping this is what undoes the mount.
+        let mounted = Mounted {
+            identity,
+            helper: Helper::new(options.helper.clone()),
+            counters,
+            is_detached: AtomicBool::new(false),
+            end: Arc::default(),
+        };
+        let copy = device.try_clone().map_err(Error::Handshake)?;
+        *mounted.end.device.lock() = Some(copy);
+        let mut config = fuser::Config::default();
+        config.n_threads = Some(EVENT_LOOP_THREADS);
+        // The kernel itself checks who may use the mount, so fuser need not.
+        let session =
+            Session::from_fd(adapter, device, SessionACL::All, config).map_err(Error::Handshake)?;
+        let (identity, end) = (mounted.identity.clone(), mounted.end.clone());
+        thread::Builder::new()
+            .name("mesa-fuse".to_owned())
+            .spawn(move || serve(session, &identity, &end))
+            .map_err(Error::Threads)?;
+        Ok(mounted)
+    }
+
+    /// The canonical path of the mount point.
+    pub fn path(&self) -> &Path {
+        &self.identity.path
+    }
+
+    /// The requests so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Unmounts. The session goes on until nobody uses the mount any more: see [`Mounted::wait`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`], [`Error::Covered`], [`Error::Abort`] or [`Error::Unmount`]. If aborting
+    /// fails, the mount is taken off the tree all the same, and the end of this process ends it.
+    pub fn unmount(&self, how: Unmount) -> Result<Unmounted, Error> {
+        let aborted = match how {
+            Unmount::Force => self.abort(),
+            Unmount::Clean | Unmount::Lazy => Ok(()),
+        };
+        // What we have taken off, or what has ended off the tree, cannot be there; and before Linux
+        // 6.8 another mount could be taken for it.
+        let is_gone = self.is_detached.load(Ordering::Acquire)
+            || *self.end.how.lock() == Some(Ended::Unmounted);
+        let unmounted = if is_gone {
+            Unmounted::AlreadyGone
+        } else {
+            unmount::detach(&self.identity, &self.helper, how != Unmount::Clean)?
+        };
+        self.is_detached.store(true, Ordering::Release);
+        aborted.map(|()| unmounted)
+    }
+
+    fn abort(&self) -> Result<(), Error> {
+        match &*self.end.device.lock() {
+            Some(device) => unmount::abort(&self.identity, device.as_fd()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for the end of the session, whoever brings it about.
+    pub fn wait(&self) -> Ended {
+        let mut how = self.end.how.lock();
+        loop {
+            match *how {
+                Some(how) => return how,
+                None => self.end.came.wait(&mut how),
+            }
+        }
+    }
+
+    /// Waits for the end of the session, but not beyond a point in time.
+    pub fn wait_until(&self, deadline: Instant) -> Option<Ended> {
+        let mut how = self.end.how.lock();
+        while how.is_none() && !self.end.came.wait_until(&mut how, deadline).timed_out() {}
+        *how
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = self.unmount(Unmount::Lazy) {
+            tracing::warn!(error = %error, "the mount stays behind");
+        }
+    }
+}
+
+/// Runs the event loop to its end.
+fn serve(session: Session<Adapter>, identity: &Identity, end: &End) {
+    // The workers have ended with the file system that owns them when this returns.
+    if let Err(error) = session.run() {
+        // Seen after an abort from outside as well as after a thread of fuser's died.
+        tracing::warn!(error = %error, "the FUSE session ended with an error");
+    }
+    *end.device.lock() = None;
+    let how = if unmount::is_attached(identity) {
+        Ended::Aborted
+    } else {
+        Ended::Unmounted
+    };
+    *end.how.lock() = Some(how);
+    end.came.notify_all();
+}

@@ -1,0 +1,99 @@
+//! The directories above the repositories.
+
+use super::*;
+
+#[test]
+fn organizations_and_repositories_are_directories() {
+    let fixture = Fixture::new();
+    assert_eq!(names(&fixture.path("")), set(&["acme", "local"]));
+    assert_eq!(names(&fixture.path("acme")), set(&["one", "two"]));
+    assert_eq!(names(&fixture.path("local")), set(&[]));
+    assert_eq!(
+        fixture.repositories.opens.load(Ordering::SeqCst),
+        0,
+        "listing opens nothing"
+    );
+    let root = fs::metadata(fixture.path("")).unwrap();
+    let acme = fs::metadata(fixture.path("acme")).unwrap();
+    assert_eq!(root.ino(), 1);
+    assert_eq!((acme.mode(), acme.nlink()), (0o40755, 1));
+    assert_eq!(
+        acme.ino(),
+        fs::metadata(fixture.path("acme/../acme/.")).unwrap().ino()
+    );
+    assert_eq!(
+        kind_mounted_at(fixture.folder.path()).as_deref(),
+        Some("fuse.mesa")
+    );
+}
+
+#[test]
+fn long_listings_resume_where_they_stopped() {
+    // `ls -l` reads by readdirplus, and looks up what it got.
+    let fixture = Fixture::new();
+    let listed = Command::new("ls")
+        .arg("-lai")
+        .arg(fixture.path(""))
+        .output()
+        .unwrap();
+    assert!(listed.status.success());
+    assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 5);
+}
+
+#[test]
+fn the_virtual_directories_are_read_only() {
+    let fixture = Fixture::new();
+    assert_eq!(errno(fs::create_dir(fixture.path("new"))), libc::EROFS);
+    assert_eq!(errno(fs::create_dir(fixture.path("acme/new"))), libc::EROFS);
+    assert_eq!(
+        errno(fs::write(fixture.path("acme/file"), b"x")),
+        libc::EROFS
+    );
+    assert_eq!(errno(fs::remove_dir(fixture.path("acme"))), libc::EROFS);
+    let renamed = fs::rename(fixture.path("acme"), fixture.path("acne"));
+    assert_eq!(errno(renamed), libc::EROFS);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    assert_eq!(
+        errno(fs::set_permissions(fixture.path("acme"), mode)),
+        libc::EROFS
+    );
+}
+
+#[test]
+fn what_is_not_there_and_what_cannot_be_opened_say_so() {
+    let fixture = Fixture::new();
+    assert_eq!(errno(fs::metadata(fixture.path("nobody"))), libc::ENOENT);
+    assert_eq!(
+        errno(fs::metadata(fixture.path("acme/nothing"))),
+        libc::ENOENT
+    );
+    assert_eq!(
+        errno(fs::metadata(fixture.path("acme/one"))),
+        libc::EKEYEXPIRED
+    );
+    let long = "x".repeat(300);
+    assert_eq!(
+        errno(fs::metadata(fixture.path("acme").join(long))),
+        libc::ENAMETOOLONG
+    );
+    let opens = || fixture.repositories.opens.load(Ordering::SeqCst);
+    let before = opens();
+    assert_eq!(
+        errno(fs::metadata(fixture.path("acme/nothing"))),
+        libc::ENOENT
+    );
+    assert!(opens() <= before + 1);
+    assert!(fixture.mounted.counters().of(RequestKind::Virtual) > 0);
+    assert_eq!(fixture.mounted.counters().of(RequestKind::Lookup), 0);
+}
+
+#[test]
+fn a_panic_is_answered_eio_and_the_mount_lives() {
+    let fixture = Fixture::new();
+    fixture.repositories.panics.store(4, Ordering::SeqCst);
+    for number in 0..4 {
+        let path = fixture.path(&format!("name-{number}"));
+        assert_eq!(errno(fs::metadata(path)), libc::EIO);
+    }
+    assert_eq!(names(&fixture.path("")), set(&["acme", "local"]));
+}
