@@ -76,7 +76,9 @@
     )
 )]
 
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod fuse;
 pub mod lower;
 pub mod overlay;

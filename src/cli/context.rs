@@ -1,0 +1,90 @@
+//! What every verb may need: the global flags, and the configuration that they lead to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use nix::unistd::{Gid, Uid};
+
+use super::Error;
+use crate::config::{self, Config, Key, LogLevel, Overrides, Surroundings};
+
+/// Flags that every verb takes, before or after it.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Globals {
+    /// Read this configuration file, and no other.
+    #[arg(short, long, global = true, value_name = "PATH")]
+    pub(super) config_path: Option<PathBuf>,
+    /// Never ask anything (nothing asks so far).
+    #[arg(short = 'y', long, global = true)]
+    pub(super) non_interactive: bool,
+    /// How much is logged: error, warn, info, debug or trace.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+}
+
+/// The surroundings of one command.
+pub(super) struct Context {
+    globals: Globals,
+}
+
+impl Context {
+    /// Takes the global flags.
+    pub(super) fn new(globals: Globals) -> Context {
+        Context { globals }
+    }
+
+    /// Reads the configuration: defaults, file, environment, flags.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, together.
+    pub(super) fn settings(&self) -> Result<Config, Error> {
+        let mut values = BTreeMap::new();
+        if let Some(level) = &self.globals.log_level {
+            values.insert(Key::LogLevel, level.into());
+        }
+        let overrides = Overrides {
+            config_path: self.globals.config_path.clone(),
+            values,
+        };
+        let home = std::env::home_dir().filter(|home| home.is_absolute());
+        let current_folder = std::env::current_dir().map_err(Error::CurrentFolder)?;
+        Ok(config::load(
+            &overrides,
+            &Surroundings {
+                environment: &|name| std::env::var_os(name),
+                home: home.as_deref(),
+                current_folder: &current_folder,
+                uid: Uid::effective().as_raw(),
+                gid: Gid::effective().as_raw(),
+            },
+        )?)
+    }
+
+    /// The log level of the flag, or else warnings: for verbs that have no configuration.
+    ///
+    /// # Errors
+    ///
+    /// The flag names no level.
+    pub(super) fn log_level_or_warn(&self) -> Result<LogLevel, Error> {
+        match &self.globals.log_level {
+            Some(_) => Ok(self.settings()?.log_level),
+            None => Ok(LogLevel::Warn),
+        }
+    }
+
+    /// The arguments by which a process of this binary gets the same global flags.
+    pub(super) fn arguments(&self) -> Vec<std::ffi::OsString> {
+        let mut arguments = Vec::new();
+        if let Some(path) = &self.globals.config_path {
+            arguments.push("--config-path".into());
+            arguments.push(path.into());
+        }
+        if let Some(level) = &self.globals.log_level {
+            arguments.push("--log-level".into());
+            arguments.push(level.into());
+        }
+        arguments
+    }
+}

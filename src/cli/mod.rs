@@ -1,0 +1,138 @@
+//! The command line: one file per verb, clap in this folder alone.
+//!
+//! Standard output is data, standard error is talk. A failure is printed as what happened, to what,
+//! why, and what to do; its class is the exit code. A panic is a bug of ours and says so.
+
+mod context;
+mod demo;
+mod duration;
+mod error;
+mod exit;
+mod journal;
+mod logging;
+mod mount;
+mod output;
+mod remains;
+mod repo;
+mod serve;
+mod signals;
+mod status;
+mod token;
+mod umount;
+mod version;
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::context::{Context, Globals};
+use self::error::Error;
+use self::exit::Exit;
+
+/// Mounts versioned Mesa repositories as ordinary directories. Edits are journaled locally, survive
+/// crashes and outages, and are pushed by themselves.
+#[derive(Debug, Parser)]
+#[command(name = "mesa", version = version::VERSION, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Mount, in the foreground or (-d) in the background.
+    Mount(mount::Mount),
+    /// Unmount, pushing first what the remote does not have.
+    Umount(umount::Umount),
+    /// Show how the mount is, and what the remote does not have yet.
+    Status(status::Arguments),
+    /// Show and push what the remote does not have.
+    #[command(subcommand)]
+    Journal(journal::Journal),
+    /// Make access tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Make and list repositories on the server.
+    #[command(subcommand)]
+    Repo(repo::Repository),
+    /// Run a server over plain Git repositories.
+    Serve(serve::Serve),
+    /// Print the version.
+    Version,
+    /// Show the whole product on real data, and prove that nothing was lost.
+    Demo(demo::Demo),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    signals::clear_mask();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    match std::panic::catch_unwind(AssertUnwindSafe(|| run(arguments))) {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(error)) => {
+            let failure = error.failure();
+            output::failure(&failure);
+            Exit::from(failure.reason).into()
+        }
+        Err(_) => {
+            output::talk(
+                "error: mesa panicked: this is a bug of ours\n  hint: please report it, with the \
+                 lines above and what you did",
+            );
+            Exit::Bug.into()
+        }
+    }
+}
+
+/// Help and the version are data; everything else that clap says is a wrong command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _closed_pipe = error.print();
+    if error.use_stderr() {
+        Exit::Usage.into()
+    } else {
+        Exit::Done.into()
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Exit, Error> {
+    let context = Context::new(arguments.globals);
+    match arguments.verb {
+        Verb::Mount(arguments) => mount::run(&arguments, &context),
+        Verb::Umount(arguments) => umount::run(&arguments, &context),
+        Verb::Status(arguments) => status::run(&arguments, &context),
+        Verb::Journal(verb) => journal::run(&verb, &context),
+        Verb::Token(verb) => token::run(&verb, &context),
+        Verb::Repo(verb) => repo::run(&verb, &context),
+        Verb::Serve(arguments) => serve::run(arguments, &context),
+        Verb::Version => version::run(),
+        Verb::Demo(arguments) => Ok(demo::run(&arguments)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn globals_stand_before_or_after_the_verb() {
+        for line in [
+            ["mesa", "--config-path", "/c", "status"],
+            ["mesa", "status", "-c", "/c"],
+        ] {
+            let arguments = Arguments::try_parse_from(line).unwrap();
+            assert_eq!(arguments.globals.config_path.unwrap().to_str(), Some("/c"));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `mesa serve`: the server, until Ctrl+C or SIGTERM.
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use super::exit::Exit;
+use super::{Context, Error, logging, output};
+use crate::server;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Keep repositories and keys here; made if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Listen at this address; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The organization that is served.
+    #[arg(long, value_name = "NAME", default_value = "local")]
+    org: String,
+    /// Import a Git repository or a plain directory, unless there is a repository of that name.
+    #[arg(long, value_name = "NAME=PATH", value_parser = OsStringValueParser::new().try_map(import))]
+    import: Vec<(String, PathBuf)>,
+}
+
+/// Serves.
+///
+/// # Errors
+///
+/// The data directory, an import, or the address.
+pub(super) fn run(arguments: Serve, context: &Context) -> Result<Exit, Error> {
+    logging::to_stderr(context.log_level_or_warn()?);
+    let current_folder = std::env::current_dir().map_err(Error::CurrentFolder)?;
+    let absolute = |path: PathBuf| current_folder.join(path);
+    let options = server::Options {
+        data: absolute(arguments.data),
+        listen: arguments.listen,
+        organization: arguments.org,
+        imports: arguments
+            .import
+            .into_iter()
+            .map(|(name, path)| (name, absolute(path)))
+            .collect(),
+    };
+    // Whoever started us may have gone; the server serves all the same.
+    server::run(options, |address| {
+        let _unheard = output::data(format_args!("listening on http://{address}/v1"));
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Why an import is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("want NAME=PATH")]
+struct ImportError;
+
+fn import(text: OsString) -> Result<(String, PathBuf), ImportError> {
+    let bytes = text.as_bytes();
+    let equals = bytes
+        .iter()
+        .position(|byte| *byte == b'=')
+        .ok_or(ImportError)?;
+    let (name, path) = bytes.split_at_checked(equals).ok_or(ImportError)?;
+    let name = std::str::from_utf8(name).map_err(|_| ImportError)?;
+    let path = Path::new(OsStr::from_bytes(path.get(1..).unwrap_or_default()));
+    if name.is_empty() || path.as_os_str().is_empty() {
+        return Err(ImportError);
+    }
+    Ok((name.to_owned(), path.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_a_name_and_a_path() {
+        assert_eq!(
+            import("app=/a=b".into()),
+            Ok(("app".to_owned(), PathBuf::from("/a=b")))
+        );
+        for text in ["app", "=x", "app="] {
+            assert_eq!(import(text.into()), Err(ImportError), "{text}");
+        }
+    }
+}

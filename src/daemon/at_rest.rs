@@ -1,0 +1,156 @@
+//! What a data directory holds while no daemon runs: the same status, without what only a running
+//! daemon knows.
+
+use std::path::{Path, PathBuf};
+
+use super::status::{
+    Base, Change, Credential, CredentialState, PendingWork, RepoState, RepoStatus, State, Status,
+};
+use super::{DataLock, Error, known};
+use crate::config::Config;
+use crate::overlay::{Local, Options, Overlay, Owner, Pending};
+use crate::remote::api::format_date;
+use crate::secrets::Scope;
+use crate::tree::{ChangeId, GitOid, Name, Timestamp};
+use crate::upper::RemoteState;
+
+/// Where the repositories of a data directory are.
+pub(super) fn repositories_folder(data: &Path) -> PathBuf {
+    data.join("repos")
+}
+
+/// Describes the data directory. It is locked meanwhile, since looking into a journal recovers it.
+///
+/// # Errors
+///
+/// The data directory cannot be read, or is in use after all.
+pub fn status(config: &Config) -> Result<Status, Error> {
+    let mut status = Status {
+        state: State::Stopped,
+        credential: credential(config),
+        repos: Vec::new(),
+        pid: None,
+        mount_point: Some(config.mount_point.display().to_string()),
+    };
+    let repositories = repositories_folder(&config.data_folder);
+    if !repositories.is_dir() {
+        return Ok(status);
+    }
+    let _lock = DataLock::acquire(&config.data_folder)?;
+    for organization in organizations(&repositories)? {
+        let folder = repositories.join(organization.as_os_str());
+        let names = known::opened(&folder).map_err(|source| Error::Folder {
+            path: folder.clone(),
+            source,
+        })?;
+        for name in names {
+            status
+                .repos
+                .push(look(config, &folder, &organization, &name));
+        }
+    }
+    Ok(status)
+}
+
+/// The organizations that have a directory.
+///
+/// # Errors
+///
+/// What the disk says.
+pub(super) fn organizations(repositories: &Path) -> Result<Vec<Name>, Error> {
+    let failed = |source| Error::Folder {
+        path: repositories.to_owned(),
+        source,
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(repositories).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.path().is_dir()
+            && let Ok(name) = Name::try_from(entry.file_name().as_os_str())
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Describes one repository that is not open, from its local state below its organization's folder.
+pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &Name) -> RepoStatus {
+    let options = Options {
+        folder: folder.join(name.as_os_str()),
+        owner: Owner {
+            uid: config.uid,
+            gid: config.gid,
+        },
+        commit_interval: config.commit_interval,
+    };
+    let mut status = RepoStatus {
+        org: organization.to_string(),
+        name: name.to_string(),
+        state: RepoState::Closed,
+        base: None,
+        change: None,
+        pending: PendingWork::default(),
+        reason: None,
+        kept_local: Vec::new(),
+    };
+    match Local::open(&options) {
+        Ok(local) => {
+            let remote = local.remote();
+            status.base = base(remote);
+            status.change = change(remote);
+            status.pending = work(&local.pending());
+        }
+        // One damaged repository must not hide the others.
+        Err(error) => status.reason = Some(error.to_string()),
+    }
+    status
+}
+
+/// The credential of the configuration, as far as it can be judged without asking a server.
+pub(super) fn credential(config: &Config) -> Credential {
+    let Ok(credential) = config.secrets.find(Scope::Global) else {
+        return Credential {
+            state: CredentialState::Missing,
+            expires_at: None,
+        };
+    };
+    let expiry = credential.expires_at();
+    let expired = expiry.is_some_and(|expiry| expiry <= std::time::SystemTime::now());
+    Credential {
+        state: match expired {
+            true => CredentialState::Expired,
+            false => CredentialState::Valid,
+        },
+        expires_at: expiry.map(|expiry| format_date(Timestamp::from(expiry).seconds)),
+    }
+}
+
+/// What a repository shows below the edits.
+pub(super) fn base(remote: &RemoteState) -> Option<Base> {
+    let (change, commit, _tree, _time): (ChangeId, GitOid, GitOid, Timestamp) = remote.pin?;
+    Some(Base {
+        bookmark: remote.bookmark.clone(),
+        change_id: change.to_string(),
+        commit_oid: commit.to_string(),
+    })
+}
+
+/// Where a repository's edits go.
+pub(super) fn change(remote: &RemoteState) -> Option<Change> {
+    let (change, commit) = remote.change?;
+    Some(Change {
+        id: change.to_string(),
+        commit_oid: commit.to_string(),
+    })
+}
+
+/// What a repository has to push.
+pub(super) fn work(pending: &Pending) -> PendingWork {
+    PendingWork {
+        operations: pending.operations,
+        bytes: pending.bytes,
+        oldest_age_seconds: pending.since.map(Overlay::age_seconds),
+    }
+}

@@ -1,0 +1,142 @@
+//! Everything that can go wrong between a command and a running mount.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Failure, Reason};
+use crate::{fuse, lower, remote, tree};
+
+/// Why the daemon, or a request to it, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A directory or file of ours.
+    #[error("{} cannot be used", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory that somebody else could write.
+    #[error("{} belongs to user {owner}", path.display())]
+    ForeignFolder {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        owner: u32,
+    },
+    /// The data directory is in use.
+    #[error("another mesa daemon uses {}{}", data.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    AlreadyRunning {
+        /// The data directory.
+        data: PathBuf,
+        /// Its process, if it says.
+        pid: Option<u32>,
+    },
+    /// A daemon runs, with another mount point.
+    #[error("the running daemon (process {pid}) serves {mounted}, not {}", asked.display())]
+    MountedElsewhere {
+        /// Its process.
+        pid: u32,
+        /// Its mount point.
+        mounted: String,
+        /// What was asked for.
+        asked: PathBuf,
+    },
+    /// Nothing listens at the control socket.
+    #[error("no mesa daemon runs")]
+    NotRunning {
+        /// Where one would listen.
+        socket: PathBuf,
+    },
+    /// The control socket.
+    #[error("the control socket {}", socket.display())]
+    Control {
+        /// Which.
+        socket: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The daemon answered with a failure.
+    #[error("{}", .0.message)]
+    Refused(Failure),
+    /// The daemon could not be started.
+    #[error("the daemon cannot be started")]
+    Spawn(#[source] io::Error),
+    /// The daemon ended before it was ready, without a word.
+    #[error("the daemon ended before it was ready")]
+    Died {
+        /// Its log.
+        log: PathBuf,
+    },
+    /// The mount.
+    #[error(transparent)]
+    Mount(#[from] fuse::Error),
+    /// The local store.
+    #[error("the store cannot be opened")]
+    Store(#[source] lower::Error),
+    /// The server, or the way to it.
+    #[error("the server cannot be asked")]
+    Remote(#[from] remote::Failure),
+    /// The server names an organization that cannot be a directory.
+    #[error("the organization's name cannot be a directory")]
+    Organization(#[source] tree::NameError),
+    /// Threads or signals of the daemon itself.
+    #[error("the daemon cannot set itself up")]
+    Setup(#[source] io::Error),
+}
+
+impl Error {
+    /// The class of the failure.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Error::Refused(failure) => failure.reason,
+            Error::Died { .. } => Reason::Bug,
+            Error::Remote(failure) if failure.needs_credential() => Reason::Credential,
+            _ => Reason::Failed,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::ForeignFolder { .. } => {
+                Some("choose another directory with MESA_DATA_DIR or MESA_RUNTIME_DIR".into())
+            }
+            Error::AlreadyRunning { .. } => Some(
+                "`mesa umount` stops it; a second mount needs a MESA_DATA_DIR and \
+                 MESA_RUNTIME_DIR of its own"
+                    .into(),
+            ),
+            Error::MountedElsewhere { .. } => Some(
+                "`mesa umount` it first, or set MESA_DATA_DIR and MESA_RUNTIME_DIR for a second one"
+                    .into(),
+            ),
+            Error::NotRunning { .. } => Some("`mesa mount --daemonize` starts one".into()),
+            Error::Refused(failure) => failure.hint.clone(),
+            Error::Died { log } => Some(format!("its log may say why: {}", log.display())),
+            Error::Mount(error) => error.hint().map(str::to_owned),
+            Error::Remote(failure) if failure.needs_credential() => {
+                Some("set MESA_API_KEY to an API key or an access token".into())
+            }
+            Error::Remote(failure) if failure.is_unreachable() => {
+                Some("MESA_API_URL says where the server is; what is mounted first needs it once".into())
+            }
+            Error::Folder { .. }
+            | Error::Store(_)
+            | Error::Remote(_)
+            | Error::Organization(_)
+            | Error::Control { .. }
+            | Error::Spawn(_)
+            | Error::Setup(_) => None,
+        }
+    }
+
+    /// The failure as it crosses a process boundary.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Error::Refused(failure) => failure.clone(),
+            error => Failure::of(error, error.reason(), error.hint()),
+        }
+    }
+}

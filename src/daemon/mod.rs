@@ -1,0 +1,50 @@
+//! Wiring and lifecycle: turns a configuration into a running mount, and ends it in order.
+//!
+//! ```text
+//! mount ──> lock the data directory ──> open the store ──> mount ──> ready ──┐
+//!                                                                            │ SIGTERM, SIGINT,
+//! stopped <── unmount <── draining: push what is left, with a deadline <─────┘ `mesa umount`
+//! ```
+//!
+//! Every repository has an overlay (made on first use), and beside it a replay worker: a thread
+//! that pushes the repository's journal. Whatever happens to the network or the credential, the
+//! mount goes on; only the status changes.
+
+pub mod at_rest;
+pub mod background;
+pub mod control;
+mod error;
+mod failure;
+mod folders;
+mod harden;
+mod known;
+mod lists;
+mod lock;
+mod opener;
+pub mod ready;
+mod replay_worker;
+mod repositories;
+mod repository;
+mod run;
+mod service;
+mod signals;
+mod slots;
+pub mod status;
+mod upkeep;
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+
+pub use error::Error;
+pub use failure::{Failure, Reason};
+pub use folders::{open_log, private_folder};
+pub use lock::{DataLock, is_dead};
+pub use run::run;
+pub use service::Service;
+pub use status::Status;
+
+/// Where the daemon of a configuration listens.
+pub fn control_socket(config: &Config) -> PathBuf {
+    config.runtime_folder.join("control.sock")
+}

@@ -1,0 +1,166 @@
+//! Opens one repository: local state, what to show beneath it, its number, its replay worker.
+//!
+//! A repository with local work opens without any network: what it must show is in its journal. One
+//! without is put over the newest snapshot, or over the last one if the server is away.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::at_rest::repositories_folder;
+use super::lists::Lists;
+use super::replay_worker::ReplayWorker;
+use super::repository::Repository;
+use super::slots::Slots;
+use super::{Error, private_folder};
+use crate::config::{Config, Revision};
+use crate::fuse::OpenError;
+use crate::lower::{Lower, Pin, Source, SourceError, Store};
+use crate::overlay::{self, Local, Owner};
+use crate::remote::{Failure, Pusher, Remote, RepositoryName, RepositorySource, Resolved, Target};
+use crate::tree::{ChangeId, Name};
+
+/// What opening needs.
+pub(super) struct Opener {
+    config: Arc<Config>,
+    remote: Arc<Remote>,
+    lists: Arc<Lists>,
+    store: Arc<Store>,
+    folder: PathBuf,
+    /// Giving out a number is writing a file, so this lock is held over I/O; only threads that open
+    /// a repository take it.
+    slots: Mutex<Slots>,
+}
+
+impl Opener {
+    /// Opens the store and reads the numbers that were given out.
+    ///
+    /// # Errors
+    ///
+    /// Either cannot be read.
+    pub(super) fn new(
+        config: &Arc<Config>,
+        remote: &Arc<Remote>,
+        lists: &Arc<Lists>,
+    ) -> Result<Opener, Error> {
+        let failed = |source| Error::Folder {
+            path: config.data_folder.clone(),
+            source,
+        };
+        Ok(Opener {
+            store: Arc::new(Store::open(&config.cache_folder).map_err(Error::Store)?),
+            slots: Mutex::new(Slots::open(&config.data_folder).map_err(failed)?),
+            folder: repositories_folder(&config.data_folder),
+            config: Arc::clone(config),
+            remote: Arc::clone(remote),
+            lists: Arc::clone(lists),
+        })
+    }
+
+    /// Opens a repository; the caller sees to it that nobody else does at the same time. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; what cannot be opened leaves nothing behind.
+    pub(super) fn open(&self, organization: &Name, name: &Name) -> Result<Repository, OpenError> {
+        let folder = self
+            .folder
+            .join(organization.as_os_str())
+            .join(name.as_os_str());
+        let has_state = folder.join("journal").is_dir();
+        if !has_state && !self.lists.names(organization)?.contains(name) {
+            return Err(OpenError::NotFound);
+        }
+        let remote_name = RepositoryName::new(&organization.to_string(), &name.to_string())
+            .map_err(|_unsendable| OpenError::NotFound)?;
+        // Asked before anything is made, so that what cannot be opened leaves nothing behind.
+        let newest = match has_state {
+            true => None,
+            false => Some(self.resolve(&remote_name).map_err(SourceError::from)?),
+        };
+        private_folder(&folder).map_err(|error| OpenError::State(io::Error::other(error)))?;
+        let options = overlay::Options {
+            folder,
+            owner: Owner {
+                uid: self.config.uid,
+                gid: self.config.gid,
+            },
+            commit_interval: self.config.commit_interval,
+        };
+        let local = Local::open(&options)?;
+        let shown = match newest {
+            Some(newest) => newest,
+            None => self.shown(&local, &remote_name)?,
+        };
+        let slot = self
+            .slots
+            .lock()
+            .of(remote_name.organization(), remote_name.name());
+        let slot = slot.map_err(OpenError::State)?.ok_or(OpenError::TooMany)?;
+        let source = RepositorySource::new(Arc::clone(&self.remote), remote_name.clone());
+        let source: Arc<dyn Source> = Arc::new(source);
+        // Its own view of the same store: what a push reads must not crowd out what the mount shows.
+        let lower = Lower::new(Arc::clone(&self.store), Arc::clone(&source), shown.pin);
+        let pusher = Pusher::new(
+            Arc::clone(&self.remote),
+            remote_name.clone(),
+            Arc::new(lower),
+        );
+        let bookmark = shown.bookmark.as_deref();
+        let overlay = local.over(
+            Arc::clone(&self.store),
+            source,
+            bookmark,
+            shown.pin,
+            &options,
+        )?;
+        let overlay = Arc::new(overlay);
+        let worker = ReplayWorker::start(remote_name.clone(), Arc::clone(&overlay), pusher)
+            .map_err(OpenError::State)?;
+        tracing::info!(repository = %remote_name, commit = %overlay.pin().commit, "opened");
+        Ok(Repository::new(remote_name, slot, overlay, worker))
+    }
+
+    /// What a repository with local state shows: its pinned snapshot while there is work over it,
+    /// else the newest that can be had.
+    fn shown(&self, local: &Local, name: &RepositoryName) -> Result<Resolved, OpenError> {
+        let remote = local.remote();
+        let pinned = remote.pin.map(|(change, commit, tree, time)| Resolved {
+            bookmark: remote.bookmark.clone(),
+            pin: Pin {
+                change,
+                commit,
+                tree,
+                time,
+            },
+        });
+        match pinned {
+            Some(pinned) if !local.is_pristine() => Ok(pinned),
+            pinned => match (self.resolve(name), pinned) {
+                (Ok(newest), _) => Ok(newest),
+                (Err(failure), Some(pinned)) => {
+                    tracing::info!(repository = %name, error = %failure, "shown as it was last");
+                    Ok(pinned)
+                }
+                (Err(failure), None) => Err(SourceError::from(failure).into()),
+            },
+        }
+    }
+
+    fn resolve(&self, name: &RepositoryName) -> Result<Resolved, Failure> {
+        let organization = self.config.organizations.get(name.organization());
+        let revision = organization.and_then(|one| one.repositories.get(name.name()));
+        let target = match revision {
+            None | Some(Revision::DefaultBookmark) => Target::DefaultBookmark,
+            Some(Revision::Bookmark(bookmark)) => Target::Bookmark(bookmark.clone()),
+            // The configuration has checked it.
+            Some(Revision::Change(change)) => match change.parse::<ChangeId>() {
+                Ok(change) => Target::Change(change),
+                Err(_) => return Err(Failure::NotFound),
+            },
+        };
+        self.remote.resolve(name, &target)
+    }
+}

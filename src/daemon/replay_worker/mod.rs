@@ -1,0 +1,297 @@
+//! A repository's replay worker: the one thread that pushes its journal.
+//!
+//! It waits for work, for somebody who wants everything pushed, and for its own timer;
+//! [`journal::replay`] says when to push, [`attempt`] does it. However it ends, the journal has
+//! everything.
+
+mod attempt;
+
+use std::error::Error as _;
+use std::io;
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use journal::replay::{self, Action, Backlog, Event, Policy, State};
+use parking_lot::Mutex;
+
+use self::attempt::Replay;
+use super::status::{CredentialState, RepoState};
+use crate::overlay::Overlay;
+use crate::remote::{Pusher, RepositoryName};
+
+/// Requests to drain that wait for the worker: people, scripts, and the daemon's own end.
+const DRAINS_MAX: usize = 32;
+/// How often a push is tried again while somebody waits for it.
+const DRAIN_RETRY: Duration = Duration::from_secs(1);
+
+/// How a replay stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Progress {
+    /// What keeps work from being pushed; `None` when nothing does.
+    pub(super) blocked: Option<RepoState>,
+    /// The last failure, in words.
+    pub(super) reason: Option<String>,
+    /// What is wrong with the credential.
+    pub(super) credential: Option<CredentialState>,
+    /// What the server cannot hold.
+    pub(super) kept_local: Vec<String>,
+}
+
+/// Somebody who waits until everything is pushed.
+struct Drain {
+    deadline: Instant,
+    /// Dropped when the wait is over.
+    _done: Sender<()>,
+}
+
+/// The answer to a drain, to come.
+pub(super) struct Handshake(Receiver<()>);
+
+impl Handshake {
+    /// Waits until everything is pushed or will not be, or until a deadline; breaks on `cancel`.
+    pub(super) fn wait(&self, deadline: Instant, cancel: &Receiver<()>) -> ControlFlow<()> {
+        select! {
+            recv(self.0) -> _ => ControlFlow::Continue(()),
+            recv(cancel) -> _ => ControlFlow::Break(()),
+            recv(after(deadline.saturating_duration_since(Instant::now()))) -> _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// The worker's handle; dropping it ends the thread after the attempt that it is in.
+pub(super) struct ReplayWorker {
+    progress: Arc<Mutex<Progress>>,
+    running: Mutex<Option<(Sender<Drain>, JoinHandle<()>)>>,
+}
+
+impl ReplayWorker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub(super) fn start(
+        name: RepositoryName,
+        overlay: Arc<Overlay>,
+        pusher: Pusher,
+    ) -> io::Result<ReplayWorker> {
+        let progress = Arc::default();
+        let (sender, drains) = bounded(DRAINS_MAX);
+        let worker = Worker {
+            name,
+            work: overlay.work().clone(),
+            replay: Replay::new(Arc::clone(&overlay), pusher),
+            overlay,
+            began: Instant::now(),
+            not_before: Instant::now(),
+            progress: Arc::clone(&progress),
+            waiting: Vec::new(),
+        };
+        let thread = thread::Builder::new()
+            .name("replay".into())
+            .spawn(move || worker.run(&drains))?;
+        Ok(ReplayWorker {
+            progress,
+            running: Mutex::new(Some((sender, thread))),
+        })
+    }
+
+    /// How the replay stands.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.lock().clone()
+    }
+
+    /// Asks for everything to be pushed at once.
+    pub(super) fn drain(&self, deadline: Instant) -> Handshake {
+        let (done, handshake) = bounded(1);
+        if let Some((drains, _)) = &*self.running.lock() {
+            // A full queue drops `done`, which ends the wait at once; what remains is still told.
+            let _too_many = drains.try_send(Drain {
+                deadline,
+                _done: done,
+            });
+        }
+        Handshake(handshake)
+    }
+
+    /// Ends the thread, after the attempt that it is in.
+    pub(super) fn close(&self) {
+        let Some((drains, thread)) = self.running.lock().take() else {
+            return;
+        };
+        drop(drains);
+        if thread.join().is_err() {
+            tracing::error!("a replay worker panicked");
+        }
+    }
+}
+
+impl Drop for ReplayWorker {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The thread's own state.
+struct Worker {
+    name: RepositoryName,
+    overlay: Arc<Overlay>,
+    work: Receiver<()>,
+    replay: Replay,
+    began: Instant,
+    /// When the server wants to be asked again at the earliest.
+    not_before: Instant,
+    progress: Arc<Mutex<Progress>>,
+    waiting: Vec<Drain>,
+}
+
+impl Worker {
+    fn run(mut self, drains: &Receiver<Drain>) {
+        let backlog = match self.overlay.pending().operations {
+            0 => Backlog::None,
+            _ => Backlog::Some,
+        };
+        let (mut machine, mut action) = replay::Replay::new(Policy::default(), backlog, self.now());
+        loop {
+            let until = match action {
+                Action::Push | Action::ForkAndPush => {
+                    action = self.push(&mut machine);
+                    continue;
+                }
+                Action::WaitUntil(until) => Some(self.began + until),
+                Action::Wait => None,
+            };
+            self.release(&machine);
+            match self.wait(drains, until, &mut machine) {
+                ControlFlow::Continue(next) => action = next,
+                ControlFlow::Break(()) => return,
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn step(&self, machine: &mut replay::Replay, event: Event) -> Action {
+        machine.step(event, self.now(), rand::random())
+    }
+
+    /// Waits for the next event. While somebody waits for a push, it is tried more often.
+    fn wait(
+        &mut self,
+        drains: &Receiver<Drain>,
+        until: Option<Instant>,
+        machine: &mut replay::Replay,
+    ) -> ControlFlow<(), Action> {
+        let fails = matches!(machine.state(), State::Backoff { .. });
+        let again = (fails && !self.waiting.is_empty())
+            .then(|| (Instant::now() + DRAIN_RETRY).max(self.not_before));
+        let deadline = self.waiting.iter().map(|drain| drain.deadline).min();
+        let timer = match [until, again, deadline].into_iter().flatten().min() {
+            Some(next) => after(next.saturating_duration_since(Instant::now())),
+            None => never(),
+        };
+        ControlFlow::Continue(select! {
+            recv(drains) -> drain => match drain {
+                Ok(drain) => {
+                    self.waiting.push(drain);
+                    self.drain(machine)
+                }
+                Err(_) => return ControlFlow::Break(()),
+            },
+            recv(self.work) -> _ => self.step(machine, Event::Appended),
+            recv(timer) -> _ => match again {
+                Some(again) if again <= Instant::now() => self.drain(machine),
+                _ => self.step(machine, Event::Tick),
+            },
+        })
+    }
+
+    fn drain(&self, machine: &mut replay::Replay) -> Action {
+        // The wake-up for what was appended a moment ago may still be on its way.
+        if machine.state() == State::Idle && self.overlay.pending().operations > 0 {
+            let _gathers = self.step(machine, Event::Appended);
+        }
+        self.step(machine, Event::Drain)
+    }
+
+    /// Lets those go whose wait has become pointless: everything was pushed, or will not be without
+    /// somebody's help, or their time is over. Called when nothing is being pushed.
+    fn release(&mut self, machine: &replay::Replay) {
+        match machine.state() {
+            State::Idle
+            | State::AuthNeeded { .. }
+            | State::Quarantined { .. }
+            | State::Held { .. } => self.waiting.clear(),
+            State::Gathering { .. } | State::Pushing | State::Forking | State::Backoff { .. } => {}
+        }
+        let now = Instant::now();
+        self.waiting.retain(|drain| drain.deadline > now);
+    }
+
+    fn push(&mut self, machine: &mut replay::Replay) -> Action {
+        let attempt = std::panic::catch_unwind(AssertUnwindSafe(|| self.replay.attempt()));
+        let mut progress = self.progress.lock().clone();
+        progress.credential = None;
+        let event = match attempt {
+            Ok(Ok(kept_local)) => {
+                progress.reason = None;
+                for kept in kept_local {
+                    if !progress.kept_local.contains(&kept) {
+                        progress.kept_local.push(kept);
+                    }
+                }
+                Event::Accepted
+            }
+            Ok(Err(error)) => self.failed(&error, &mut progress),
+            Err(_panic) => {
+                progress.reason = Some("a bug of ours: see the log".to_owned());
+                Event::Failed(replay::Failure::Refused)
+            }
+        };
+        let mut action = self.step(machine, event);
+        if event == Event::Accepted && self.overlay.pending().operations > 0 {
+            action = self.step(machine, Event::Appended);
+        }
+        progress.blocked = blocked(machine.state());
+        *self.progress.lock() = progress;
+        if event == Event::Accepted {
+            // What the push covers is what they waited for; what was written meanwhile is not.
+            self.waiting.clear();
+        }
+        action
+    }
+
+    fn failed(&mut self, error: &attempt::Error, progress: &mut Progress) -> Event {
+        let (failure, credential) = error.outcome();
+        let cause = error.source().map(|cause| cause.to_string());
+        tracing::warn!(repository = %self.name, error = %error, cause, "not pushed");
+        progress.reason = Some(match cause {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        });
+        progress.credential = credential;
+        if let replay::Failure::Transient {
+            retry_after: Some(wait),
+        } = failure
+        {
+            self.not_before = Instant::now() + wait;
+        }
+        Event::Failed(failure)
+    }
+}
+
+/// What a state of the replay means to somebody who looks at the status.
+fn blocked(state: State) -> Option<RepoState> {
+    match state {
+        State::Idle | State::Gathering { .. } | State::Pushing | State::Forking => None,
+        State::Backoff { .. } => Some(RepoState::Offline),
+        State::AuthNeeded { .. } => Some(RepoState::AuthNeeded),
+        State::Quarantined { .. } | State::Held { .. } => Some(RepoState::Quarantined),
+    }
+}

@@ -1,0 +1,271 @@
+//! The open repositories of a mount, and those that could be.
+//!
+//! Opening is one thread's job for each repository; others who want the same wait for it. What has
+//! work to push is opened at the start, so that it is pushed also if nobody looks at it; the rest on
+//! first use.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::at_rest::{self, repositories_folder};
+use super::control::{Drained, JournalListing};
+use super::lists::{Lists, organizations};
+use super::opener::Opener;
+use super::replay_worker::Handshake;
+use super::repository::Repository;
+use super::status::{CredentialState, RepoStatus, State, Status};
+use super::{Error, Service, known, private_folder};
+use crate::config::Config;
+use crate::fuse::{OpenError, Opened, Repositories, Slot};
+use crate::overlay::{Overlay, Space};
+use crate::tree::Name;
+
+/// Journal entries that a listing shows: more do not help a reader, and 64 MiB of answer hold them
+/// even with the longest paths.
+const LISTED_MAX: usize = 10_000;
+
+type Key = (Name, Name);
+
+/// The open repositories of a mount, and how to open others.
+pub(super) struct OpenRepositories {
+    config: Arc<Config>,
+    service: Service,
+    lists: Arc<Lists>,
+    opener: Opener,
+    organizations: Vec<Name>,
+    table: RwLock<Table>,
+    opening: Mutex<HashSet<Key>>,
+    opened: Condvar,
+    /// Repositories with local state that were not opened at the start, as they were found.
+    closed: Mutex<Vec<RepoStatus>>,
+}
+
+/// How a drain ended.
+pub(super) struct Drain {
+    /// What remains.
+    pub(super) drained: Drained,
+    /// Whether somebody wanted no more of it.
+    pub(super) cancelled: bool,
+}
+
+#[derive(Default)]
+struct Table {
+    by_name: HashMap<Key, Arc<Repository>>,
+    by_slot: HashMap<Slot, Arc<Repository>>,
+}
+
+/// The right to open one repository; given on when dropped, also by a panic.
+struct Turn<'a> {
+    repositories: &'a OpenRepositories,
+    key: &'a Key,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.repositories.opening.lock().remove(self.key);
+        self.repositories.opened.notify_all();
+    }
+}
+
+impl OpenRepositories {
+    /// Opens the store, finds the organizations, and opens the repositories that have work to push,
+    /// so that it is pushed also if nobody looks at them.
+    ///
+    /// # Errors
+    ///
+    /// The data directory; the server, if it is needed to know what to mount.
+    pub(super) fn open(config: &Arc<Config>) -> Result<Arc<OpenRepositories>, Error> {
+        let service = Service::new(config)?;
+        let folder = repositories_folder(&config.data_folder);
+        private_folder(&folder)?;
+        let organizations = organizations(config, &service)?;
+        let lists = Arc::new(Lists::new(config, service.remote()));
+        let repositories = Arc::new(OpenRepositories {
+            opener: Opener::new(config, service.remote(), &lists)?,
+            config: Arc::clone(config),
+            service,
+            lists,
+            organizations,
+            table: RwLock::default(),
+            opening: Mutex::default(),
+            opened: Condvar::new(),
+            closed: Mutex::default(),
+        });
+        repositories.resume();
+        Ok(repositories)
+    }
+
+    /// Opens what has local work, which needs no network. One that does not open must not keep the
+    /// others from it.
+    fn resume(&self) {
+        for organization in &self.organizations {
+            let folder = repositories_folder(&self.config.data_folder);
+            let folder = folder.join(organization.as_os_str());
+            for name in known::opened(&folder).unwrap_or_default() {
+                let found = at_rest::look(&self.config, &folder, organization, &name);
+                if found.pending.operations == 0 && found.reason.is_none() {
+                    self.closed.lock().push(found);
+                } else if let Err(error) = Repositories::open(self, organization, &name) {
+                    tracing::error!(repository = %name, error = %error, "not opened");
+                    let reason = Some(error.to_string());
+                    self.closed.lock().push(RepoStatus { reason, ..found });
+                }
+            }
+        }
+    }
+
+    /// The open repositories, by name.
+    pub(super) fn all(&self) -> Vec<Arc<Repository>> {
+        let mut all: Vec<_> = self.table.read().by_name.values().cloned().collect();
+        all.sort_by(|one, other| one.name().cmp(other.name()));
+        all
+    }
+
+    /// Everything that `mesa status` shows, but process and mount point.
+    pub(super) fn status(&self) -> Status {
+        let all = self.all();
+        let mut credential = at_rest::credential(&self.config);
+        for refused in all.iter().filter_map(|repository| repository.credential()) {
+            if credential.state == CredentialState::Valid {
+                credential.state = refused;
+            }
+        }
+        let state = if credential.state != CredentialState::Valid {
+            State::AuthNeeded
+        } else if self.service.remote().is_offline() || all.iter().any(|one| one.is_offline()) {
+            State::Offline
+        } else {
+            State::Ready
+        };
+        Status {
+            state,
+            credential,
+            repos: self.statuses(&all),
+            pid: None,
+            mount_point: None,
+        }
+    }
+
+    /// The open ones as they are, the others as they were found.
+    fn statuses(&self, all: &[Arc<Repository>]) -> Vec<RepoStatus> {
+        let mut statuses: Vec<_> = all.iter().map(|repository| repository.status()).collect();
+        for closed in self.closed.lock().iter() {
+            let is_open =
+                |open: &RepoStatus| (&open.org, &open.name) == (&closed.org, &closed.name);
+            if !statuses.iter().any(is_open) {
+                statuses.push(closed.clone());
+            }
+        }
+        statuses.sort_by(|one, other| (&one.org, &one.name).cmp(&(&other.org, &other.name)));
+        statuses
+    }
+
+    /// What the remote does not have, of all repositories.
+    pub(super) fn journal(&self) -> JournalListing {
+        let mut listing = JournalListing::default();
+        for repository in self.all() {
+            for entry in repository.journal() {
+                if listing.entries.len() < LISTED_MAX {
+                    listing.entries.push(entry);
+                } else {
+                    listing.omitted += 1;
+                }
+            }
+        }
+        listing
+    }
+
+    /// Has every repository push what it has now, until a deadline or a message on `cancel`.
+    pub(super) fn drain(&self, deadline: Instant, cancel: &Receiver<()>) -> Drain {
+        let all = self.all();
+        let handshakes: Vec<Handshake> = all.iter().map(|one| one.drain(deadline)).collect();
+        let cancelled = handshakes
+            .into_iter()
+            .any(|handshake| handshake.wait(deadline, cancel).is_break());
+        let drained = Drained {
+            remains: all.iter().filter_map(|one| one.remaining()).collect(),
+        };
+        Drain { drained, cancelled }
+    }
+
+    /// Ends the workers and brings the local state to rest: nothing is served after that.
+    pub(super) fn close(&self) {
+        let table = std::mem::take(&mut *self.table.write());
+        for repository in table.by_name.values() {
+            repository.close();
+        }
+    }
+
+    /// Waits for the turn to open a repository, or finds it open.
+    fn turn<'a>(&'a self, key: &'a Key) -> Result<Turn<'a>, Opened> {
+        let mut opening = self.opening.lock();
+        loop {
+            if let Some(repository) = self.table.read().by_name.get(key) {
+                return Err(repository.opened());
+            }
+            if opening.insert(key.clone()) {
+                return Ok(Turn {
+                    repositories: self,
+                    key,
+                });
+            }
+            self.opened.wait(&mut opening);
+        }
+    }
+}
+
+impl Repositories for OpenRepositories {
+    fn organizations(&self) -> Vec<Name> {
+        self.organizations.clone()
+    }
+
+    fn repositories(&self, organization: &Name) -> Result<Vec<Name>, OpenError> {
+        Ok(self.lists.names(organization)?.into_iter().collect())
+    }
+
+    fn open(&self, organization: &Name, repository: &Name) -> Result<Opened, OpenError> {
+        let key = (organization.clone(), repository.clone());
+        let _turn = match self.turn(&key) {
+            Ok(turn) => turn,
+            Err(opened) => return Ok(opened),
+        };
+        let repository = Arc::new(self.opener.open(organization, repository)?);
+        let opened = repository.opened();
+        let mut table = self.table.write();
+        table.by_slot.insert(opened.slot, Arc::clone(&repository));
+        table.by_name.insert(key.clone(), repository);
+        Ok(opened)
+    }
+
+    fn opened(&self, slot: Slot) -> Option<Arc<Overlay>> {
+        let table = self.table.read();
+        table.by_slot.get(&slot).map(|one| one.opened().overlay)
+    }
+
+    fn opened_by_name(&self, organization: &Name, repository: &Name) -> Option<Opened> {
+        let key = (organization.clone(), repository.clone());
+        self.table.read().by_name.get(&key).map(|one| one.opened())
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        space(&self.config.data_folder)
+    }
+}
+
+fn space(folder: &Path) -> io::Result<Space> {
+    let found = nix::sys::statvfs::statvfs(folder)?;
+    Ok(Space {
+        block_bytes: u32::try_from(found.fragment_size()).unwrap_or(4096),
+        blocks: found.blocks(),
+        blocks_free: found.blocks_free(),
+        blocks_available: found.blocks_available(),
+        files: found.files(),
+        files_free: found.files_free(),
+    })
+}

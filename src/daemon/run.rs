@@ -1,0 +1,322 @@
+//! A daemon's life, from the lock of its data directory to the last word about what remains.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+
+use super::control::{Answer, ControlServer, Drained, Handler, Request, Versions};
+use super::ready::Ready;
+use super::repositories::OpenRepositories;
+use super::status::State;
+use super::upkeep::Upkeep;
+use super::{DataLock, Error, Failure, Reason, control_socket, harden, private_folder, signals};
+use crate::config::Config;
+use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
+
+/// How long SIGTERM and Ctrl+C push what is left before they unmount.
+const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a session may take to end after its mount is gone: requests of its workers have
+/// deadlines of a few seconds.
+const SESSION_END: Duration = Duration::from_secs(10);
+/// How long peers of the control socket may take to get their last answers.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a mount may be in use by what is just ending.
+const BUSY_PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between two tries to unmount.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// Stop requests that wait for the loop; one more is refused.
+const STOPS_MAX: usize = 4;
+
+/// A request to end, and where its outcome is awaited.
+struct Stop {
+    drain: Duration,
+    how: Unmount,
+    reply: Sender<Answer>,
+}
+
+/// Mounts, calls `announce` once the mount answers, and serves until a signal, `mesa umount`, or
+/// somebody else's unmount ends it. Returns what the remote does not have.
+///
+/// # Errors
+///
+/// Why it could not start. Once it has started, it always ends in order.
+pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Error> {
+    let blocked = signals::block().map_err(Error::Setup)?;
+    harden::harden();
+    for folder in [
+        &config.data_folder,
+        &config.cache_folder,
+        &config.runtime_folder,
+    ] {
+        private_folder(folder)?;
+    }
+    let locks = (DataLock::take(&config.data_folder)?, runtime_lock(&config)?);
+    let signals = blocked.listen().map_err(Error::Setup)?;
+    let config = Arc::new(config);
+    let repositories = OpenRepositories::open(&config)?;
+    let upkeep = Upkeep::start(Arc::downgrade(&repositories), config.commit_interval);
+    let upkeep = upkeep.map_err(Error::Setup)?;
+    make_mount_point(&config.mount_point)?;
+    let mounted = Arc::new(Mounted::start(
+        &mount_options(&config),
+        Arc::clone(&repositories) as Arc<dyn fuse::Repositories>,
+    )?);
+    let (stop, stops) = bounded(STOPS_MAX);
+    let desk = Arc::new(Desk {
+        data: canonical(&config.data_folder).display().to_string(),
+        mount_point: mounted.path().display().to_string(),
+        repositories: Arc::clone(&repositories),
+        draining: AtomicBool::new(false),
+        stop,
+    });
+    let control = ControlServer::listen(&control_socket(&config), Arc::clone(&desk) as _)?;
+    let pid = std::process::id();
+    let pid_file = config.runtime_folder.join("mesa.pid");
+    // For people and scripts; nothing of ours reads it.
+    if let Err(error) = std::fs::write(&pid_file, format!("{pid}\n")) {
+        tracing::warn!(error = %error, "no pid file");
+    }
+    tracing::info!(mount_point = desk.mount_point, "mounted");
+    announce(Ready { pid });
+
+    let life = Life {
+        mounted,
+        repositories,
+        upkeep,
+        desk,
+        signals,
+        stops,
+    };
+    let (drained, reply) = life.live()?;
+    let peers = control.close();
+    let _gone_already = std::fs::remove_file(&pid_file);
+    drop(locks);
+    if let Some(reply) = reply {
+        let _peer_gone = reply.send(Answer::Stopped(drained.clone()));
+    }
+    peers.wait_until(Instant::now() + LAST_WORDS);
+    Ok(drained)
+}
+
+/// The runtime directory may be shared by two data directories by mistake: then the second daemon
+/// would take the first one's socket away.
+fn runtime_lock(config: &Config) -> Result<Option<DataLock>, Error> {
+    if config.runtime_folder == config.data_folder {
+        return Ok(None);
+    }
+    DataLock::take(&config.runtime_folder).map(Some)
+}
+
+/// One spelling for one directory, so that two commands agree on which is meant.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Makes the mount point if nothing is there. A dead mount is not nothing: looking at it fails in
+/// another way, and mounting clears it.
+fn make_mount_point(path: &Path) -> Result<(), Error> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir_all(path)
+            .map_err(|source| Error::Folder {
+                path: path.to_owned(),
+                source,
+            }),
+        _ => Ok(()),
+    }
+}
+
+fn mount_options(config: &Config) -> fuse::Options {
+    let root = nix::unistd::Uid::effective().is_root();
+    fuse::Options {
+        mount_point: config.mount_point.clone(),
+        // A root daemon serves a sandbox whose agent may be another user; the kernel checks the
+        // mode bits. Anyone else would need an edit of /etc/fuse.conf for that.
+        access: if root {
+            Access::Everyone
+        } else {
+            Access::Owner
+        },
+        special_files: SpecialFiles::Inert,
+        helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),
+    }
+}
+
+/// What answers at the control socket.
+struct Desk {
+    data: String,
+    mount_point: String,
+    repositories: Arc<OpenRepositories>,
+    draining: AtomicBool,
+    stop: Sender<Stop>,
+}
+
+impl Handler for Desk {
+    fn handle(&self, request: Request) -> Answer {
+        match request {
+            Request::Version => Answer::Version(Versions {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                mount_point: self.mount_point.clone(),
+                data_dir: self.data.clone(),
+            }),
+            Request::Status => {
+                let mut status = self.repositories.status();
+                status.pid = Some(std::process::id());
+                status.mount_point = Some(self.mount_point.clone());
+                if self.draining.load(Ordering::Acquire) {
+                    status.state = State::Draining;
+                }
+                Answer::Status(Box::new(status))
+            }
+            Request::JournalList => Answer::Journal(self.repositories.journal()),
+            Request::Flush { timeout_ms } => {
+                let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+                Answer::Flushed(self.repositories.drain(deadline, &never()).drained)
+            }
+            Request::Stop { drain_ms, force } => self.stop(drain_ms, force),
+        }
+    }
+}
+
+impl Desk {
+    fn stop(&self, drain_ms: u64, force: bool) -> Answer {
+        let (reply, answer) = bounded(1);
+        let stop = Stop {
+            drain: Duration::from_millis(drain_ms),
+            how: if force {
+                Unmount::Force
+            } else {
+                Unmount::Clean
+            },
+            reply,
+        };
+        let asked = self.stop.try_send(stop).ok();
+        match asked.and_then(|()| answer.recv().ok()) {
+            Some(answer) => answer,
+            None => Answer::Failed(Failure {
+                reason: Reason::Failed,
+                message: "the daemon is ending already".to_owned(),
+                causes: Vec::new(),
+                hint: None,
+            }),
+        }
+    }
+}
+
+/// A daemon that serves.
+struct Life {
+    mounted: Arc<Mounted>,
+    repositories: Arc<OpenRepositories>,
+    upkeep: Upkeep,
+    desk: Arc<Desk>,
+    signals: Receiver<()>,
+    stops: Receiver<Stop>,
+}
+
+/// What ends a life.
+enum Cause {
+    Signal,
+    Stop(Stop),
+    /// The mount is gone, or dead, by somebody else's doing.
+    Gone,
+}
+
+impl Life {
+    /// Serves until something ends it, and ends in order.
+    fn live(self) -> Result<(Drained, Option<Sender<Answer>>), Error> {
+        let gone = self.watch_session()?;
+        loop {
+            let cause = select! {
+                recv(self.signals) -> _ => Cause::Signal,
+                recv(gone) -> _ => Cause::Gone,
+                recv(self.stops) -> stop => match stop {
+                    Ok(stop) => Cause::Stop(stop),
+                    Err(_) => Cause::Signal,
+                },
+            };
+            self.desk.draining.store(true, Ordering::Release);
+            let (drain, how, reply) = match cause {
+                Cause::Signal => (DRAIN_DEFAULT, Unmount::Clean, None),
+                Cause::Gone => (DRAIN_DEFAULT, Unmount::Lazy, None),
+                Cause::Stop(stop) => (stop.drain, stop.how, Some(stop.reply)),
+            };
+            let mut deadline = Instant::now() + drain;
+            if self.repositories.drain(deadline, &self.signals).cancelled {
+                // The second signal means "now".
+                deadline = Instant::now();
+            }
+            match self.unmount(how) {
+                Ok(_) => {}
+                // Asked by a person, who can close what is open, or insist.
+                Err(error @ fuse::Error::Busy { .. }) if reply.is_some() => {
+                    self.desk.draining.store(false, Ordering::Release);
+                    if let Some(reply) = reply {
+                        let failure = Error::Mount(error).failure();
+                        let _peer_gone = reply.send(Answer::Failed(failure));
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "unmounted lazily instead");
+                    if let Err(error) = self.mounted.unmount(Unmount::Lazy) {
+                        tracing::error!(error = %error, "the mount stays behind");
+                    }
+                }
+            }
+            return Ok((self.end(deadline), reply));
+        }
+    }
+
+    /// Unmounts; what ended a moment ago may still be letting go of its files.
+    fn unmount(&self, how: Unmount) -> Result<fuse::Unmounted, fuse::Error> {
+        let deadline = Instant::now() + BUSY_PATIENCE;
+        loop {
+            match self.mounted.unmount(how) {
+                Err(fuse::Error::Busy { .. }) if Instant::now() < deadline => {
+                    thread::sleep(BUSY_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// After the mount is gone nothing changes any more: what is left now is what remains.
+    fn end(&self, deadline: Instant) -> Drained {
+        let session = self.mounted.wait_until(Instant::now() + SESSION_END);
+        if session.is_none() {
+            tracing::warn!("programs still use the mount; it ends under them");
+        }
+        let drained = self.repositories.drain(deadline, &self.signals).drained;
+        self.upkeep.stop();
+        self.repositories.close();
+        for remaining in &drained.remains {
+            tracing::warn!(
+                repository = format_args!("{}/{}", remaining.org, remaining.name),
+                operations = remaining.operations,
+                bytes = remaining.bytes,
+                reason = remaining.reason,
+                "not pushed; it stays in the journal"
+            );
+        }
+        tracing::info!("unmounted");
+        drained
+    }
+
+    fn watch_session(&self) -> Result<Receiver<()>, Error> {
+        let (sender, gone) = bounded(1);
+        let mounted = Arc::clone(&self.mounted);
+        thread::Builder::new()
+            .name("session-watch".into())
+            .spawn(move || {
+                let how = mounted.wait();
+                tracing::info!(how = ?how, "the session ended");
+                let _ending_already = sender.try_send(());
+            })
+            .map_err(Error::Setup)?;
+        Ok(gone)
+    }
+}

@@ -1,0 +1,176 @@
+//! What `mesa status --json` prints: a promise, so fields are added but never renamed or dropped.
+
+use serde::{Deserialize, Serialize};
+
+/// How the daemon is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The mount answers, and so did the server, last time.
+    Ready,
+    /// The server cannot be reached; edits are kept.
+    Offline,
+    /// The credential does not do; edits are kept.
+    AuthNeeded,
+    /// The daemon pushes what is left and will end.
+    Draining,
+    /// No daemon runs.
+    Stopped,
+}
+
+/// How one repository is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepoState {
+    /// The remote has everything.
+    Clean,
+    /// Edits wait to be pushed, or are being pushed.
+    Pending,
+    /// The server cannot be reached; tried again by itself.
+    Offline,
+    /// The credential does not do; goes on once there is a better one.
+    AuthNeeded,
+    /// The server will never take it as it is; kept, and looked at by somebody.
+    Quarantined,
+    /// Known, and not opened by this daemon so far.
+    Closed,
+}
+
+/// How the credential is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialState {
+    /// Not refused so far.
+    Valid,
+    /// There is none.
+    Missing,
+    /// Its time is over.
+    Expired,
+    /// The server does not take it.
+    Refused,
+}
+
+/// The credential, without its value.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Credential {
+    /// How it is.
+    pub state: CredentialState,
+    /// When its time is over, RFC 3339 in UTC; `null` when it says nothing about that.
+    pub expires_at: Option<String>,
+}
+
+/// What the mount shows below the local edits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Base {
+    /// The bookmark that named it.
+    pub bookmark: Option<String>,
+    /// The change.
+    pub change_id: String,
+    /// The commit that the change had.
+    pub commit_oid: String,
+}
+
+/// The change that takes the local edits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Change {
+    /// Its id.
+    pub id: String,
+    /// Its commit after the last accepted push.
+    pub commit_oid: String,
+}
+
+/// What the remote does not have yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PendingWork {
+    /// Journal records.
+    pub operations: u64,
+    /// Bytes of file contents.
+    pub bytes: u64,
+    /// Age of the oldest record, in whole seconds; `null` when there is none.
+    pub oldest_age_seconds: Option<u64>,
+}
+
+/// One repository.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RepoStatus {
+    /// Organization.
+    pub org: String,
+    /// Name.
+    pub name: String,
+    /// How it is.
+    pub state: RepoState,
+    /// What it shows; `null` before it was ever opened.
+    pub base: Option<Base>,
+    /// Where edits go; `null` before the first push.
+    pub change: Option<Change>,
+    /// What the remote does not have yet.
+    pub pending: PendingWork,
+    /// What blocks the push, in words.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Paths that the server cannot hold: they stay local.
+    #[serde(default)]
+    pub kept_local: Vec<String>,
+}
+
+/// Everything.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// How the daemon is.
+    pub state: State,
+    /// The credential.
+    pub credential: Credential,
+    /// The repositories that were opened, here or by an earlier daemon.
+    pub repos: Vec<RepoStatus>,
+    /// The daemon's process; `null` without a daemon.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// Where the mount is.
+    #[serde(default)]
+    pub mount_point: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_promised_keys_are_there() {
+        let status = Status {
+            state: State::AuthNeeded,
+            credential: Credential {
+                state: CredentialState::Missing,
+                expires_at: None,
+            },
+            repos: vec![RepoStatus {
+                org: "local".into(),
+                name: "app".into(),
+                state: RepoState::Clean,
+                base: Some(Base {
+                    bookmark: Some("main".into()),
+                    change_id: "z".repeat(32),
+                    commit_oid: "0".repeat(40),
+                }),
+                change: None,
+                pending: PendingWork::default(),
+                reason: None,
+                kept_local: Vec::new(),
+            }],
+            pid: None,
+            mount_point: None,
+        };
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["state"], "auth-needed");
+        assert_eq!(json["credential"]["state"], "missing");
+        assert!(json["credential"]["expires_at"].is_null());
+        let repo = &json["repos"][0];
+        assert_eq!(repo["state"], "clean");
+        assert_eq!(repo["base"]["bookmark"], "main");
+        assert_eq!(repo["base"]["change_id"].as_str().unwrap().len(), 32);
+        assert_eq!(repo["base"]["commit_oid"].as_str().unwrap().len(), 40);
+        assert!(repo["change"].is_null());
+        assert_eq!(repo["pending"]["operations"], 0);
+        assert_eq!(repo["pending"]["bytes"], 0);
+        assert!(repo["pending"]["oldest_age_seconds"].is_null());
+    }
+}

@@ -1,0 +1,86 @@
+//! What has to be done now and then for every open repository: syncing what is older than the
+//! commit interval, checkpoints of the index, compaction of the journal. One thread for all, since
+//! they share a disk.
+
+use std::io;
+use std::sync::Weak;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
+
+use super::repositories::OpenRepositories;
+
+/// How often the index is brought up to the journal's head: reopening reads at most what half a
+/// minute of edits wrote.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Shortest pause between two rounds, for a commit interval of zero, which needs no rounds to sync.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+
+/// The thread; it ends when this is dropped.
+pub(super) struct Upkeep {
+    end: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
+}
+
+impl Upkeep {
+    /// Starts the thread. It does not keep the repositories alive.
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started.
+    pub(super) fn start(
+        repositories: Weak<OpenRepositories>,
+        interval: Duration,
+    ) -> io::Result<Upkeep> {
+        let (end, ended) = bounded(1);
+        let thread = thread::Builder::new()
+            .name("upkeep".into())
+            .spawn(move || rounds(&repositories, interval.max(PAUSE_MIN), &ended))?;
+        Ok(Upkeep {
+            end: Mutex::new(Some((end, thread))),
+        })
+    }
+
+    /// Ends the thread, after the round that it is in.
+    pub(super) fn stop(&self) {
+        let Some((end, thread)) = self.end.lock().take() else {
+            return;
+        };
+        drop(end);
+        if thread.join().is_err() {
+            tracing::error!("upkeep panicked");
+        }
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn rounds(repositories: &Weak<OpenRepositories>, pause: Duration, ended: &Receiver<()>) {
+    let mut checkpointed = Instant::now();
+    while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        let Some(repositories) = repositories.upgrade() else {
+            return;
+        };
+        let due = checkpointed.elapsed() >= CHECKPOINT_EVERY;
+        for repository in repositories.all() {
+            let overlay = repository.overlay();
+            let mut done = overlay.sync_in_background();
+            if due {
+                done = done
+                    .and_then(|()| overlay.checkpoint())
+                    .and_then(|()| overlay.compact_if_large().map(drop));
+            }
+            if let Err(error) = done {
+                tracing::error!(repository = %repository.name(), error = %error, "upkeep failed");
+            }
+        }
+        if due {
+            checkpointed = Instant::now();
+        }
+    }
+}
