@@ -1,0 +1,30 @@
+//! Tests of the real binary through the kernel: a real server, a real mount, and Git as the judge.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod contents;
+mod crash;
+mod credentials;
+mod foreign;
+mod judges;
+mod names;
+mod offline;
+mod parallel;
+mod programs;
+mod push;
+mod renames;
+mod requests;
+mod tour;
+mod trees;
+mod workload;

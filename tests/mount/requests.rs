@@ -1,0 +1,117 @@
+//! Remote calls, counted by a proxy that knows nothing of ours.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::fixture;
+use crate::support::git;
+use crate::support::world::World;
+
+/// A repository of so many files, in folders of 50.
+fn repository(folder: &Path, files: usize) -> std::path::PathBuf {
+    let root = folder.join(format!("files-{files}"));
+    for index in 0..files {
+        let path = root.join(format!("folder-{}/file-{index}", index / 50));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("file {index}\n")).unwrap();
+    }
+    fs::write(root.join("top"), "top\n").unwrap();
+    git::initialise(&root);
+    root
+}
+
+#[test]
+fn calls_do_not_depend_on_the_size_of_the_repository() {
+    let source = tempfile::tempdir().unwrap();
+    let counts = [10, 2_000].map(|files| {
+        let mut world = World::serve(&[("app", &repository(source.path(), files))]);
+        world.count_requests();
+        world.mount();
+        let app = world.repo("app");
+        let mounting = world.proxy().take();
+        fs::metadata(&app).unwrap();
+        let opening = world.proxy().take();
+        assert!(!mounting.is_empty(), "the proxy is bypassed");
+
+        let names: Vec<_> = fs::read_dir(&app)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        let listing = world.proxy().take();
+        for name in &names {
+            fs::symlink_metadata(name).unwrap();
+        }
+        assert_eq!(world.proxy().take(), [""; 0], "stat after a listing");
+        fs::read_dir(&app).unwrap().count();
+        assert_eq!(world.proxy().take(), [""; 0], "a second listing");
+
+        assert_eq!(
+            fs::read_dir(app.join("folder-0")).unwrap().count(),
+            files.min(50)
+        );
+        let folder = world.proxy().take();
+        assert_eq!(folder.len(), 1, "listing a directory: {folder:?}");
+        for index in 0..files.min(50) {
+            fs::metadata(app.join(format!("folder-0/file-{index}"))).unwrap();
+        }
+        assert_eq!(world.proxy().take(), [""; 0], "stat of everything listed");
+
+        fs::read(app.join("folder-0/file-7")).unwrap();
+        let reading = world.proxy().take();
+        assert_eq!(reading.len(), 1, "reading a file: {reading:?}");
+        fs::read(app.join("folder-0/file-7")).unwrap();
+        assert_eq!(world.proxy().take(), [""; 0], "a second read");
+
+        // Also not from another mount of the same data, with the kernel's cache gone.
+        world.unmount("10s").success();
+        world.proxy().take();
+        world.mount();
+        // The first look at a repository without local work asks for its newest snapshot.
+        fs::metadata(&app).unwrap();
+        let again = world.proxy().take();
+        fs::read_dir(app.join("folder-0")).unwrap().count();
+        fs::read(app.join("folder-0/file-7")).unwrap();
+        let content = world.proxy().take();
+        assert!(
+            !content.iter().any(|request| request.contains("folder-0")
+                || request.contains("/content") && !request.contains("depth=0")),
+            "content that was here: {content:?}"
+        );
+        let opening_listing = opening.len() + listing.len();
+        assert!(
+            opening_listing <= 6,
+            "opening: {opening:?}, then {listing:?}"
+        );
+        (mounting.len(), opening_listing, again.len())
+    });
+    assert_eq!(counts[0], counts[1], "10 files, and 2,000 files");
+    let (mounting, ..) = counts[0];
+    assert!(mounting <= 5, "mounting takes {mounting} calls");
+}
+
+#[test]
+fn a_push_is_a_few_calls_for_many_edits() {
+    let source = tempfile::tempdir().unwrap();
+    let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
+    world.count_requests();
+    world.mount();
+    let app = world.repo("app");
+    fs::write(app.join("first"), "fork\n").unwrap();
+    world.flush();
+    world.proxy().take();
+    for index in 0..100 {
+        fs::write(app.join(format!("edit-{index}")), format!("{index}\n")).unwrap();
+    }
+    world.flush_and_compare("app");
+    let requests = world.proxy().take();
+    let patches = requests
+        .iter()
+        .filter(|request| request.starts_with("PATCH"));
+    assert!(patches.count() >= 1, "{requests:?}");
+    // Background pushes may split the edits; a call per file would be a hundred.
+    assert!(
+        requests.len() <= 20,
+        "{} calls: {requests:?}",
+        requests.len()
+    );
+}
