@@ -153,7 +153,7 @@ impl Overlay {
         let body = {
             let mut state = self.state.lock();
             self.mark(&mut state, ino)?;
-            self.ledger.note_write(ino);
+            self.ledger.note_write(ino).map_err(Error::Body)?;
             match self.bytes(&mut state, ino)? {
                 Bytes::Body(body) => body,
                 Bytes::Opened(_) | Bytes::Object(_) | Bytes::None => return Err(Error::Stale),
@@ -193,7 +193,7 @@ impl Overlay {
             None => self.ledger.bodies.make(ino),
         };
         let body = Arc::new(body.map_err(Error::Body)?);
-        self.ledger.note_write(ino);
+        self.ledger.note_write(ino).map_err(Error::Body)?;
         self.mark(&mut state, ino)?;
         keep_body(&mut state, ino, &body);
         Ok(())

@@ -42,9 +42,22 @@ impl Ledger {
     }
 
     /// Notes that bytes are about to change. Called with the gate shared, before the change.
-    pub(super) fn note_write(&self, ino: Ino) {
+    ///
+    /// # Errors
+    ///
+    /// An earlier sync failed: nothing more is acknowledged that could not be made durable.
+    pub(super) fn note_write(&self, ino: Ino) -> io::Result<()> {
+        self.check()?;
         *self.generations.lock().entry(ino).or_default() += 1;
         self.unsynced.lock().insert(ino);
+        Ok(())
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.failed.load(Ordering::Acquire) {
+            true => Err(io::Error::other("an earlier sync of a body failed")),
+            false => Ok(()),
+        }
     }
 
     /// Notes bodies that an earlier process wrote: whether it synced them, nobody knows.
@@ -65,9 +78,7 @@ impl Ledger {
     /// Makes all bodies survive a power cut.
     pub(super) fn sync(&self) -> io::Result<()> {
         let _one_at_a_time = self.syncing.lock();
-        if self.failed.load(Ordering::Acquire) {
-            return Err(io::Error::other("an earlier sync of a body failed"));
-        }
+        self.check()?;
         let inodes: Vec<Ino> = std::mem::take(&mut *self.unsynced.lock())
             .into_iter()
             .collect();

@@ -185,6 +185,27 @@ fn a_doubtful_index_costs_a_rebuild_and_nothing_else() {
 }
 
 #[test]
+fn after_a_failed_sync_nothing_more_is_acknowledged() {
+    let fixture = Fixture::new(&sample());
+    fixture.write("a/one", 0, b"x").unwrap();
+    let ino = fixture.find("a/one").unwrap();
+    // The folder's disk is gone, as far as anybody can tell.
+    let bodies = fixture.folder().join("repo/bodies");
+    std::fs::rename(&bodies, fixture.folder().join("gone")).unwrap();
+    assert!(matches!(fixture.overlay().sync(ino), Err(Error::Body(_))));
+    std::fs::rename(fixture.folder().join("gone"), bodies).unwrap();
+    assert!(
+        fixture.overlay().sync(ino).is_err(),
+        "a failed sync is final"
+    );
+    assert!(matches!(
+        fixture.write("a/one", 0, b"y"),
+        Err(Error::Body(_))
+    ));
+    assert_eq!(fixture.read("a/one").unwrap(), b"xne");
+}
+
+#[test]
 fn special_files_stay_local_and_are_listed() {
     let fixture = Fixture::new(&sample());
     let permissions = Permissions::of_mode(0o600);
