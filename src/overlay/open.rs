@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::error::Error;
 use super::ledger::Ledger;
-use super::state::State;
+use super::state::{State, Work};
 use super::types::Owner;
 use crate::lower::{Listing, Lower, Pin, Source, Store, Want};
 use crate::tree::{Ino, Name, Timestamp};
@@ -186,11 +186,20 @@ fn rebuild(
         state.upper.drop_nameless(ino);
     }
     let pushed = state.upper.remote().pushed;
+    // A push that was announced may have been accepted: until that is settled, it is on its way, and
+    // what came after it is counted by itself, as if the process had never died.
+    let announced = state.upper.remote().intended.map(|(through, _)| through);
+    state.since_capture = announced.map(|_| Work::default());
     for (sequence, record) in &recovered.records {
         let from_snapshot = *sequence <= recovered.snapshot;
         let is_work = !from_snapshot || matches!(record, Record::Pending { .. });
         if is_work && *sequence > pushed {
             state.work.add(record, now);
+            if let Some(since) = &mut state.since_capture
+                && announced.is_some_and(|announced| *sequence > announced)
+            {
+                since.add(record, now);
+            }
         }
     }
     state.lower_time = state

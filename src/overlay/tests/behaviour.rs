@@ -185,6 +185,36 @@ fn a_doubtful_index_costs_a_rebuild_and_nothing_else() {
 }
 
 #[test]
+fn what_follows_a_push_whose_answer_was_lost_is_pushed_by_itself() {
+    let mut fixture = Fixture::new(&sample());
+    let permissions = Permissions::FILE;
+    let new = name("new");
+    let make = |overlay: &crate::overlay::Overlay| {
+        overlay.make(Ino::ROOT, &new, NewNode::File, permissions, OWNER)
+    };
+    fixture.call(make).unwrap();
+    let capture = fixture.overlay().capture(Scope::Pending).unwrap().unwrap();
+    let through = capture.through;
+    let overlay = fixture.overlay();
+    overlay.record_push_intended(through, [1; 16]).unwrap();
+    // The process dies; the next one goes on before it knows that the remote has the file.
+    fixture.reopen();
+    fixture
+        .call(|overlay| overlay.remove_file(Ino::ROOT, &new))
+        .unwrap();
+    let overlay = fixture.overlay();
+    overlay
+        .record_pushed(through, crate::tree::GitOid([3; 20]))
+        .unwrap();
+    let capture = overlay.capture(Scope::Pending).unwrap().unwrap();
+    assert!(
+        matches!(&capture.edits[..], [crate::tree::Edit::Remove { .. }]),
+        "{:?}",
+        capture.edits
+    );
+}
+
+#[test]
 fn after_a_failed_sync_nothing_more_is_acknowledged() {
     let fixture = Fixture::new(&sample());
     fixture.write("a/one", 0, b"x").unwrap();

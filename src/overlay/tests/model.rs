@@ -2,6 +2,7 @@
 //! after reopening (with and without the index), checkpoints and compaction, and after every push
 //! the remote must show the tree exactly.
 
+use journal::Sequence;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -25,6 +26,7 @@ enum Operation {
     Link(Index, Index, u8),
     Push,
     LosePush,
+    LoseAnswer(bool),
     PushEverything,
     Checkpoint,
     Compact,
@@ -50,6 +52,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (index(), index(), 0..6_u8).prop_map(|(from, to, name)| Link(from, to, name)),
         3 => Just(Push),
         1 => Just(LosePush),
+        3 => any::<bool>().prop_map(LoseAnswer),
         1 => Just(PushEverything),
         1 => Just(Checkpoint),
         1 => Just(Compact),
@@ -63,6 +66,8 @@ struct Run {
     model: Model,
     base: Tree,
     remote: Tree,
+    /// A push whose answer was lost with the process: what it covers, and whether it was accepted.
+    unsettled: Option<(Sequence, bool)>,
 }
 
 fn told(result: Result<(), Error>) -> Result<(), String> {
@@ -104,7 +109,42 @@ impl Run {
         self.compare(real, model, &format!("{from} to {to} {mode:?}"));
     }
 
+    /// Announces a push and dies before the answer is recorded.
+    fn lose_answer(&mut self, accepted: bool) {
+        self.settle();
+        let capture = self.fixture.call(|overlay| overlay.capture(Scope::Pending));
+        let Some(capture) = capture.unwrap() else {
+            return;
+        };
+        let overlay = self.fixture.overlay();
+        overlay
+            .record_push_intended(capture.through, [9; 16])
+            .unwrap();
+        if accepted {
+            apply(&mut self.remote, &self.base, &capture.edits);
+        }
+        self.unsettled = Some((capture.through, accepted));
+        drop(capture);
+        self.fixture.reopen();
+    }
+
+    /// Asks the remote what became of it.
+    fn settle(&mut self) {
+        let Some((through, accepted)) = self.unsettled.take() else {
+            return;
+        };
+        let overlay = self.fixture.overlay();
+        assert_eq!(overlay.remote().intended, Some((through, [9; 16])));
+        if accepted {
+            let commit = crate::tree::GitOid([2; 20]);
+            overlay.record_pushed(through, commit).unwrap();
+        } else {
+            overlay.abandon_capture();
+        }
+    }
+
     fn push(&mut self, scope: Scope, accepted: bool) {
+        self.settle();
         let capture = self.fixture.call(|overlay| overlay.capture(scope)).unwrap();
         let Some(capture) = capture else {
             assert_eq!(self.remote, self.model.tree(), "nothing to push");
@@ -258,9 +298,14 @@ impl Run {
             }
             Operation::Push => self.push(Scope::Pending, true),
             Operation::LosePush => self.push(Scope::Pending, false),
+            Operation::LoseAnswer(accepted) => self.lose_answer(*accepted),
             Operation::PushEverything => self.push(Scope::Everything, true),
             Operation::Checkpoint => self.fixture.overlay().checkpoint().unwrap(),
-            Operation::Compact => assert!(self.fixture.overlay().compact().unwrap()),
+            Operation::Compact => {
+                // Not while a push has no recorded outcome, whose record it would lose.
+                let announced = self.fixture.overlay().remote().intended.is_some();
+                assert_eq!(self.fixture.overlay().compact().unwrap(), !announced);
+            }
             Operation::Reopen => {
                 self.fixture.reopen();
                 assert_eq!(self.fixture.tree(), self.model.tree());
@@ -292,6 +337,7 @@ proptest! {
             model: Model::of(&base),
             remote: base.clone(),
             base,
+            unsettled: None,
         };
         for operation in &operations {
             run.step(operation);
