@@ -215,6 +215,18 @@ fn what_follows_a_push_whose_answer_was_lost_is_pushed_by_itself() {
 }
 
 #[test]
+fn what_an_earlier_process_wrote_is_synced_by_the_next() {
+    let mut fixture = Fixture::new(&sample());
+    fixture.write("a/one", 0, b"x").unwrap();
+    fixture.reopen();
+    let overlay = fixture.overlay();
+    assert!(overlay.ledger.has_unsynced(), "nobody knows that it was");
+    overlay.sync_in_background().unwrap();
+    assert!(!overlay.ledger.has_unsynced());
+    assert_eq!(overlay.journal.synced(), overlay.journal.head());
+}
+
+#[test]
 fn after_a_failed_sync_nothing_more_is_acknowledged() {
     let fixture = Fixture::new(&sample());
     fixture.write("a/one", 0, b"x").unwrap();
