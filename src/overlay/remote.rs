@@ -69,7 +69,12 @@ impl Overlay {
         self.state.lock().upper.remote().clone()
     }
 
-    /// What the remote does not have yet.
+    /// Whether the remote lacks anything: costs nothing, where [`Overlay::pending`] measures it.
+    pub fn has_pending(&self) -> bool {
+        self.state.lock().work.operations > 0
+    }
+
+    /// What the remote does not have yet, measured: coalesces it and asks the disk for sizes.
     pub fn pending(&self) -> Pending {
         let unsent = Unsent::of(&self.state.lock());
         unsent.measure(&self.ledger)

@@ -104,7 +104,7 @@ impl Replay {
 
     fn round(&mut self) -> Result<Round, Error> {
         self.settle()?;
-        if self.overlay.pending().operations == 0 {
+        if !self.overlay.has_pending() {
             return Ok(Round::Done(Vec::new()));
         }
         let (change, commit, transaction) = self.change()?;

@@ -151,9 +151,9 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, drains: &Receiver<Drain>) {
-        let backlog = match self.overlay.pending().operations {
-            0 => Backlog::None,
-            _ => Backlog::Some,
+        let backlog = match self.overlay.has_pending() {
+            false => Backlog::None,
+            true => Backlog::Some,
         };
         let (mut machine, mut action) = replay::Replay::new(Policy::default(), backlog, self.now());
         loop {
@@ -214,7 +214,7 @@ impl Worker {
 
     fn drain(&self, machine: &mut replay::Replay) -> Action {
         // The wake-up for what was appended a moment ago may still be on its way.
-        if machine.state() == State::Idle && self.overlay.pending().operations > 0 {
+        if machine.state() == State::Idle && self.overlay.has_pending() {
             let _gathers = self.step(machine, Event::Appended);
         }
         self.step(machine, Event::Drain)
@@ -255,7 +255,7 @@ impl Worker {
             }
         };
         let mut action = self.step(machine, event);
-        if event == Event::Accepted && self.overlay.pending().operations > 0 {
+        if event == Event::Accepted && self.overlay.has_pending() {
             action = self.step(machine, Event::Appended);
         }
         progress.blocked = blocked(machine.state());
