@@ -20,7 +20,7 @@ fn options() -> Options {
 
 fn record(inode: u64) -> Record {
     let path = Path(b"path".to_vec());
-    Record::Write { path, inode }
+    Record::Write { path, inode, time: journal::Time::default() }
 }
 
 fuzz_target!(|input: &[u8]| {

@@ -67,7 +67,7 @@ impl Plan {
                 self.facts_at(to, Fact::Absent);
                 self.put_new(to, *inode, Some(Shape::Leaf));
             }
-            Record::Write { path, inode } => {
+            Record::Write { path, inode, .. } => {
                 self.facts_at(path, Fact::Is(Shape::Leaf));
                 self.put_new(path, *inode, Some(Shape::Leaf));
             }
@@ -105,8 +105,28 @@ impl Plan {
             | Record::ForkIntended { .. }
             | Record::Forked { .. }
             | Record::PushIntended { .. }
-            | Record::Pushed { .. } => {}
+            | Record::Pushed { .. }
+            | Record::PendingLater { .. }
+            | Record::Held { .. }
+            | Record::Released { .. }
+            | Record::Dropped { .. }
+            | Record::ConflictFound { .. }
+            | Record::ConflictPath { .. }
+            | Record::ConflictResolved { .. }
+            | Record::PublishIntended { .. }
+            | Record::Published { .. } => {}
         }
+    }
+
+    /// Gives up what is to be done at `path` and below it, and says whether there was anything.
+    ///
+    /// What is above stays: below a directory that was renamed, `path` goes where that goes.
+    pub fn give_up(&mut self, path: &Path) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|at, _| !contains(path, at));
+        // What was told of the base may be of a tree that the remote will never have.
+        self.facts.forget_below(path);
+        self.entries.len() < before
     }
 
     /// Whether there is nothing to do.

@@ -92,6 +92,9 @@ pub enum Malformed {
     /// An unknown rename mode.
     #[error("unknown rename mode {0}")]
     RenameMode(u8),
+    /// An unknown kind of conflict.
+    #[error("unknown conflict kind {0}")]
+    ConflictKind(u8),
     /// An unknown effect.
     #[error("unknown effect {0}")]
     Effect(u8),
@@ -130,4 +133,13 @@ mod kind {
     pub(super) const PUSH_INTENDED: u16 = 14;
     pub(super) const PUSHED: u16 = 15;
     pub(super) const PENDING: u16 = 16;
+    pub(super) const PENDING_LATER: u16 = 17;
+    pub(super) const HELD: u16 = 18;
+    pub(super) const RELEASED: u16 = 19;
+    pub(super) const DROPPED: u16 = 20;
+    pub(super) const CONFLICT_FOUND: u16 = 21;
+    pub(super) const CONFLICT_PATH: u16 = 22;
+    pub(super) const CONFLICT_RESOLVED: u16 = 23;
+    pub(super) const PUBLISH_INTENDED: u16 = 24;
+    pub(super) const PUBLISHED: u16 = 25;
 }

@@ -71,6 +71,22 @@ pub struct Recovered {
     pub records: Vec<(Sequence, Record)>,
 }
 
+/// Bytes that a journal has on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// Segments, with what is filled ahead of their end.
+    pub log: u64,
+    /// The snapshot that replaced older segments; 0 without one.
+    pub snapshot: u64,
+}
+
+impl Sizes {
+    /// Both together.
+    pub fn total(self) -> u64 {
+        self.log + self.snapshot
+    }
+}
+
 /// An open, recovered journal; the only way to have one is to recover it.
 pub struct Journal {
     shared: Arc<Shared>,
@@ -244,9 +260,11 @@ impl Journal {
     }
 
     /// Bytes on disk: for deciding when to compact.
-    pub fn bytes(&self) -> u64 {
-        let log = self.shared.log.lock().bytes();
-        log + self.shared.snapshot_bytes.load(Ordering::Relaxed)
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            log: self.shared.log.lock().bytes(),
+            snapshot: self.shared.snapshot_bytes.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -36,7 +36,8 @@ mod segment;
 pub use coalesce::Plan;
 pub use codec::{Malformed, Unrepresentable};
 pub use error::{Damage, Error};
-pub use journal::{Barrier, Journal, Options, Recovered};
+pub use journal::{Barrier, Journal, Options, Recovered, Sizes};
 pub use record::{
-    AttributeChange, Effect, Node, NodeKind, Origin, Path, Record, RenameMode, Sequence, Time,
+    AttributeChange, ConflictKind, Effect, Node, NodeKind, Origin, Path, Record, RenameMode,
+    Sequence, Time,
 };

@@ -225,7 +225,15 @@ fn frees_space(record: &Record) -> Reserve {
         | Record::ForkIntended { .. }
         | Record::Forked { .. }
         | Record::PushIntended { .. }
-        | Record::Pushed { .. } => Reserve::Usable,
+        | Record::Pushed { .. }
+        | Record::Held { .. }
+        | Record::Released { .. }
+        | Record::Dropped { .. }
+        | Record::ConflictFound { .. }
+        | Record::ConflictPath { .. }
+        | Record::ConflictResolved { .. }
+        | Record::PublishIntended { .. }
+        | Record::Published { .. } => Reserve::Usable,
         Record::Adopt { .. }
         | Record::Create { .. }
         | Record::Link { .. }
@@ -234,7 +242,8 @@ fn frees_space(record: &Record) -> Reserve {
         | Record::SetXattr { .. }
         | Record::InodesTaken { .. }
         | Record::Pin { .. }
-        | Record::Pending { .. } => Reserve::Kept,
+        | Record::Pending { .. }
+        | Record::PendingLater { .. } => Reserve::Kept,
     }
 }
 
@@ -268,11 +277,15 @@ fn publish_segment(
 mod tests {
     use super::*;
     use crate::recovery::{Recovery, recover};
-    use crate::{Path, Sequence};
+    use crate::{Path, Sequence, Time};
 
     fn record(path: &[u8]) -> Record {
         let path = Path(path.to_vec());
-        Record::Write { path, inode: 1 }
+        Record::Write {
+            path,
+            inode: 1,
+            time: Time::default(),
+        }
     }
 
     fn log(folder: &std::path::Path) -> Log {

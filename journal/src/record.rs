@@ -233,6 +233,8 @@ pub enum Record {
         path: Path,
         /// Its inode number.
         inode: u64,
+        /// When the first of these writes was made.
+        time: Time,
     },
     /// Attributes of a node were set.
     SetAttributes {
@@ -278,10 +280,13 @@ pub enum Record {
         /// When it was committed.
         time: Time,
     },
-    /// A change is about to be created on the pinned one; `transaction` will be in its description.
+    /// A change is about to be created; `transaction` will be in its description.
     ForkIntended {
         /// A fresh random identifier.
         transaction: [u8; 16],
+        /// The change of ours that it continues, which was published: only what is pending is sent
+        /// to it. `None` makes it on the pinned change, and everything is sent to it.
+        continues: Option<[u8; 16]>,
     },
     /// The change that takes this journal's edits exists.
     Forked {
@@ -311,6 +316,92 @@ pub enum Record {
         /// The effect.
         effect: Effect,
     },
+    /// Written by compaction while a push is announced and has no outcome: an effect of what came
+    /// after it. If the push turns out to be accepted, these are what is left of [`Record::Pending`].
+    PendingLater {
+        /// When the oldest record behind it was appended.
+        since: Time,
+        /// The effect.
+        effect: Effect,
+    },
+    /// A person said that nothing more is to be pushed, until [`Record::Released`].
+    Held {
+        /// When.
+        time: Time,
+    },
+    /// A person took [`Record::Held`] back.
+    Released {
+        /// When.
+        time: Time,
+    },
+    /// A person gave up what is pending at `path` and below it: the remote will not get it. The
+    /// local tree stays as it is, and what changes later is pushed again.
+    Dropped {
+        /// Where; the root drops everything.
+        path: Path,
+        /// When.
+        time: Time,
+    },
+    /// Work of ours and of somebody else contradict each other; both sides are kept.
+    ConflictFound {
+        /// A fresh random identifier.
+        conflict: [u8; 16],
+        /// How it came about.
+        kind: ConflictKind,
+        /// Of a foreign edit: the change that both edited. Of publishing: our change.
+        change: [u8; 16],
+        /// The last commit of `change` that has nothing of theirs.
+        base: [u8; 20],
+        /// The commit that has theirs.
+        theirs: [u8; 20],
+        /// The bookmark that was to be published to.
+        bookmark: Option<String>,
+        /// The change that took our side, once there is one.
+        sibling: Option<[u8; 16]>,
+        /// When.
+        time: Time,
+    },
+    /// One of the paths that a conflict is about.
+    ConflictPath {
+        /// The conflict.
+        conflict: [u8; 16],
+        /// The path.
+        path: Path,
+    },
+    /// A person has settled a conflict.
+    ConflictResolved {
+        /// The conflict.
+        conflict: [u8; 16],
+        /// When.
+        time: Time,
+    },
+    /// A bookmark is about to be moved to a change of ours, or merged with it.
+    PublishIntended {
+        /// A fresh random identifier; a merge goes through a bookmark of this name.
+        publish: [u8; 16],
+        /// The change.
+        change: [u8; 16],
+        /// Its commit.
+        commit: [u8; 20],
+        /// The bookmark.
+        bookmark: String,
+    },
+    /// The bookmark has the change. What is pushed from then on continues it in a new change.
+    Published {
+        /// The change.
+        change: [u8; 16],
+        /// The bookmark.
+        bookmark: String,
+    },
+}
+
+/// How a conflict came about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConflictKind {
+    /// Somebody edited the change that takes our edits, at the same paths; ours went on in a sibling.
+    Foreign,
+    /// The bookmark that was to be published to has other edits at the same paths.
+    Publish,
 }
 
 impl Record {
@@ -332,7 +423,47 @@ impl Record {
             | Record::ForkIntended { .. }
             | Record::Forked { .. }
             | Record::PushIntended { .. }
-            | Record::Pushed { .. } => false,
+            | Record::Pushed { .. }
+            | Record::PendingLater { .. }
+            | Record::Held { .. }
+            | Record::Released { .. }
+            | Record::Dropped { .. }
+            | Record::ConflictFound { .. }
+            | Record::ConflictPath { .. }
+            | Record::ConflictResolved { .. }
+            | Record::PublishIntended { .. }
+            | Record::Published { .. } => false,
+        }
+    }
+
+    /// The time that the record carries: of most kinds, when the change was made. A commit's own for
+    /// [`Record::Pin`].
+    pub fn time(&self) -> Option<Time> {
+        match self {
+            Record::Create { node, .. } => Some(node.ctime),
+            Record::Link { time, .. }
+            | Record::Remove { time, .. }
+            | Record::Rename { time, .. }
+            | Record::Write { time, .. }
+            | Record::Held { time }
+            | Record::Released { time }
+            | Record::Dropped { time, .. }
+            | Record::ConflictFound { time, .. }
+            | Record::ConflictResolved { time, .. }
+            | Record::Pin { time, .. } => Some(*time),
+            Record::SetAttributes { change, .. } => change.ctime,
+            Record::Pending { since, .. } | Record::PendingLater { since, .. } => Some(*since),
+            Record::Adopt { .. }
+            | Record::SetXattr { .. }
+            | Record::RemoveXattr { .. }
+            | Record::InodesTaken { .. }
+            | Record::ForkIntended { .. }
+            | Record::Forked { .. }
+            | Record::PushIntended { .. }
+            | Record::Pushed { .. }
+            | Record::ConflictPath { .. }
+            | Record::PublishIntended { .. }
+            | Record::Published { .. } => None,
         }
     }
 }

@@ -130,7 +130,11 @@ mod tests {
             count: 0,
         };
         let path = Path(b"path".to_vec());
-        let record = Record::Write { path, inode: 1 };
+        let record = Record::Write {
+            path,
+            inode: 1,
+            time: crate::Time::default(),
+        };
         let seal = Seal::new(header.epoch, FileKind::Log);
         let mut frame = Vec::new();
         seal.write(&mut frame, Sequence(1), Sequence::ZERO, &record)

@@ -110,6 +110,7 @@ fn write(at: &str, inode: u64) -> Record {
     Record::Write {
         path: path(at),
         inode,
+        time: Time::default(),
     }
 }
 

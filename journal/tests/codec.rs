@@ -32,7 +32,7 @@ proptest! {
 
     #[test]
     fn bytes_that_decode_are_the_ones_that_encoding_gives(
-        kind in 0..20_u16,
+        kind in 0..30_u16,
         payload in prop::collection::vec(prop_oneof![3 => Just(0_u8), 1 => any::<u8>()], 0..120),
     ) {
         if let Ok(record) = decode(kind, &payload) {
@@ -74,7 +74,11 @@ fn what_exceeds_a_bound_is_refused() {
     let length = Field::Path.bytes_max() + 1;
     let path = Path(vec![b'a'; length]);
     assert_eq!(
-        refuse(Record::Write { path, inode: 1 }),
+        refuse(Record::Write {
+            path,
+            inode: 1,
+            time: Time::default()
+        }),
         Unrepresentable::TooLong {
             field: Field::Path,
             length

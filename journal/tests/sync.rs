@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier as Rendezvous};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use journal::{Barrier, Error, Journal, Options, Path, Record, Sequence};
+use journal::{Barrier, Error, Journal, Options, Path, Record, Sequence, Time};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -22,6 +22,7 @@ fn write(inode: u64) -> Record {
     Record::Write {
         path: Path(b"file".to_vec()),
         inode,
+        time: Time::default(),
     }
 }
 

@@ -10,11 +10,11 @@ use parking_lot::MutexGuard;
 
 use super::error::Error;
 use super::inodes::Known;
-use super::open::Overlay;
+use super::open::{Overlay, now};
 use super::state::State;
 use crate::lower::Want;
 use crate::tree::{Ino, Kind};
-use crate::upper::journal_path;
+use crate::upper::{journal_path, journal_time};
 
 /// Largest file: what a signed 64-bit offset reaches.
 const FILE_BYTES_MAX: u64 = i64::MAX as u64;
@@ -213,6 +213,7 @@ impl Overlay {
             let record = Record::Write {
                 path: journal_path(&path),
                 inode: ino.0,
+                time: journal_time(now()),
             };
             self.commit(state, &record)?;
         }

@@ -29,6 +29,7 @@
 mod attributes;
 mod capture;
 mod content;
+mod decisions;
 mod directory;
 mod edits;
 mod error;

@@ -185,23 +185,9 @@ fn rebuild(
     for ino in state.upper.nameless() {
         state.upper.drop_nameless(ino);
     }
-    let pushed = state.upper.remote().pushed;
-    // A push that was announced may have been accepted: until that is settled, it is on its way, and
-    // what came after it is counted by itself, as if the process had never died.
-    let announced = state.upper.remote().intended.map(|(through, _)| through);
-    state.since_capture = announced.map(|_| Work::default());
-    for (sequence, record) in &recovered.records {
-        let from_snapshot = *sequence <= recovered.snapshot;
-        let is_work = !from_snapshot || matches!(record, Record::Pending { .. });
-        if is_work && *sequence > pushed {
-            state.work.add(record, now);
-            if let Some(since) = &mut state.since_capture
-                && announced.is_some_and(|announced| *sequence > announced)
-            {
-                since.add(record, now);
-            }
-        }
-    }
+    let (work, since_capture) = unsent(&recovered.records, recovered.snapshot, &state, now);
+    state.work = work;
+    state.since_capture = since_capture;
     state.lower_time = state
         .upper
         .remote()
@@ -209,6 +195,54 @@ fn rebuild(
         .map(|pin| pin.3)
         .unwrap_or_default();
     Ok(state)
+}
+
+/// What the remote does not have, as the records tell it: all of it, and what came after a push that
+/// was announced and has no outcome. That one may have been accepted, so until it is settled it is on
+/// its way, and what came after it is counted by itself, as if the process had never died.
+fn unsent(
+    records: &[(Sequence, Record)],
+    snapshot: Sequence,
+    state: &State,
+    now: Timestamp,
+) -> (Work, Option<Work>) {
+    let remote = state.upper.remote();
+    let (pushed, announced) = (remote.pushed, remote.intended.map(|(through, _)| through));
+    let in_snapshot = records
+        .iter()
+        .take_while(|(sequence, _)| *sequence <= snapshot);
+    let pushed_then = in_snapshot
+        .filter_map(|(_, record)| match record {
+            Record::Pushed { through, .. } => Some(*through),
+            _ => None,
+        })
+        .last()
+        .unwrap_or(Sequence::ZERO);
+    // A push that was captured before the snapshot and accepted after it leaves what came between.
+    let later_is_all = pushed > pushed_then;
+    let mut work = Work::default();
+    let mut since = announced.map(|_| Work::default());
+    for (sequence, record) in records {
+        let (is_work, is_since) = if *sequence > snapshot {
+            (true, announced.is_some_and(|announced| *sequence > announced))
+        } else {
+            match record {
+                Record::Pending { .. } => (!later_is_all, false),
+                Record::PendingLater { .. } => (
+                    later_is_all,
+                    announced.is_some_and(|announced| announced < snapshot),
+                ),
+                _ => (false, false),
+            }
+        };
+        if is_work && *sequence > pushed {
+            work.add(record, now);
+        }
+        if let Some(since) = since.as_mut().filter(|_| is_since) {
+            since.add(record, now);
+        }
+    }
+    (work, since)
 }
 
 impl Overlay {

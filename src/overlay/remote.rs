@@ -85,13 +85,22 @@ impl Overlay {
         self.state.lock().work.plan.effects()
     }
 
-    /// Records that a change is about to be created under `transaction`. Durable on return.
+    /// Records that a change is about to be created under `transaction`: on the pinned one, or on a
+    /// published one that it `continues`. Durable on return.
     ///
     /// # Errors
     ///
     /// The journal's; nothing must be sent then.
-    pub fn record_fork_intended(&self, transaction: [u8; 16]) -> Result<(), Error> {
-        self.record_durably(&Record::ForkIntended { transaction })
+    pub fn record_fork_intended(
+        &self,
+        transaction: [u8; 16],
+        continues: Option<ChangeId>,
+    ) -> Result<(), Error> {
+        let continues = continues.map(|change| change.0);
+        self.record_durably(&Record::ForkIntended {
+            transaction,
+            continues,
+        })
     }
 
     /// Records the change that takes the edits. Durable on return.
@@ -138,7 +147,7 @@ impl Overlay {
         self.state.lock().since_capture = None;
     }
 
-    fn record_durably(&self, record: &Record) -> Result<(), Error> {
+    pub(super) fn record_durably(&self, record: &Record) -> Result<(), Error> {
         let sequence = self.commit(&mut self.state.lock(), record)?;
         self.journal.sync(sequence)?;
         Ok(())

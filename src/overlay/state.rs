@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
 
-use journal::{Plan, Record, Sequence};
+use journal::{Effect, Plan, Record, Sequence, Time};
 
 use super::types::Owner;
 use crate::lower::EntryKind;
 use crate::tree::{GitOid, Ino, Name, Timestamp, TreePath};
-use crate::upper::Upper;
+use crate::upper::{Upper, journal_time};
 
 /// The state behind the overlay's lock.
 #[derive(Debug)]
@@ -73,19 +73,38 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn add(&mut self, record: &Record, now: Timestamp) {
-        if !record.is_pending_work() {
-            return;
+        match record {
+            Record::Dropped { path, .. } => return self.give_up(path),
+            Record::PendingLater { since, effect } => {
+                let (since, effect) = (*since, effect.clone());
+                self.plan.push(&Record::Pending { since, effect });
+            }
+            record if record.is_pending_work() => self.plan.push(record),
+            _ => return,
         }
-        let at = match record {
-            Record::Pending { since, .. } => Timestamp {
-                seconds: since.seconds,
-                nanoseconds: since.nanoseconds,
-            },
-            _ => now,
-        };
-        self.plan.push(record);
+        let at = record.time().map_or(now, |time| Timestamp {
+            seconds: time.seconds,
+            nanoseconds: time.nanoseconds,
+        });
         self.operations += 1;
         self.since.get_or_insert(at);
+    }
+
+    fn give_up(&mut self, path: &journal::Path) {
+        self.plan.give_up(path);
+        // Which of the records that is, nobody knows any more; what is left of them counts.
+        let left = self.plan.effects().len() as u64;
+        self.operations = self.operations.min(left);
+        if left == 0 {
+            self.since = None;
+        }
+    }
+
+    /// Records that make this work again, behind a snapshot.
+    pub(super) fn records(&self, make: impl Fn(Time, Effect) -> Record) -> Vec<Record> {
+        let since = journal_time(self.since.unwrap_or_default());
+        let effects = self.plan.effects().into_iter();
+        effects.map(|effect| make(since, effect)).collect()
     }
 }
 

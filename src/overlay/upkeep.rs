@@ -3,10 +3,10 @@
 use journal::Record;
 
 use super::error::Error;
-use super::open::{Overlay, now};
-use crate::upper::journal_time;
+use super::open::Overlay;
 
-/// A journal below this is not worth compacting.
+/// A log below this is not worth compacting; nor is one that is shorter than the snapshot that it
+/// would be folded into, so that compacting costs at most as much again as appending did.
 const COMPACT_BYTES_MIN: u64 = 16 << 20;
 
 impl Overlay {
@@ -55,38 +55,40 @@ impl Overlay {
     }
 
     /// Rewrites the journal as the shortest one that rebuilds the state and what is to be pushed, if
-    /// it has grown large. Not while a push is on its way, whose outcome refers to the old records.
+    /// it has grown large. A push may be on its way meanwhile, or announced for days.
     ///
     /// # Errors
     ///
     /// The journal's; the old one is in force then.
     pub fn compact_if_large(&self) -> Result<bool, Error> {
-        if self.journal.bytes() < COMPACT_BYTES_MIN {
+        let sizes = self.journal.sizes();
+        if sizes.log < COMPACT_BYTES_MIN.max(sizes.snapshot) {
             return Ok(false);
         }
-        self.compact()
+        self.compact()?;
+        Ok(true)
     }
 
-    /// Compacts now. Returns whether it did.
+    /// Compacts now.
     ///
     /// # Errors
     ///
     /// As [`Overlay::compact_if_large`].
-    pub fn compact(&self) -> Result<bool, Error> {
+    pub fn compact(&self) -> Result<(), Error> {
         let (through, records) = {
             let state = self.state.lock();
-            let on_its_way = state.since_capture.is_some();
-            if on_its_way || state.upper.remote().intended.is_some() {
-                return Ok(false);
-            }
             let mut records = state.upper.snapshot();
-            let since = journal_time(state.work.since.unwrap_or_else(now));
-            let effects = state.work.plan.effects().into_iter();
-            records.extend(effects.map(|effect| Record::Pending { since, effect }));
+            let work = &state.work;
+            records.extend(work.records(|since, effect| Record::Pending { since, effect }));
+            if let Some(since) = &state.since_capture {
+                let later = since.records(|since, effect| Record::PendingLater { since, effect });
+                records.extend(later);
+            }
+            records.extend(state.upper.remote().announced());
             (self.journal.head(), records)
         };
         self.sync_all()?;
         self.journal.compact(through, &mut records.into_iter())?;
-        Ok(true)
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use journal::{Record, RenameMode, Sequence, Time};
 use super::Error;
 use super::convert::{kind_of, timestamp, tree_path};
 use super::state::{ADOPTED_BIT, Entry, Node, Origin, Upper};
-use crate::tree::{ChangeId, GitOid, Ino, Kind, Name, Permissions, TreePath};
+use crate::tree::{GitOid, Ino, Kind, Name, Permissions, TreePath};
 
 impl Upper {
     /// Applies one record.
@@ -81,7 +81,7 @@ impl Step<'_> {
                 mode,
                 time,
             } => self.rename(from, to, *mode, *time)?,
-            Record::Write { path, inode } => {
+            Record::Write { path, inode, .. } => {
                 if !self.upper.nodes.contains_key(&Ino(*inode)) {
                     return Err(self.missing(path));
                 }
@@ -110,59 +110,42 @@ impl Step<'_> {
                 });
             }
             Record::InodesTaken { next } => self.upper.next = self.upper.next.max(*next),
-            Record::Pin { .. }
-            | Record::ForkIntended { .. }
+            Record::Pin { tree, time, .. } => {
+                self.pin_root(GitOid(*tree), *time);
+                self.upper.remote.absorb(record);
+            }
+            Record::ForkIntended { .. }
             | Record::Forked { .. }
             | Record::PushIntended { .. }
-            | Record::Pushed { .. } => self.remote(record),
-            Record::Pending { .. } => {}
+            | Record::Pushed { .. }
+            | Record::Held { .. }
+            | Record::Released { .. }
+            | Record::ConflictFound { .. }
+            | Record::ConflictResolved { .. }
+            | Record::PublishIntended { .. }
+            | Record::Published { .. } => self.upper.remote.absorb(record),
+            Record::ConflictPath { conflict, path } => {
+                let path = self.path(path)?;
+                self.upper.remote.absorb_path(conflict, path);
+            }
+            // What is to be pushed is the overlay's to know.
+            Record::Pending { .. } | Record::PendingLater { .. } | Record::Dropped { .. } => {}
         }
         Ok(())
     }
 
-    fn remote(&mut self, record: &Record) {
-        let remote = &mut self.upper.remote;
-        match record {
-            Record::Pin {
-                bookmark,
-                change,
-                commit,
-                tree,
-                time,
-            } => {
-                let time = timestamp(*time);
-                remote.bookmark = bookmark.clone();
-                remote.pin = Some((ChangeId(*change), GitOid(*commit), GitOid(*tree), time));
-                let origin = Origin {
-                    path: TreePath::ROOT,
-                    oid: GitOid(*tree),
-                    size: 0,
-                };
-                self.changed(Ino::ROOT, |root| {
-                    root.origin = Some(origin);
-                    (root.atime, root.mtime, root.ctime) = (time, time, time);
-                });
-            }
-            Record::ForkIntended { transaction } => {
-                remote.fork = Some(*transaction);
-                remote.change = None;
-                remote.intended = None;
-                // A new change has nothing of ours yet: its first push carries everything.
-                remote.pushed = Sequence::default();
-            }
-            Record::Forked { change, commit } => {
-                remote.change = Some((ChangeId(*change), GitOid(*commit)));
-            }
-            Record::PushIntended { through, batch } => remote.intended = Some((*through, *batch)),
-            Record::Pushed { through, commit } => {
-                remote.pushed = remote.pushed.max(*through);
-                remote.intended = None;
-                if let Some((_, current)) = &mut remote.change {
-                    *current = GitOid(*commit);
-                }
-            }
-            _ => {}
-        }
+    /// The root shows the pinned tree, and its time.
+    fn pin_root(&mut self, tree: GitOid, time: Time) {
+        let origin = Origin {
+            path: TreePath::ROOT,
+            oid: tree,
+            size: 0,
+        };
+        let time = timestamp(time);
+        self.changed(Ino::ROOT, |root| {
+            root.origin = Some(origin);
+            (root.atime, root.mtime, root.ctime) = (time, time, time);
+        });
     }
 
     fn remove(&mut self, path: &journal::Path, time: Time) -> Result<(), Error> {

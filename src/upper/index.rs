@@ -21,12 +21,12 @@ use journal::Sequence;
 use super::Error;
 use super::state::{Entry, Node, Upper};
 use super::stored::{
-    Meta, StoredEntry, StoredNode, StoredRemote, decode, encode, load_node, load_remote, store_node,
+    Meta, StoredEntry, StoredNode, decode, encode, load_node, load_remote, store_node, store_remote,
 };
-use crate::tree::{Ino, Name, Timestamp};
+use crate::tree::{Ino, Name};
 
 /// Layout of keys and values; another one is rebuilt, not read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// sled's page cache. Its default is 1 GiB; the state is in memory anyway.
 const CACHE_BYTES: u64 = 8 << 20;
 
@@ -111,7 +111,7 @@ impl Index {
             nodes: HashMap::new(),
             children: HashMap::new(),
             next: meta.next,
-            remote: load_remote(&meta.remote),
+            remote: load_remote(&meta.remote)?,
             changed_nodes: HashSet::new(),
             changed_entries: HashSet::new(),
         };
@@ -228,8 +228,6 @@ impl Upper {
     }
 
     fn meta(&self, reaches: Sequence) -> Meta {
-        let remote = &self.remote;
-        let time = |time: Timestamp| (time.seconds, time.nanoseconds);
         Meta {
             version: VERSION,
             applied: reaches.0,
@@ -244,16 +242,7 @@ impl Upper {
                 .map(|entries| entries.len() as u64)
                 .sum(),
             next: self.next,
-            remote: StoredRemote {
-                bookmark: remote.bookmark.clone(),
-                pin: remote
-                    .pin
-                    .map(|(change, commit, tree, at)| (change.0, commit.0, tree.0, time(at))),
-                fork: remote.fork,
-                change: remote.change.map(|(change, commit)| (change.0, commit.0)),
-                intended: remote.intended.map(|(through, batch)| (through.0, batch)),
-                pushed: remote.pushed.0,
-            },
+            remote: store_remote(&self.remote),
         }
     }
 }

@@ -11,6 +11,7 @@ mod apply;
 mod body;
 mod convert;
 mod index;
+mod remote;
 mod snapshot;
 mod state;
 mod stored;
@@ -19,8 +20,9 @@ pub(crate) use apply::set_attributes;
 pub use body::Bodies;
 pub use convert::{journal_path, journal_time, kind_of, node_kind, tree_path};
 pub use index::{Index, IndexError};
+pub use remote::records_of;
 pub(crate) use state::ADOPTED_BIT;
-pub use state::{Entry, Node, Origin, RemoteState, Upper};
+pub use state::{Conflict, Entry, Node, Origin, Publishing, RemoteState, Upper};
 
 /// Why the upper layer cannot be read or changed.
 #[derive(Debug, thiserror::Error)]

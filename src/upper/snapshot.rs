@@ -13,16 +13,15 @@ use super::state::{Entry, Node, Upper};
 use crate::tree::{Ino, Name, TreePath};
 
 impl Upper {
-    /// Records that rebuild this state from nothing; what the remote has not accepted is not in
-    /// it. Nodes without a name are left out: a crash ends them, and so does this.
+    /// Records that rebuild this state from nothing; what is to be pushed, and a push that was
+    /// announced, are not in it. Nodes without a name are left out: a crash ends them, and so does this.
     pub fn snapshot(&self) -> Vec<Record> {
         let mut snapshot = Snapshot {
             upper: self,
-            records: Vec::new(),
+            records: self.remote.records(),
             times: Vec::new(),
             seen: HashSet::new(),
         };
-        snapshot.remote();
         snapshot.root();
         snapshot.directory(Ino::ROOT, &TreePath::ROOT);
         let mut records = snapshot.records;
@@ -40,35 +39,6 @@ struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    fn remote(&mut self) {
-        let remote = &self.upper.remote;
-        if let Some((change, commit, tree, time)) = remote.pin {
-            self.records.push(Record::Pin {
-                bookmark: remote.bookmark.clone(),
-                change: change.0,
-                commit: commit.0,
-                tree: tree.0,
-                time: journal_time(time),
-            });
-        }
-        if let Some(transaction) = remote.fork {
-            self.records.push(Record::ForkIntended { transaction });
-        }
-        if let Some((change, commit)) = remote.change {
-            self.records.push(Record::Forked {
-                change: change.0,
-                commit: commit.0,
-            });
-            self.records.push(Record::Pushed {
-                through: remote.pushed,
-                commit: commit.0,
-            });
-        }
-        if let Some((through, batch)) = remote.intended {
-            self.records.push(Record::PushIntended { through, batch });
-        }
-    }
-
     fn root(&mut self) {
         if let Some(root) = self.upper.node(Ino::ROOT) {
             self.xattrs(root, &TreePath::ROOT);
@@ -125,6 +95,7 @@ impl Snapshot<'_> {
             self.records.push(Record::Write {
                 path: journal_path(path),
                 inode: ino.0,
+                time: journal_time(node.ctime),
             });
         }
         self.xattrs(node, path);

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use journal::Sequence;
+use journal::{ConflictKind, Sequence};
 
 use crate::tree::{ChangeId, GitOid, Ino, Kind, Name, Permissions, Timestamp, TreePath};
 
@@ -74,12 +74,69 @@ pub struct RemoteState {
     pub pin: Option<(ChangeId, GitOid, GitOid, Timestamp)>,
     /// Transaction under which the fork was announced.
     pub fork: Option<[u8; 16]>,
+    /// The published change that the fork continues; `None` when it was made on the pinned one.
+    pub continues: Option<ChangeId>,
     /// The change that takes the edits, and its last known commit.
     pub change: Option<(ChangeId, GitOid)>,
     /// A push that was announced and has no recorded outcome.
     pub intended: Option<(Sequence, [u8; 16])>,
     /// The last record that the remote accepted.
     pub pushed: Sequence,
+    /// Since when a person wants nothing to be pushed.
+    pub held: Option<Timestamp>,
+    /// A publication that was announced and has no recorded outcome.
+    pub publishing: Option<Publishing>,
+    /// The last change that a bookmark was given, with the bookmark.
+    pub published: Option<(ChangeId, String)>,
+    /// Conflicts that nobody has settled, oldest first.
+    pub conflicts: Vec<Conflict>,
+}
+
+impl RemoteState {
+    /// Whether the change that takes the edits was published, so that what comes next must go to a
+    /// new one on top of it.
+    pub fn is_published(&self) -> bool {
+        match (&self.change, &self.published) {
+            (Some((change, _)), Some((published, _))) => change == published,
+            _ => false,
+        }
+    }
+}
+
+/// A bookmark that is about to get a change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Publishing {
+    /// Identifies the attempt, also to the server.
+    pub id: [u8; 16],
+    /// The change.
+    pub change: ChangeId,
+    /// Its commit.
+    pub commit: GitOid,
+    /// The bookmark.
+    pub bookmark: String,
+}
+
+/// Work of ours and of somebody else that contradict each other.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// Identifies it.
+    pub id: [u8; 16],
+    /// How it came about.
+    pub kind: ConflictKind,
+    /// Of a foreign edit: the change that both edited. Of publishing: our change.
+    pub change: ChangeId,
+    /// The last commit of `change` that has nothing of theirs.
+    pub base: GitOid,
+    /// The commit that has theirs.
+    pub theirs: GitOid,
+    /// The bookmark that was to be published to.
+    pub bookmark: Option<String>,
+    /// The change that took our side, once there is one.
+    pub sibling: Option<ChangeId>,
+    /// When it was found.
+    pub time: Timestamp,
+    /// The paths that it is about.
+    pub paths: Vec<TreePath>,
 }
 
 /// Inode numbers from here on are hashes of lower paths; new nodes get smaller ones.

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use journal::Sequence;
+use journal::Record;
 use serde::{Deserialize, Serialize};
 
+use super::convert::tree_path;
 use super::state::{Node, Origin, RemoteState};
-use crate::tree::{ChangeId, GitOid, Kind, Permissions, Timestamp, TreePath};
+use crate::tree::{GitOid, Kind, Permissions, Timestamp, TreePath};
 
 /// Seconds and nanoseconds.
 type StoredTime = (i64, u32);
-/// Change, commit, tree, and the commit's time.
-type StoredPin = ([u8; 16], [u8; 20], [u8; 20], StoredTime);
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Meta {
@@ -23,15 +22,10 @@ pub(super) struct Meta {
     pub(super) remote: StoredRemote,
 }
 
+/// What is known of the remote: the journal's own records of it, in the journal's own encoding, so that
+/// there is one description of them.
 #[derive(Serialize, Deserialize)]
-pub(super) struct StoredRemote {
-    pub(super) bookmark: Option<String>,
-    pub(super) pin: Option<StoredPin>,
-    pub(super) fork: Option<[u8; 16]>,
-    pub(super) change: Option<([u8; 16], [u8; 20])>,
-    pub(super) intended: Option<(u64, [u8; 16])>,
-    pub(super) pushed: u64,
-}
+pub(super) struct StoredRemote(Vec<(u16, Vec<u8>)>);
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredNode {
@@ -149,23 +143,26 @@ pub(super) fn load_node(stored: StoredNode) -> Option<Node> {
     })
 }
 
-pub(super) fn load_remote(stored: &StoredRemote) -> RemoteState {
-    RemoteState {
-        bookmark: stored.bookmark.clone(),
-        pin: stored.pin.map(|(change, commit, tree, time)| {
-            let time = Timestamp {
-                seconds: time.0,
-                nanoseconds: time.1,
-            };
-            (ChangeId(change), GitOid(commit), GitOid(tree), time)
-        }),
-        fork: stored.fork,
-        change: stored
-            .change
-            .map(|(change, commit)| (ChangeId(change), GitOid(commit))),
-        intended: stored
-            .intended
-            .map(|(through, batch)| (Sequence(through), batch)),
-        pushed: Sequence(stored.pushed),
+pub(super) fn store_remote(remote: &RemoteState) -> StoredRemote {
+    let records = remote.records().into_iter().chain(remote.announced());
+    let store = |record: Record| {
+        let mut payload = Vec::new();
+        let kind = journal::codec::encode(&record, &mut payload).ok()?;
+        Some((kind, payload))
+    };
+    StoredRemote(records.filter_map(store).collect())
+}
+
+/// `None` is doubt.
+pub(super) fn load_remote(stored: &StoredRemote) -> Option<RemoteState> {
+    let mut remote = RemoteState::default();
+    for (kind, payload) in &stored.0 {
+        match journal::codec::decode(*kind, payload).ok()? {
+            Record::ConflictPath { conflict, path } => {
+                remote.absorb_path(&conflict, tree_path(&path).ok()?);
+            }
+            record => remote.absorb(&record),
+        }
     }
+    Some(remote)
 }

@@ -16,7 +16,8 @@ pub fn decode(kind: u16, payload: &[u8]) -> Result<Record, Malformed> {
     let record = match kind {
         kind::ADOPT..=kind::RENAME => name(kind, &mut reader)?,
         kind::WRITE..=kind::INODES_TAKEN => inode(kind, &mut reader)?,
-        _ => replay(kind, &mut reader)?,
+        kind::PIN..=kind::PENDING_LATER => replay(kind, &mut reader)?,
+        _ => person(kind, &mut reader)?,
     };
     reader.finish()?;
     Ok(record)
@@ -63,6 +64,7 @@ fn inode(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
     Ok(match kind {
         kind::WRITE => Record::Write {
             inode: take(reader)?,
+            time: take(reader)?,
             path: take(reader)?,
         },
         kind::SET_ATTRIBUTES => Record::SetAttributes {
@@ -98,6 +100,7 @@ fn replay(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
         },
         kind::FORK_INTENDED => Record::ForkIntended {
             transaction: take(reader)?,
+            continues: take(reader)?,
         },
         kind::FORKED => Record::Forked {
             change: take(reader)?,
@@ -114,6 +117,55 @@ fn replay(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
         kind::PENDING => Record::Pending {
             since: take(reader)?,
             effect: take(reader)?,
+        },
+        kind::PENDING_LATER => Record::PendingLater {
+            since: take(reader)?,
+            effect: take(reader)?,
+        },
+        unknown => return Err(Malformed::Kind(unknown)),
+    })
+}
+
+/// Records of decisions: what people said, what was published, what contradicts.
+fn person(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
+    Ok(match kind {
+        kind::HELD => Record::Held {
+            time: take(reader)?,
+        },
+        kind::RELEASED => Record::Released {
+            time: take(reader)?,
+        },
+        kind::DROPPED => Record::Dropped {
+            time: take(reader)?,
+            path: take(reader)?,
+        },
+        kind::CONFLICT_FOUND => Record::ConflictFound {
+            conflict: take(reader)?,
+            kind: take(reader)?,
+            time: take(reader)?,
+            change: take(reader)?,
+            base: take(reader)?,
+            theirs: take(reader)?,
+            sibling: take(reader)?,
+            bookmark: take(reader)?,
+        },
+        kind::CONFLICT_PATH => Record::ConflictPath {
+            conflict: take(reader)?,
+            path: take(reader)?,
+        },
+        kind::CONFLICT_RESOLVED => Record::ConflictResolved {
+            conflict: take(reader)?,
+            time: take(reader)?,
+        },
+        kind::PUBLISH_INTENDED => Record::PublishIntended {
+            publish: take(reader)?,
+            change: take(reader)?,
+            commit: take(reader)?,
+            bookmark: take(reader)?,
+        },
+        kind::PUBLISHED => Record::Published {
+            change: take(reader)?,
+            bookmark: take(reader)?,
         },
         unknown => return Err(Malformed::Kind(unknown)),
     })

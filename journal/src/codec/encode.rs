@@ -38,7 +38,7 @@ pub fn encode(record: &Record, bytes: &mut Vec<u8>) -> Result<u16, Unrepresentab
             mode,
             time,
         } => write(writer, kind::RENAME, &[node, mode, time, from, to]),
-        Record::Write { path, inode } => write(writer, kind::WRITE, &[inode, path]),
+        Record::Write { path, inode, time } => write(writer, kind::WRITE, &[inode, time, path]),
         Record::SetAttributes {
             path,
             inode,
@@ -64,13 +64,57 @@ pub fn encode(record: &Record, bytes: &mut Vec<u8>) -> Result<u16, Unrepresentab
             tree,
             time,
         } => write(writer, kind::PIN, &[change, commit, tree, time, bookmark]),
-        Record::ForkIntended { transaction } => write(writer, kind::FORK_INTENDED, &[transaction]),
+        Record::ForkIntended {
+            transaction,
+            continues,
+        } => write(writer, kind::FORK_INTENDED, &[transaction, continues]),
         Record::Forked { change, commit } => write(writer, kind::FORKED, &[change, commit]),
         Record::PushIntended { through, batch } => {
             write(writer, kind::PUSH_INTENDED, &[through, batch])
         }
         Record::Pushed { through, commit } => write(writer, kind::PUSHED, &[through, commit]),
         Record::Pending { since, effect } => write(writer, kind::PENDING, &[since, effect]),
+        Record::PendingLater { since, effect } => {
+            write(writer, kind::PENDING_LATER, &[since, effect])
+        }
+        Record::Held { time } => write(writer, kind::HELD, &[time]),
+        Record::Released { time } => write(writer, kind::RELEASED, &[time]),
+        Record::Dropped { path, time } => write(writer, kind::DROPPED, &[time, path]),
+        Record::ConflictFound {
+            conflict,
+            kind: cause,
+            change,
+            base,
+            theirs,
+            bookmark,
+            sibling,
+            time,
+        } => write(
+            writer,
+            kind::CONFLICT_FOUND,
+            &[
+                conflict, cause, time, change, base, theirs, sibling, bookmark,
+            ],
+        ),
+        Record::ConflictPath { conflict, path } => {
+            write(writer, kind::CONFLICT_PATH, &[conflict, path])
+        }
+        Record::ConflictResolved { conflict, time } => {
+            write(writer, kind::CONFLICT_RESOLVED, &[conflict, time])
+        }
+        Record::PublishIntended {
+            publish,
+            change,
+            commit,
+            bookmark,
+        } => write(
+            writer,
+            kind::PUBLISH_INTENDED,
+            &[publish, change, commit, bookmark],
+        ),
+        Record::Published { change, bookmark } => {
+            write(writer, kind::PUBLISHED, &[change, bookmark])
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::fields::{Reader, Writer};
 use super::{Field, Malformed, Unrepresentable};
 use crate::record::{
-    AttributeChange, Effect, Node, NodeKind, Origin, Path, RenameMode, Sequence, Time,
+    AttributeChange, ConflictKind, Effect, Node, NodeKind, Origin, Path, RenameMode, Sequence, Time,
 };
 
 const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
@@ -54,28 +54,59 @@ impl<const N: usize> Take for [u8; N] {
     }
 }
 
-/// A bookmark, if there is one: a flag, then the name.
-impl Put for Option<String> {
+/// A bookmark's name.
+impl Put for String {
+    fn put(&self, writer: &mut Writer<'_>) -> Result<(), Unrepresentable> {
+        writer.bytes(Field::Bookmark, self.as_bytes())
+    }
+}
+
+impl Take for String {
+    fn take(reader: &mut Reader<'_>) -> Result<String, Malformed> {
+        String::from_utf8(reader.bytes(Field::Bookmark)?).map_err(|_| Malformed::Bookmark)
+    }
+}
+
+/// A flag, then the value if there is one.
+impl<T: Put> Put for Option<T> {
     fn put(&self, writer: &mut Writer<'_>) -> Result<(), Unrepresentable> {
         match self {
             None => writer.u8(0),
-            Some(name) => {
+            Some(value) => {
                 writer.u8(1);
-                writer.bytes(Field::Bookmark, name.as_bytes())?;
+                value.put(writer)?;
             }
         }
         Ok(())
     }
 }
 
-impl Take for Option<String> {
-    fn take(reader: &mut Reader<'_>) -> Result<Option<String>, Malformed> {
+impl<T: Take> Take for Option<T> {
+    fn take(reader: &mut Reader<'_>) -> Result<Option<T>, Malformed> {
         match reader.u8()? {
             0 => Ok(None),
-            1 => String::from_utf8(reader.bytes(Field::Bookmark)?)
-                .map(Some)
-                .map_err(|_| Malformed::Bookmark),
+            1 => T::take(reader).map(Some),
             flag => Err(Malformed::Flag(flag)),
+        }
+    }
+}
+
+impl Put for ConflictKind {
+    fn put(&self, writer: &mut Writer<'_>) -> Result<(), Unrepresentable> {
+        writer.u8(match self {
+            ConflictKind::Foreign => 1,
+            ConflictKind::Publish => 2,
+        });
+        Ok(())
+    }
+}
+
+impl Take for ConflictKind {
+    fn take(reader: &mut Reader<'_>) -> Result<ConflictKind, Malformed> {
+        match reader.u8()? {
+            1 => Ok(ConflictKind::Foreign),
+            2 => Ok(ConflictKind::Publish),
+            unknown => Err(Malformed::ConflictKind(unknown)),
         }
     }
 }

@@ -224,7 +224,11 @@ impl Tree {
             }
             Operation::Write { node } => match self.pick(*node) {
                 Some((_, thing)) if thing.kind == NodeKind::File => {
-                    self.touch(thing.inode, |path, inode| Record::Write { path, inode })
+                    self.touch(thing.inode, |path, inode| Record::Write {
+                        path,
+                        inode,
+                        time: Time::default(),
+                    })
                 }
                 _ => Vec::new(),
             },

@@ -6,8 +6,8 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use journal::{
-    AttributeChange, Effect, Journal, Node, NodeKind, Options, Origin, Path, Record, Recovered,
-    RenameMode, Sequence, Time,
+    AttributeChange, ConflictKind, Effect, Journal, Node, NodeKind, Options, Origin, Path, Record,
+    Recovered, RenameMode, Sequence, Time,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,7 @@ pub(crate) fn write(inode: u64) -> Record {
     Record::Write {
         path: Path(format!("directory/file{inode}").into_bytes()),
         inode,
+        time: Time::default(),
     }
 }
 
@@ -201,7 +202,11 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
                 time,
             }
         }),
-        (path(), any::<u64>()).prop_map(|(path, inode)| Record::Write { path, inode }),
+        (path(), any::<u64>(), time()).prop_map(|(path, inode, time)| Record::Write {
+            path,
+            inode,
+            time
+        }),
         (path(), any::<u64>(), change()).prop_map(|(path, inode, change)| Record::SetAttributes {
             path,
             inode,
@@ -228,7 +233,12 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
                 tree,
                 time
             }),
-        any::<[u8; 16]>().prop_map(|transaction| Record::ForkIntended { transaction }),
+        (any::<[u8; 16]>(), any::<Option<[u8; 16]>>()).prop_map(|(transaction, continues)| {
+            Record::ForkIntended {
+                transaction,
+                continues,
+            }
+        }),
         (any::<[u8; 16]>(), any::<[u8; 20]>())
             .prop_map(|(change, commit)| Record::Forked { change, commit }),
         (sequence(), any::<[u8; 16]>())
@@ -236,5 +246,52 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         (sequence(), any::<[u8; 20]>())
             .prop_map(|(through, commit)| Record::Pushed { through, commit }),
         (time(), effect()).prop_map(|(since, effect)| Record::Pending { since, effect }),
+        (time(), effect()).prop_map(|(since, effect)| Record::PendingLater { since, effect }),
+        decision(),
+    ]
+}
+
+/// Records of what people decided, and of what was published.
+fn decision() -> impl Strategy<Value = Record> {
+    let id = any::<[u8; 16]>;
+    let kind = prop::sample::select(vec![ConflictKind::Foreign, ConflictKind::Publish]);
+    let commits = (any::<[u8; 20]>(), any::<[u8; 20]>());
+    prop_oneof![
+        time().prop_map(|time| Record::Held { time }),
+        time().prop_map(|time| Record::Released { time }),
+        (path(), time()).prop_map(|(path, time)| Record::Dropped { path, time }),
+        (
+            (id(), id(), any::<Option<[u8; 16]>>()),
+            kind,
+            commits,
+            any::<Option<String>>(),
+            time()
+        )
+            .prop_map(
+                |((conflict, change, sibling), kind, (base, theirs), bookmark, time)| {
+                    Record::ConflictFound {
+                        conflict,
+                        kind,
+                        change,
+                        base,
+                        theirs,
+                        bookmark,
+                        sibling,
+                        time,
+                    }
+                }
+            ),
+        (id(), path()).prop_map(|(conflict, path)| Record::ConflictPath { conflict, path }),
+        (id(), time()).prop_map(|(conflict, time)| Record::ConflictResolved { conflict, time }),
+        (id(), id(), any::<[u8; 20]>(), any::<String>()).prop_map(
+            |(publish, change, commit, bookmark)| Record::PublishIntended {
+                publish,
+                change,
+                commit,
+                bookmark
+            }
+        ),
+        (id(), any::<String>())
+            .prop_map(|(change, bookmark)| Record::Published { change, bookmark }),
     ]
 }

@@ -187,7 +187,7 @@ impl Replay {
 
     fn fork(&mut self) -> Result<Ours, Error> {
         let transaction = Uuid::new_v4().into_bytes();
-        self.overlay.record_fork_intended(transaction)?;
+        self.overlay.record_fork_intended(transaction, None)?;
         self.fork_as(transaction)
     }
 

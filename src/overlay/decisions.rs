@@ -1,0 +1,104 @@
+//! What people decided, what was published, and what contradicts: recorded like any other change, so
+//! that it outlives the daemon. Every function here is durable on return.
+
+use journal::{Path, Record};
+
+use super::error::Error;
+use super::open::{Overlay, now};
+use crate::tree::{ChangeId, TreePath};
+use crate::upper::{Conflict, Publishing, journal_path, journal_time, records_of};
+
+impl Overlay {
+    /// Records that nothing is to be pushed until [`Overlay::release`].
+    ///
+    /// # Errors
+    ///
+    /// The journal's.
+    pub fn hold(&self) -> Result<(), Error> {
+        let time = journal_time(now());
+        self.record_durably(&Record::Held { time })
+    }
+
+    /// Takes [`Overlay::hold`] back.
+    ///
+    /// # Errors
+    ///
+    /// The journal's.
+    pub fn release_hold(&self) -> Result<(), Error> {
+        let time = journal_time(now());
+        self.record_durably(&Record::Released { time })?;
+        self.wake_replay();
+        Ok(())
+    }
+
+    /// Gives up what is pending at a path and below it; the root is everything. The local tree stays
+    /// as it is. Returns how many effects that were; for none, nothing is recorded.
+    ///
+    /// # Errors
+    ///
+    /// The journal's.
+    pub fn give_up(&self, path: &TreePath) -> Result<u64, Error> {
+        let path: Path = journal_path(path);
+        let mut state = self.state.lock();
+        let before = state.work.plan.effects().len() as u64;
+        let mut left = state.work.plan.clone();
+        if !left.give_up(&path) {
+            return Ok(0);
+        }
+        let time = journal_time(now());
+        let sequence = self.commit(&mut state, &Record::Dropped { path, time })?;
+        drop(state);
+        self.journal.sync(sequence)?;
+        Ok(before.saturating_sub(left.effects().len() as u64))
+    }
+
+    /// Records a conflict that was found, with its paths.
+    ///
+    /// # Errors
+    ///
+    /// The journal's.
+    pub fn record_conflict(&self, conflict: &Conflict) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        for record in records_of(conflict) {
+            self.commit(&mut state, &record)?;
+        }
+        drop(state);
+        Ok(self.journal.sync(self.journal.head())?)
+    }
+
+    /// Records that a person has settled a conflict.
+    ///
+    /// # Errors
+    ///
+    /// The journal's.
+    pub fn record_conflict_resolved(&self, conflict: [u8; 16]) -> Result<(), Error> {
+        let time = journal_time(now());
+        self.record_durably(&Record::ConflictResolved { conflict, time })
+    }
+
+    /// Records that a bookmark is about to get a change.
+    ///
+    /// # Errors
+    ///
+    /// The journal's; nothing must be sent then.
+    pub fn record_publish_intended(&self, publishing: &Publishing) -> Result<(), Error> {
+        self.record_durably(&Record::PublishIntended {
+            publish: publishing.id,
+            change: publishing.change.0,
+            commit: publishing.commit.0,
+            bookmark: publishing.bookmark.clone(),
+        })
+    }
+
+    /// Records that the bookmark has the change.
+    ///
+    /// # Errors
+    ///
+    /// The journal's; asking the server settles it then.
+    pub fn record_published(&self, change: ChangeId, bookmark: &str) -> Result<(), Error> {
+        self.record_durably(&Record::Published {
+            change: change.0,
+            bookmark: bookmark.to_owned(),
+        })
+    }
+}
