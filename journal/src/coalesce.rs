@@ -118,15 +118,26 @@ impl Plan {
         }
     }
 
-    /// Gives up what is to be done at `path` and below it, and says whether there was anything.
-    ///
-    /// What is above stays: below a directory that was renamed, `path` goes where that goes.
+    /// Gives up what is to be done at this very path, and says whether there was anything.
     pub fn give_up(&mut self, path: &Path) -> bool {
-        let before = self.entries.len();
-        self.entries.retain(|at, _| !contains(path, at));
+        let Some(entry) = self.entries.remove(path) else {
+            return false;
+        };
         // What was told of the base may be of a tree that the remote will never have.
-        self.facts.forget_below(path);
-        self.entries.len() < before
+        if let Entry::Base(base)
+        | Entry::Put {
+            below: Some(base), ..
+        } = &entry
+        {
+            self.facts.forget(base);
+        }
+        self.facts.forget(path);
+        true
+    }
+
+    /// Whether something is to be done at this very path.
+    pub fn touches(&self, path: &Path) -> bool {
+        self.entries.contains_key(path)
     }
 
     /// Whether there is nothing to do.

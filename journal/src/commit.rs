@@ -55,6 +55,10 @@ impl Commit {
         self.state.lock().synced
     }
 
+    pub(crate) fn failure(&self) -> Option<Arc<io::Error>> {
+        self.state.lock().failed.clone()
+    }
+
     pub(crate) fn syncs(&self) -> u64 {
         self.state.lock().syncs
     }

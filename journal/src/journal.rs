@@ -6,7 +6,7 @@
 //! state's lock is never held over anything that blocks, and the barrier is called under no lock.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +68,14 @@ pub struct Recovered {
     pub snapshot: Sequence,
     /// The records, oldest first: those of the newest snapshot (all with the snapshot's sequence)
     /// and then those of the log.
+    pub records: Vec<(Sequence, Record)>,
+}
+
+/// What [`Journal::read`] found; the fields are those of [`Recovered`].
+pub struct Read {
+    /// The last record that the snapshot at the start of `records` replaces; 0 without a snapshot.
+    pub snapshot: Sequence,
+    /// The records, oldest first.
     pub records: Vec<(Sequence, Record)>,
 }
 
@@ -227,6 +235,29 @@ impl Journal {
     /// The last record that survives a power cut.
     pub fn synced(&self) -> Sequence {
         self.shared.commit.synced()
+    }
+
+    /// Why records can no longer be made durable, if that is so: the sync that failed.
+    pub fn failure(&self) -> Option<Arc<std::io::Error>> {
+        self.shared.commit.failure()
+    }
+
+    /// Reads what is on disk.
+    /// Appending may go on meanwhile; what is appended during the call may or may not be there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::open`]; nothing is changed or repaired.
+    pub fn read(&self) -> Result<Read, Error> {
+        // No file may go away between its listing and its reading.
+        let _no_compaction = self.shared.compaction.lock();
+        let folder = &self.shared.folder;
+        let published = folder.list()?.published;
+        let recovery = recovery::recover(&**folder, &published)?;
+        Ok(Read {
+            snapshot: recovery.snapshot.unwrap_or_default().0,
+            records: recovery.records,
+        })
     }
 
     /// How many syncs there have been since opening: what group commit saves.

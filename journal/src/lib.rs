@@ -6,7 +6,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | `record` | the words: what a record says |
+//! | `record`, `words` | what a record says, and the words that it says it in |
 //! | `codec` | a record as bytes, and back; total |
 //! | `frame`, `segment` | checksummed records in a file; a file's name and header |
 //! | `scan`, `recovery` | pure: what stands in one file, in all of them, and what to repair |
@@ -32,11 +32,12 @@ mod recovery;
 pub mod replay;
 mod scan;
 mod segment;
+mod words;
 
 pub use coalesce::Plan;
 pub use codec::{Malformed, Unrepresentable};
 pub use error::{Damage, Error};
-pub use journal::{Barrier, Journal, Options, Recovered, Sizes};
+pub use journal::{Barrier, Journal, Options, Read, Recovered, Sizes};
 pub use record::{
     AttributeChange, ConflictKind, Effect, Node, NodeKind, Origin, Path, Record, RenameMode,
     Sequence, Time,

@@ -1,12 +1,13 @@
 //! What every verb may need: the global flags, and the configuration that they lead to.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
 use nix::unistd::{Gid, Uid};
 
-use super::Error;
+use super::{Error, output};
 use crate::config::{self, Config, Key, LogLevel, Overrides, Surroundings};
 
 /// Flags that every verb takes, before or after it.
@@ -15,7 +16,7 @@ pub(super) struct Globals {
     /// Read this configuration file, and no other.
     #[arg(short, long, global = true, value_name = "PATH")]
     pub(super) config_path: Option<PathBuf>,
-    /// Never ask anything (nothing asks so far).
+    /// Never ask anything: what would need an answer fails, unless its own flag says yes.
     #[arg(short = 'y', long, global = true)]
     pub(super) non_interactive: bool,
     /// How much is logged: error, warn, info, debug or trace.
@@ -60,6 +61,22 @@ impl Context {
                 gid: Gid::effective().as_raw(),
             },
         )?)
+    }
+
+    /// Asks the person at the terminal a question; only `y` or `yes` is a yes.
+    ///
+    /// # Errors
+    ///
+    /// There is nobody to ask.
+    pub(super) fn confirmed(&self, question: &str) -> Result<bool, Error> {
+        if self.globals.non_interactive || !std::io::stdin().is_terminal() {
+            return Err(Error::NobodyToAsk);
+        }
+        output::talk(format_args!("{question} [y/N]"));
+        let mut line = String::new();
+        // A closed terminal answers nothing, which is a no.
+        let _closed = std::io::stdin().read_line(&mut line);
+        Ok(matches!(line.trim(), "y" | "Y" | "yes"))
     }
 
     /// The log level of the flag, or else warnings: for verbs that have no configuration.

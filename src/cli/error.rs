@@ -21,6 +21,12 @@ pub(super) enum Error {
     /// The daemon is of another version.
     #[error("the running daemon answers something else than was asked")]
     UnexpectedAnswer,
+    /// A question without anybody to answer it.
+    #[error("this needs a yes, and there is nobody to ask")]
+    NobodyToAsk,
+    /// An empty path where one is needed.
+    #[error("an empty path names nothing")]
+    EmptyPath,
     /// The configuration.
     #[error("the configuration")]
     Config(#[from] config::Error),
@@ -55,6 +61,12 @@ impl Error {
                 self,
                 Reason::Failed,
                 Some("`mesa umount` and mount again, so that both are of one version".into()),
+            ),
+            Error::NobodyToAsk => Failure::of(self, Reason::Failed, Some("say --yes".into())),
+            Error::EmptyPath => Failure::of(
+                self,
+                Reason::Failed,
+                Some("--all drops everything that is pending".into()),
             ),
             Error::Remote(failure) => {
                 let needed = failure.needs_credential();

@@ -109,6 +109,9 @@ fn line(repo: &RepoStatus) -> String {
         RepoState::Offline => format!("{}; offline", pending(repo)),
         RepoState::AuthNeeded => format!("{}; needs a credential", pending(repo)),
         RepoState::Quarantined => format!("{}; the server does not take it", pending(repo)),
+        RepoState::Held if repo.pending.operations == 0 => "everything pushed; held".to_owned(),
+        RepoState::Held => format!("{}; held", pending(repo)),
+        RepoState::ReadOnly => format!("{}; read-only: unmount and mount again", pending(repo)),
     };
     match &repo.reason {
         Some(reason) => format!("{org}/{name}: {what} ({reason})"),

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::control::{EntryState, JournalListing};
+use super::journals::{self, Standing};
 use super::status::{
     Base, Change, Credential, CredentialState, PendingWork, RepoState, RepoStatus, State, Status,
 };
@@ -19,7 +21,7 @@ pub(super) fn repositories_folder(data: &Path) -> PathBuf {
     data.join("repos")
 }
 
-/// Describes the data directory. It is locked meanwhile, since looking into a journal recovers it.
+/// Describes the data directory.
 ///
 /// # Errors
 ///
@@ -32,9 +34,46 @@ pub fn status(config: &Config) -> Result<Status, Error> {
         pid: None,
         mount_point: Some(config.mount_point.display().to_string()),
     };
+    each(config, |folder, organization, name| {
+        status.repos.push(look(config, folder, organization, name));
+    })?;
+    Ok(status)
+}
+
+/// What the journals of the data directory hold for the remote.
+///
+/// # Errors
+///
+/// As [`status`]; a repository that cannot be opened.
+pub fn journal(config: &Config) -> Result<JournalListing, Error> {
+    let mut listing = JournalListing::default();
+    let mut failure = None;
+    each(config, |folder, organization, name| {
+        let (organization, name_text) = (organization.to_string(), name.to_string());
+        match Local::open(&options(config, folder, name)) {
+            Ok(local) => {
+                let standing = Standing {
+                    state: EntryState::Blocked,
+                    reason: Some("not mounted".to_owned()),
+                };
+                let name = (&*organization, &*name_text);
+                journals::list(&mut listing, name, local.pending_effects(), &standing);
+            }
+            Err(source) => {
+                let name = format!("{organization}/{name_text}");
+                failure.get_or_insert(Error::Repository { name, source });
+            }
+        }
+    })?;
+    failure.map_or(Ok(listing), Err)
+}
+
+/// Visits every repository that has local state, under the data directory's lock: looking into a
+/// journal recovers it.
+fn each(config: &Config, mut visit: impl FnMut(&Path, &Name, &Name)) -> Result<(), Error> {
     let repositories = repositories_folder(&config.data_folder);
     if !repositories.is_dir() {
-        return Ok(status);
+        return Ok(());
     }
     let _lock = DataLock::acquire(&config.data_folder)?;
     for organization in organizations(&repositories)? {
@@ -44,12 +83,10 @@ pub fn status(config: &Config) -> Result<Status, Error> {
             source,
         })?;
         for name in names {
-            status
-                .repos
-                .push(look(config, &folder, &organization, &name));
+            visit(&folder, &organization, &name);
         }
     }
-    Ok(status)
+    Ok(())
 }
 
 /// The organizations that have a directory.
@@ -75,16 +112,19 @@ pub(super) fn organizations(repositories: &Path) -> Result<Vec<Name>, Error> {
     Ok(names)
 }
 
-/// Describes one repository that is not open, from its local state below its organization's folder.
-pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &Name) -> RepoStatus {
-    let options = Options {
+fn options(config: &Config, folder: &Path, name: &Name) -> Options {
+    Options {
         folder: folder.join(name.as_os_str()),
         owner: Owner {
             uid: config.uid,
             gid: config.gid,
         },
         commit_interval: config.commit_interval,
-    };
+    }
+}
+
+/// Describes one repository that is not open, from its local state below its organization's folder.
+pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &Name) -> RepoStatus {
     let mut status = RepoStatus {
         org: organization.to_string(),
         name: name.to_string(),
@@ -95,7 +135,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
         reason: None,
         kept_local: Vec::new(),
     };
-    match Local::open(&options) {
+    match Local::open(&options(config, folder, name)) {
         Ok(local) => {
             let remote = local.remote();
             status.base = base(remote);

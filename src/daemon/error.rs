@@ -57,6 +57,23 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A person named a repository that is not there.
+    #[error("no repository {name} is open in this mount")]
+    NoSuchRepository {
+        /// The name.
+        name: String,
+    },
+    /// A person has to say which.
+    #[error("more than one repository is meant")]
+    ManyRepositories,
+    /// A repository's own state.
+    #[error("{name}")]
+    Repository {
+        /// Which.
+        name: String,
+        /// Why.
+        source: crate::overlay::Error,
+    },
     /// The daemon answered with a failure.
     #[error("{}", .0.message)]
     Refused(Failure),
@@ -112,6 +129,10 @@ impl Error {
                 "`mesa umount` it first, or set MESA_DATA_DIR and MESA_RUNTIME_DIR for a second one"
                     .into(),
             ),
+            Error::NoSuchRepository { .. } => {
+                Some("`mesa status` lists them; one that is not listed opens when it is looked at".into())
+            }
+            Error::ManyRepositories => Some("name it: --repo ORG/REPO".into()),
             Error::NotRunning { .. } => Some("`mesa mount --daemonize` starts one".into()),
             Error::Refused(failure) => failure.hint.clone(),
             Error::Died { log } => Some(format!("its log may say why: {}", log.display())),
@@ -123,6 +144,7 @@ impl Error {
                 Some("MESA_API_URL says where the server is; what is mounted first needs it once".into())
             }
             Error::Folder { .. }
+            | Error::Repository { .. }
             | Error::Store(_)
             | Error::Remote(_)
             | Error::Organization(_)

@@ -17,6 +17,7 @@ mod error;
 mod failure;
 mod folders;
 mod harden;
+mod journals;
 mod known;
 mod lists;
 mod lock;

@@ -14,7 +14,8 @@ use crossbeam_channel::Receiver;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::at_rest::{self, repositories_folder};
-use super::control::{Drained, JournalListing};
+use super::control::{Drained, JournalListing, Remaining};
+use super::journals::is_named;
 use super::lists::{Lists, organizations};
 use super::opener::Opener;
 use super::replay_worker::Handshake;
@@ -25,10 +26,6 @@ use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
 use crate::overlay::{Overlay, Space};
 use crate::tree::Name;
-
-/// Journal entries that a listing shows: more do not help a reader, and 64 MiB of answer hold them
-/// even with the longest paths.
-const LISTED_MAX: usize = 10_000;
 
 type Key = (Name, Name);
 
@@ -170,15 +167,46 @@ impl OpenRepositories {
     pub(super) fn journal(&self) -> JournalListing {
         let mut listing = JournalListing::default();
         for repository in self.all() {
-            for entry in repository.journal() {
-                if listing.entries.len() < LISTED_MAX {
-                    listing.entries.push(entry);
-                } else {
-                    listing.omitted += 1;
-                }
-            }
+            repository.list(&mut listing);
         }
         listing
+    }
+
+    /// The open repositories that a person means: all, or the one of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchRepository`], [`Error::ManyRepositories`].
+    pub(super) fn named(&self, wanted: Option<&str>) -> Result<Vec<Arc<Repository>>, Error> {
+        let mut found = self.all();
+        let Some(wanted) = wanted else {
+            return Ok(found);
+        };
+        found.retain(|one| is_named(wanted, one.name().organization(), one.name().name()));
+        match found.len() {
+            0 => Err(Error::NoSuchRepository {
+                name: wanted.to_owned(),
+            }),
+            1 => Ok(found),
+            _ => Err(Error::ManyRepositories),
+        }
+    }
+
+    /// The one open repository that a person means.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenRepositories::named`]; [`Error::ManyRepositories`] also when none is named and several
+    /// are open.
+    pub(super) fn one(&self, wanted: Option<&str>) -> Result<Arc<Repository>, Error> {
+        let mut found = self.named(wanted)?;
+        match (found.pop(), found.len()) {
+            (Some(one), 0) => Ok(one),
+            (None, _) => Err(Error::NoSuchRepository {
+                name: wanted.unwrap_or("any").to_owned(),
+            }),
+            (Some(_), _) => Err(Error::ManyRepositories),
+        }
     }
 
     /// Has every repository push what it has now, until a deadline or a message on `cancel`.
@@ -188,8 +216,25 @@ impl OpenRepositories {
         let cancelled = handshakes
             .into_iter()
             .any(|handshake| handshake.wait(deadline, cancel).is_break());
+        let open = all.iter().filter_map(|one| one.remaining());
+        // What could not even be opened is not with the remote, either.
+        let closed = self.closed.lock().clone();
+        let closed = closed.into_iter().filter_map(|one| {
+            let is_open = |open: &Arc<Repository>| {
+                (open.name().organization(), open.name().name()) == (&*one.org, &*one.name)
+            };
+            let remains = one.pending.operations > 0 || one.reason.is_some();
+            (remains && !all.iter().any(is_open)).then_some(Remaining {
+                org: one.org,
+                name: one.name,
+                operations: one.pending.operations,
+                bytes: one.pending.bytes,
+                reason: one.reason,
+                needs_credential: false,
+            })
+        });
         let drained = Drained {
-            remains: all.iter().filter_map(|one| one.remaining()).collect(),
+            remains: open.chain(closed).collect(),
         };
         Drain { drained, cancelled }
     }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use journal::Effect;
-
 use super::at_rest;
-use super::control::{JournalEntry, Remaining};
+use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaining};
+use super::journals::{self, LISTED_MAX, Standing, is_within};
 use super::replay_worker::{Handshake, Progress, ReplayWorker};
 use super::status::{CredentialState, RepoState, RepoStatus};
 use crate::fuse::{Opened, Slot};
-use crate::overlay::Overlay;
+use crate::overlay::{self, Overlay};
 use crate::remote::RepositoryName;
+use crate::tree::TreePath;
 
 /// An open repository.
 pub(super) struct Repository {
@@ -75,43 +75,112 @@ impl Repository {
             kept_local,
             ..
         } = self.worker.progress();
+        let read_only = self.read_only();
         RepoStatus {
             org: self.name.organization().to_owned(),
             name: self.name.name().to_owned(),
-            state: state(pending.operations, blocked),
+            state: match read_only {
+                Some(_) => RepoState::ReadOnly,
+                None => state(pending.operations, blocked),
+            },
             base: at_rest::base(&remote),
             change: at_rest::change(&remote),
             pending,
-            reason,
+            reason: read_only.or(reason),
             kept_local,
         }
     }
 
-    /// What the remote does not have, path by path.
-    pub(super) fn journal(&self) -> Vec<JournalEntry> {
-        let state = match self.worker.progress().blocked {
-            None => "pending",
-            Some(RepoState::Quarantined) => "quarantined",
-            Some(RepoState::AuthNeeded) => "blocked: a credential is needed",
-            Some(_) => "blocked: offline",
-        };
-        let shown = |path: &journal::Path| String::from_utf8_lossy(&path.0).into_owned();
-        let entry = |effect: &Effect| {
-            let (word, path, from) = match effect {
-                Effect::Remove { path } => ("remove", path, None),
-                Effect::Put { path, .. } => ("put", path, None),
-                Effect::Copy { from, to } => ("copy", to, Some(shown(from))),
+    /// Adds what the remote does not have to a listing, path by path.
+    pub(super) fn list(&self, listing: &mut JournalListing) {
+        let Progress {
+            blocked, reason, ..
+        } = self.worker.progress();
+        let blocked = self
+            .read_only()
+            .map_or(blocked, |_| Some(RepoState::ReadOnly));
+        let name = (self.name.organization(), self.name.name());
+        let standing = Standing::of(blocked, reason);
+        journals::list(listing, name, self.overlay.pending_effects(), &standing);
+    }
+
+    /// The journal's records that the remote does not have, at a path and below it.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub(super) fn records(&self, path: Option<&str>) -> Result<JournalRecords, overlay::Error> {
+        let remote = self.overlay.remote();
+        let position = self.overlay.position();
+        let wanted = |record: &RecordEntry| {
+            let within = |at: &Option<String>| {
+                at.as_deref()
+                    .is_some_and(|at| is_within(path.unwrap_or_default(), at))
             };
-            JournalEntry {
-                org: self.name.organization().to_owned(),
-                name: self.name.name().to_owned(),
-                effect: word.to_owned(),
-                path: shown(path),
-                from,
-                state: state.to_owned(),
-            }
+            path.is_none() || within(&record.path) || within(&record.from)
         };
-        self.overlay.pending_effects().iter().map(entry).collect()
+        let records = self.overlay.unpushed_records()?;
+        let mut records: Vec<RecordEntry> = records
+            .iter()
+            .map(|(sequence, record)| journals::describe(*sequence, record))
+            .filter(wanted)
+            .collect();
+        // The newest are what somebody looks for.
+        let omitted = records.len().saturating_sub(LISTED_MAX);
+        records.drain(..omitted);
+        Ok(JournalRecords {
+            org: self.name.organization().to_owned(),
+            name: self.name.name().to_owned(),
+            head: position.head.0,
+            synced: position.synced.0,
+            pushed: remote.pushed.0,
+            syncs: position.syncs,
+            bytes: position.bytes,
+            announced: remote.intended.map(|(through, _)| through.0),
+            records,
+            omitted: omitted as u64,
+        })
+    }
+
+    /// Follows an order about pushing; a hold and its end outlive the daemon.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be written.
+    pub(super) fn order(&self, order: Order) -> Result<(), overlay::Error> {
+        match order {
+            Order::Retry => self.worker.retry(),
+            Order::Hold => {
+                self.overlay.hold()?;
+                self.worker.hold();
+            }
+            Order::Release => {
+                self.overlay.release_hold()?;
+                self.worker.release();
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what is pending at a path and below it; returns how many effects that were.
+    ///
+    /// # Errors
+    ///
+    /// It is no path, or the journal cannot be written.
+    pub(super) fn give_up(&self, path: &str) -> Result<u64, overlay::Error> {
+        let path = TreePath::try_from(path.as_bytes())?;
+        let dropped = self.overlay.give_up(&path)?;
+        // What was refused may be gone.
+        self.worker.retry();
+        Ok(dropped)
+    }
+
+    /// Why nothing can change any more, if that is so.
+    fn read_only(&self) -> Option<String> {
+        let failure = self.overlay.failure()?;
+        Some(format!(
+            "edits could not be made durable, so nothing more is taken: {failure}"
+        ))
     }
 
     /// Asks the worker to push what there is now, at once.
@@ -131,7 +200,10 @@ impl Repository {
             name: self.name.name().to_owned(),
             operations: pending.operations,
             bytes: pending.bytes,
-            reason: progress.reason,
+            reason: match progress.blocked {
+                Some(RepoState::Held) => Some("held: `mesa journal release` ends that".to_owned()),
+                _ => progress.reason,
+            },
             needs_credential: progress.blocked == Some(RepoState::AuthNeeded),
         })
     }
@@ -152,6 +224,7 @@ impl Repository {
 
 fn state(operations: u64, blocked: Option<RepoState>) -> RepoState {
     match (operations, blocked) {
+        (_, Some(RepoState::Held)) => RepoState::Held,
         (0, _) => RepoState::Clean,
         (_, Some(blocked)) => blocked,
         (_, None) => RepoState::Pending,

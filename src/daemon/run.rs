@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
-use super::control::{Answer, ControlServer, Drained, Handler, Request, Versions};
+use super::control::{Answer, ControlServer, Drained, Handler, Order, Ordered, Request, Versions};
 use super::ready::Ready;
 use super::repositories::OpenRepositories;
 use super::status::State;
@@ -173,6 +173,11 @@ impl Handler for Desk {
                 Answer::Status(Box::new(status))
             }
             Request::JournalList => Answer::Journal(self.repositories.journal()),
+            Request::JournalShow { repo, path } => {
+                answered(self.show(repo.as_deref(), path.as_deref()))
+            }
+            Request::JournalOrder { repo, order } => answered(self.order(repo.as_deref(), order)),
+            Request::JournalDrop { repo, path } => answered(self.give_up(repo.as_deref(), &path)),
             Request::Flush { timeout_ms } => {
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
                 Answer::Flushed(self.repositories.drain(deadline, &never()).drained)
@@ -182,7 +187,47 @@ impl Handler for Desk {
     }
 }
 
+/// A failure is an answer like any other.
+fn answered(result: Result<Answer, Error>) -> Answer {
+    result.unwrap_or_else(|error| Answer::Failed(error.failure()))
+}
+
 impl Desk {
+    fn show(&self, repo: Option<&str>, path: Option<&str>) -> Result<Answer, Error> {
+        let repository = self.repositories.one(repo)?;
+        let records = repository
+            .records(path)
+            .map_err(|source| Error::Repository {
+                name: repository.name().to_string(),
+                source,
+            })?;
+        Ok(Answer::JournalRecords(Box::new(records)))
+    }
+
+    fn order(&self, repo: Option<&str>, order: Order) -> Result<Answer, Error> {
+        let mut ordered = Ordered::default();
+        for repository in self.repositories.named(repo)? {
+            let name = repository.name().to_string();
+            match repository.order(order) {
+                Ok(()) => ordered.repos.push(name),
+                Err(source) => return Err(Error::Repository { name, source }),
+            }
+        }
+        Ok(Answer::Ordered(ordered))
+    }
+
+    fn give_up(&self, repo: Option<&str>, path: &str) -> Result<Answer, Error> {
+        let repository = self.repositories.one(repo)?;
+        let name = repository.name().to_string();
+        match repository.give_up(path) {
+            Ok(dropped) => Ok(Answer::Ordered(Ordered {
+                repos: vec![name],
+                dropped,
+            })),
+            Err(source) => Err(Error::Repository { name, source }),
+        }
+    }
+
     fn stop(&self, drain_ms: u64, force: bool) -> Answer {
         let (reply, answer) = bounded(1);
         let stop = Stop {

@@ -32,6 +32,10 @@ pub enum RepoState {
     AuthNeeded,
     /// The server will never take it as it is; kept, and looked at by somebody.
     Quarantined,
+    /// Somebody said that nothing is to be pushed for now: `mesa journal release` ends it.
+    Held,
+    /// A sync to the local disk failed: nothing changes until it is mounted anew.
+    ReadOnly,
     /// Known, and not opened by this daemon so far.
     Closed,
 }

@@ -31,6 +31,8 @@ pub(super) fn of(error: &overlay::Error) -> Errno {
         Error::ValueTooLarge => Errno::E2BIG,
         Error::TooManyLinks => Errno::EMLINK,
         Error::FileTooLarge => Errno::EFBIG,
+        // As a disk file system that remounts itself read-only; the status says why.
+        Error::ReadOnly => Errno::EROFS,
         Error::Lower(error) => of_lower(error),
         // What can be damaged in there is all the same to a program: nothing was changed.
         Error::Journal(error) => of_cause(error),
@@ -136,7 +138,8 @@ pub(super) fn log(error: &overlay::Error) {
         | overlay::Error::NoAttribute
         | overlay::Error::ValueTooLarge
         | overlay::Error::TooManyLinks
-        | overlay::Error::FileTooLarge => {}
+        | overlay::Error::FileTooLarge
+        | overlay::Error::ReadOnly => {}
     }
 }
 

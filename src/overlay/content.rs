@@ -148,12 +148,13 @@ impl Overlay {
         keep: u64,
         change: impl FnOnce(&File) -> std::io::Result<()>,
     ) -> Result<(), Error> {
+        self.check_writable()?;
         self.ensure_body(ino, keep)?;
         let _gate = self.gate.read();
         let body = {
             let mut state = self.state.lock();
             self.mark(&mut state, ino)?;
-            self.ledger.note_write(ino).map_err(Error::Body)?;
+            self.ledger.note_write(ino);
             match self.bytes(&mut state, ino)? {
                 Bytes::Body(body) => body,
                 Bytes::Opened(_) | Bytes::Object(_) | Bytes::None => return Err(Error::Stale),
@@ -193,7 +194,7 @@ impl Overlay {
             None => self.ledger.bodies.make(ino),
         };
         let body = Arc::new(body.map_err(Error::Body)?);
-        self.ledger.note_write(ino).map_err(Error::Body)?;
+        self.ledger.note_write(ino);
         self.mark(&mut state, ino)?;
         keep_body(&mut state, ino, &body);
         Ok(())

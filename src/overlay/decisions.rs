@@ -1,12 +1,14 @@
 //! What people decided, what was published, and what contradicts: recorded like any other change, so
 //! that it outlives the daemon. Every function here is durable on return.
 
-use journal::{Path, Record};
+use std::collections::BTreeSet;
+
+use journal::{Effect, Record};
 
 use super::error::Error;
 use super::open::{Overlay, now};
 use crate::tree::{ChangeId, TreePath};
-use crate::upper::{Conflict, Publishing, journal_path, journal_time, records_of};
+use crate::upper::{Conflict, Publishing, journal_time, records_of, tree_path};
 
 impl Overlay {
     /// Records that nothing is to be pushed until [`Overlay::release`].
@@ -32,24 +34,34 @@ impl Overlay {
     }
 
     /// Gives up what is pending at a path and below it; the root is everything. The local tree stays
-    /// as it is. Returns how many effects that were; for none, nothing is recorded.
+    /// as it is. A directory that came from elsewhere takes the removal there with it. Returns how many
+    /// effects that were; a crash before the return may leave some of them.
     ///
     /// # Errors
     ///
     /// The journal's.
     pub fn give_up(&self, path: &TreePath) -> Result<u64, Error> {
-        let path: Path = journal_path(path);
         let mut state = self.state.lock();
-        let before = state.work.plan.effects().len() as u64;
-        let mut left = state.work.plan.clone();
-        if !left.give_up(&path) {
-            return Ok(0);
+        let mut given_up = BTreeSet::new();
+        for effect in state.work.plan.effects() {
+            if tree_path(effect.path())?.starts_with(path) {
+                given_up.insert(effect.path().clone());
+                if let Effect::Copy { from, .. } = effect {
+                    given_up.insert(from);
+                }
+            }
         }
         let time = journal_time(now());
-        let sequence = self.commit(&mut state, &Record::Dropped { path, time })?;
+        let mut dropped = 0;
+        for path in given_up {
+            if state.work.plan.touches(&path) {
+                self.commit(&mut state, &Record::Dropped { path, time })?;
+                dropped += 1;
+            }
+        }
         drop(state);
-        self.journal.sync(sequence)?;
-        Ok(before.saturating_sub(left.effects().len() as u64))
+        self.journal.sync(self.journal.head())?;
+        Ok(dropped)
     }
 
     /// Records a conflict that was found, with its paths.

@@ -50,8 +50,10 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// The edits, without what is below a `.git`, which is named once.
+    /// The edits, without what was given up, and without what is below a `.git`, which is named once.
     pub(super) fn finish(mut self) -> (Vec<Edit>, Vec<KeptLocal>) {
+        self.edits
+            .retain(|edit| !self.state.upper.is_given_up(edit.path()));
         let mut folders = BTreeSet::new();
         self.edits.retain(|edit| match git_folder(edit.path()) {
             Some(folder) => {

@@ -49,6 +49,10 @@ pub enum Error {
     /// A file cannot be that large.
     #[error("a file that would be too large")]
     FileTooLarge,
+    /// A sync failed, so nobody knows what the disk holds: nothing changes any more until the
+    /// repository is opened anew. What [`super::Overlay::failure`] tells is why.
+    #[error("read-only since a sync failed")]
+    ReadOnly,
     /// The lower layer could not be read.
     #[error("the lower layer")]
     Lower(#[from] lower::Error),

@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use journal::{Barrier, Sequence};
 use parking_lot::Mutex;
@@ -26,7 +26,8 @@ pub(super) struct Ledger {
     generations: Mutex<HashMap<Ino, u64>>,
     graves: Mutex<Vec<(Sequence, Ino)>>,
     syncing: Mutex<()>,
-    failed: AtomicBool,
+    /// The first sync that failed.
+    failure: OnceLock<Arc<io::Error>>,
 }
 
 impl Ledger {
@@ -37,26 +38,25 @@ impl Ledger {
             generations: Mutex::default(),
             graves: Mutex::default(),
             syncing: Mutex::default(),
-            failed: AtomicBool::new(false),
+            failure: OnceLock::new(),
         }
     }
 
     /// Notes that bytes are about to change. Called with the gate shared, before the change.
-    ///
-    /// # Errors
-    ///
-    /// An earlier sync failed: nothing more is acknowledged that could not be made durable.
-    pub(super) fn note_write(&self, ino: Ino) -> io::Result<()> {
-        self.check()?;
+    pub(super) fn note_write(&self, ino: Ino) {
         *self.generations.lock().entry(ino).or_default() += 1;
         self.unsynced.lock().insert(ino);
-        Ok(())
+    }
+
+    /// The sync that failed, if one did: nothing more is acknowledged that could not be made durable.
+    pub(super) fn failure(&self) -> Option<Arc<io::Error>> {
+        self.failure.get().cloned()
     }
 
     fn check(&self) -> io::Result<()> {
-        match self.failed.load(Ordering::Acquire) {
-            true => Err(io::Error::other("an earlier sync of a body failed")),
-            false => Ok(()),
+        match self.failure.get() {
+            Some(first) => Err(io::Error::new(first.kind(), Arc::clone(first))),
+            None => Ok(()),
         }
     }
 
@@ -82,9 +82,10 @@ impl Ledger {
         let inodes: Vec<Ino> = std::mem::take(&mut *self.unsynced.lock())
             .into_iter()
             .collect();
-        self.bodies
-            .sync(&inodes)
-            .inspect_err(|_| self.failed.store(true, Ordering::Release))
+        self.bodies.sync(&inodes).or_else(|error| {
+            let _first_counts = self.failure.set(Arc::new(error));
+            self.check()
+        })
     }
 
     /// Buries the body of a removed file until the removal, at `sequence`, is durable. A reader who

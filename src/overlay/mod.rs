@@ -49,5 +49,5 @@ pub use capture::{Capture, KeptLocal, KeptLocalReason, Scope};
 pub use directory::Visitor;
 pub use error::Error;
 pub use open::{Local, Options, Overlay};
-pub use remote::Pending;
+pub use remote::{Pending, PendingEffect, Position};
 pub use types::{AttributeChange, NewNode, Owner, Rename, Space, Visit, XattrMode};

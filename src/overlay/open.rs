@@ -224,7 +224,10 @@ fn unsent(
     let mut since = announced.map(|_| Work::default());
     for (sequence, record) in records {
         let (is_work, is_since) = if *sequence > snapshot {
-            (true, announced.is_some_and(|announced| *sequence > announced))
+            (
+                true,
+                announced.is_some_and(|announced| *sequence > announced),
+            )
         } else {
             match record {
                 Record::Pending { .. } => (!later_is_all, false),
@@ -282,13 +285,31 @@ impl Overlay {
     }
 
     /// Appends a record and applies it: the one way in which anything changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`] once a sync has failed; the journal's.
     pub(super) fn commit(&self, state: &mut State, record: &Record) -> Result<Sequence, Error> {
+        self.check_writable()?;
         let sequence = self.journal.append(record)?;
         state.absorb(sequence, record, now())?;
         if record.is_pending_work() {
             self.wake_replay();
         }
         Ok(sequence)
+    }
+
+    /// Why nothing can change any more, if that is so: the sync that failed. Opening anew is the cure;
+    /// it finds everything that was acknowledged, unless the disk has lost it.
+    pub fn failure(&self) -> Option<Arc<std::io::Error>> {
+        self.ledger.failure().or_else(|| self.journal.failure())
+    }
+
+    pub(super) fn check_writable(&self) -> Result<(), Error> {
+        match self.failure() {
+            Some(_) => Err(Error::ReadOnly),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn wake_replay(&self) {

@@ -20,6 +20,69 @@ pub struct Pending {
     pub since: Option<Timestamp>,
 }
 
+/// How far a journal has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// The last record.
+    pub head: Sequence,
+    /// The last record that survives a power cut.
+    pub synced: Sequence,
+    /// Syncs since it was opened.
+    pub syncs: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// One thing that the remote does not have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PendingEffect {
+    /// What is to be done.
+    pub effect: Effect,
+    /// When the change behind it was made; of several, the first.
+    pub since: Timestamp,
+    /// Bytes of the file that it puts; `None` of what is no file with local bytes.
+    pub bytes: Option<u64>,
+}
+
+/// The effects, with the body of each that has one; sizes are still to be read.
+fn effects_of(state: &State) -> Vec<(PendingEffect, Option<Ino>)> {
+    let describe = |effect: Effect| {
+        let body = match &effect {
+            Effect::Put { path, .. } => tree_path(path)
+                .ok()
+                .and_then(|path| state.upper.resolve(&path))
+                .filter(|ino| state.upper.node(*ino).is_some_and(|node| node.body)),
+            Effect::Copy { .. } | Effect::Remove { .. } => None,
+        };
+        let since = state.work.since(&effect);
+        let bytes = None;
+        (
+            PendingEffect {
+                effect,
+                since,
+                bytes,
+            },
+            body,
+        )
+    };
+    state
+        .work
+        .plan
+        .effects()
+        .into_iter()
+        .map(describe)
+        .collect()
+}
+
+fn measured(effects: Vec<(PendingEffect, Option<Ino>)>, ledger: &Ledger) -> Vec<PendingEffect> {
+    let size = |ino| Some(std::fs::metadata(ledger.bodies.path(ino)).ok()?.len());
+    let measure = |(effect, body): (PendingEffect, Option<Ino>)| PendingEffect {
+        bytes: body.and_then(size),
+        ..effect
+    };
+    effects.into_iter().map(measure).collect()
+}
+
 /// What the remote does not have, with the files whose sizes are still to be read.
 struct Unsent {
     operations: u64,
@@ -61,6 +124,11 @@ impl Local {
     pub fn pending(&self) -> Pending {
         Unsent::of(&self.state).measure(&self.ledger)
     }
+
+    /// The same, one by one.
+    pub fn pending_effects(&self) -> Vec<PendingEffect> {
+        measured(effects_of(&self.state), &self.ledger)
+    }
 }
 
 impl Overlay {
@@ -80,9 +148,43 @@ impl Overlay {
         unsent.measure(&self.ledger)
     }
 
-    /// Paths that have something to be pushed, with what: for listings.
-    pub fn pending_effects(&self) -> Vec<Effect> {
-        self.state.lock().work.plan.effects()
+    /// What the remote does not have, one by one: for listings. Asks the disk for sizes.
+    pub fn pending_effects(&self) -> Vec<PendingEffect> {
+        let effects = effects_of(&self.state.lock());
+        measured(effects, &self.ledger)
+    }
+
+    /// The journal's records that the remote has not accepted, as they were appended; those that a
+    /// compaction folded are there as effects. Reads the journal's files.
+    ///
+    /// # Errors
+    ///
+    /// The journal's.
+    pub fn unpushed_records(&self) -> Result<Vec<(Sequence, Record)>, Error> {
+        let pushed = self.state.lock().upper.remote().pushed;
+        let journal::Read {
+            snapshot,
+            mut records,
+        } = self.journal.read()?;
+        records.retain(|(sequence, record)| {
+            let is_work = match record {
+                Record::Pending { .. } => true,
+                record if *sequence <= snapshot => matches!(record, Record::PendingLater { .. }),
+                record => record.is_pending_work() || matches!(record, Record::Dropped { .. }),
+            };
+            is_work && *sequence > pushed
+        });
+        Ok(records)
+    }
+
+    /// Where the journal stands.
+    pub fn position(&self) -> Position {
+        Position {
+            head: self.journal.head(),
+            synced: self.journal.synced(),
+            syncs: self.journal.syncs(),
+            bytes: self.journal.sizes().total(),
+        }
     }
 
     /// Records that a change is about to be created under `transaction`: on the pinned one, or on a

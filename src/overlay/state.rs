@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
 
-use journal::{Effect, Plan, Record, Sequence, Time};
+use journal::{Effect, Path, Plan, Record, Sequence, Time};
 
 use super::types::Owner;
 use crate::lower::EntryKind;
@@ -69,7 +69,15 @@ pub(super) struct Work {
     pub(super) operations: u64,
     /// When the oldest of them was appended.
     pub(super) since: Option<Timestamp>,
+    /// When each path was first changed; also of some that have nothing pending any more.
+    ages: HashMap<Path, Timestamp>,
+    /// The number of ages at which they are swept next.
+    ages_max: usize,
 }
+
+/// Paths whose ages are kept before those that have nothing pending are swept out: a thousand cost
+/// some 100 KiB.
+const AGES_MIN: usize = 1024;
 
 impl Work {
     pub(super) fn add(&mut self, record: &Record, now: Timestamp) {
@@ -87,7 +95,21 @@ impl Work {
             nanoseconds: time.nanoseconds,
         });
         self.operations += 1;
-        self.since.get_or_insert(at);
+        self.since = Some(self.since.map_or(at, |since| since.min(at)));
+        for path in record.paths() {
+            self.ages.entry(path.clone()).or_insert(at);
+        }
+        if self.ages.len() >= self.ages_max.max(AGES_MIN) {
+            let plan = &self.plan;
+            self.ages.retain(|path, _| plan.touches(path));
+            self.ages_max = self.ages.len() * 2;
+        }
+    }
+
+    /// When what is to be done at a path began; never later than it did.
+    pub(super) fn since(&self, effect: &Effect) -> Timestamp {
+        let age = self.ages.get(effect.path()).copied().or(self.since);
+        age.unwrap_or_default()
     }
 
     fn give_up(&mut self, path: &journal::Path) {
@@ -102,9 +124,10 @@ impl Work {
 
     /// Records that make this work again, behind a snapshot.
     pub(super) fn records(&self, make: impl Fn(Time, Effect) -> Record) -> Vec<Record> {
-        let since = journal_time(self.since.unwrap_or_default());
         let effects = self.plan.effects().into_iter();
-        effects.map(|effect| make(since, effect)).collect()
+        effects
+            .map(|effect| make(journal_time(self.since(&effect)), effect))
+            .collect()
     }
 }
 

@@ -32,6 +32,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn apply(&mut self, record: &Record) -> Result<(), Error> {
+        self.count_again(record)?;
         match record {
             Record::Adopt {
                 path,
@@ -128,8 +129,29 @@ impl Step<'_> {
                 let path = self.path(path)?;
                 self.upper.remote.absorb_path(conflict, path);
             }
+            Record::Dropped { path, .. } => {
+                let path = self.path(path)?;
+                self.upper.given_up.insert(path);
+            }
             // What is to be pushed is the overlay's to know.
-            Record::Pending { .. } | Record::PendingLater { .. } | Record::Dropped { .. } => {}
+            Record::Pending { .. } | Record::PendingLater { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A path that changes is no longer given up; what a rename moves is told by its new place.
+    fn count_again(&mut self, record: &Record) -> Result<(), Error> {
+        if self.upper.given_up.is_empty() || !record.is_pending_work() {
+            return Ok(());
+        }
+        for path in record.paths() {
+            let path = self.path(path)?;
+            self.upper.given_up.remove(&path);
+            if matches!(record, Record::Rename { .. }) {
+                self.upper
+                    .given_up
+                    .retain(|given_up| !given_up.starts_with(&path));
+            }
         }
         Ok(())
     }

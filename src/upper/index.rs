@@ -10,7 +10,7 @@
 //! Any doubt (an error, a panic inside sled, a bad hash, a wrong count) moves the index aside, and
 //! the state is rebuilt from the journal.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ use super::state::{Entry, Node, Upper};
 use super::stored::{
     Meta, StoredEntry, StoredNode, decode, encode, load_node, load_remote, store_node, store_remote,
 };
-use crate::tree::{Ino, Name};
+use crate::tree::{Ino, Name, TreePath};
 
 /// Layout of keys and values; another one is rebuilt, not read.
 const VERSION: u32 = 2;
@@ -112,6 +112,7 @@ impl Index {
             children: HashMap::new(),
             next: meta.next,
             remote: load_remote(&meta.remote)?,
+            given_up: load_paths(&meta.given_up)?,
             changed_nodes: HashSet::new(),
             changed_entries: HashSet::new(),
         };
@@ -243,6 +244,11 @@ impl Upper {
                 .sum(),
             next: self.next,
             remote: store_remote(&self.remote),
+            given_up: self
+                .given_up
+                .iter()
+                .map(|path| path.as_bytes().to_vec())
+                .collect(),
         }
     }
 }
@@ -262,6 +268,13 @@ fn set_aside(folder: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+fn load_paths(stored: &[Vec<u8>]) -> Option<BTreeSet<TreePath>> {
+    let paths = stored.iter();
+    paths
+        .map(|path| TreePath::try_from(&path[..]).ok())
+        .collect()
 }
 
 fn node_key(ino: Ino) -> Vec<u8> {

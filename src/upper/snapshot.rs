@@ -27,6 +27,11 @@ impl Upper {
         let mut records = snapshot.records;
         records.append(&mut snapshot.times);
         records.push(Record::InodesTaken { next: self.next });
+        // Behind what makes the paths, which would make them count again.
+        records.extend(self.given_up.iter().map(|path| Record::Dropped {
+            path: journal_path(path),
+            time: journal::Time::default(),
+        }));
         records
     }
 }

@@ -8,7 +8,7 @@
 //!   never told but follows: a node adopted in place covers what it was adopted from, taking the
 //!   place of a visible thing that has no entry covers it, a new name without an entry covers nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use journal::{ConflictKind, Sequence};
 
@@ -152,6 +152,8 @@ pub struct Upper {
     pub(super) children: HashMap<Ino, Children>,
     pub(super) next: u64,
     pub(super) remote: RemoteState,
+    /// Paths whose change a person gave up, and that have not changed since.
+    pub(super) given_up: BTreeSet<TreePath>,
     /// Changed since the index was last written.
     pub(super) changed_nodes: HashSet<Ino>,
     pub(super) changed_entries: HashSet<(Ino, Name)>,
@@ -179,6 +181,7 @@ impl Default for Upper {
             children: HashMap::new(),
             next: Ino::ROOT.0 + 1,
             remote: RemoteState::default(),
+            given_up: BTreeSet::new(),
             changed_nodes: HashSet::new(),
             changed_entries: HashSet::new(),
         }
@@ -216,6 +219,11 @@ impl Upper {
     /// The remote side of this history.
     pub fn remote(&self) -> &RemoteState {
         &self.remote
+    }
+
+    /// Whether a person gave up the change of this path, and it has not changed since.
+    pub fn is_given_up(&self, path: &TreePath) -> bool {
+        self.given_up.contains(path)
     }
 
     /// The number that the next new node will get.

@@ -20,6 +20,7 @@ pub(super) struct Meta {
     pub(super) entries: u64,
     pub(super) next: u64,
     pub(super) remote: StoredRemote,
+    pub(super) given_up: Vec<Vec<u8>>,
 }
 
 /// What is known of the remote: the journal's own records of it, in the journal's own encoding, so that

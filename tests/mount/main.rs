@@ -17,6 +17,7 @@ mod contents;
 mod crash;
 mod credentials;
 mod foreign;
+mod journal;
 mod judges;
 mod names;
 mod offline;

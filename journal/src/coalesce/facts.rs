@@ -53,10 +53,6 @@ impl Facts {
         self.known.remove(base);
     }
 
-    pub(super) fn forget_below(&mut self, path: &Path) {
-        self.known.retain(|base, _| !super::contains(path, base));
-    }
-
     /// A plan that put something in place of `standing` without removing it had its reason.
     pub(super) fn guess(&mut self, standing: &Entry) {
         if let Entry::Base(base) = standing {

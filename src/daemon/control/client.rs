@@ -29,7 +29,12 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, Error> {
     let allowed = match request {
         Request::Flush { timeout_ms } => Duration::from_millis(*timeout_ms),
         Request::Stop { drain_ms, .. } => Duration::from_millis(*drain_ms),
-        Request::Version | Request::Status | Request::JournalList => Duration::ZERO,
+        Request::Version
+        | Request::Status
+        | Request::JournalList
+        | Request::JournalShow { .. }
+        | Request::JournalOrder { .. }
+        | Request::JournalDrop { .. } => Duration::ZERO,
     };
     let line = match exchange(&stream, request, allowed.saturating_add(PATIENCE)) {
         // It died with our request in its hands: whoever asks next finds nobody.

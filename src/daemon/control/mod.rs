@@ -7,6 +7,7 @@
 mod client;
 mod protocol;
 mod server;
+mod words;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,10 +15,9 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 pub use client::ask;
-pub use protocol::{
-    Answer, Drained, JournalEntry, JournalListing, REQUEST_BYTES_MAX, Remaining, Request, Versions,
-};
+pub use protocol::{Answer, Drained, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions};
 pub use server::{CONNECTIONS_MAX, ControlServer, Handler, Peers};
+pub use words::{EntryState, JournalEntry, JournalListing, JournalRecords, Ordered, RecordEntry};
 
 /// Longest path that fits a socket address, with its final NUL.
 const ADDRESS_BYTES_MAX: usize = 107;

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::{Failure, Status};
+use super::words::{JournalListing, JournalRecords, Ordered};
 
-/// Longest request line: the longest request is a few dozen bytes.
-pub const REQUEST_BYTES_MAX: u64 = 4096;
+/// Longest request line: the longest request carries a path of 4096 bytes, each of which may take six
+/// as JSON.
+pub const REQUEST_BYTES_MAX: u64 = 32 * 1024;
 
 /// What the command line asks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -17,6 +19,31 @@ pub enum Request {
     Status,
     /// What does the remote not have yet?
     JournalList,
+    /// Which records does the remote not have yet?
+    JournalShow {
+        /// `org/repo`, or the repository's name; the only one when absent.
+        #[serde(default)]
+        repo: Option<String>,
+        /// Only what changes this path, or something below it.
+        #[serde(default)]
+        path: Option<String>,
+    },
+    /// Do this with the pushing of one repository, or of all.
+    JournalOrder {
+        /// `org/repo`, or the repository's name; all when absent.
+        #[serde(default)]
+        repo: Option<String>,
+        /// What to do.
+        order: Order,
+    },
+    /// Give up what is pending at a path and below it.
+    JournalDrop {
+        /// `org/repo`, or the repository's name; the only one when absent.
+        #[serde(default)]
+        repo: Option<String>,
+        /// Where; empty for everything.
+        path: String,
+    },
     /// Push everything; wait that long for it.
     Flush {
         /// Milliseconds.
@@ -31,6 +58,18 @@ pub enum Request {
     },
 }
 
+/// What can be done with pushing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Try again now what waits.
+    Retry,
+    /// Push nothing more, also after the next mount.
+    Hold,
+    /// Go on.
+    Release,
+}
+
 /// What the daemon answers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
@@ -41,6 +80,10 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Request::JournalList`].
     Journal(JournalListing),
+    /// To [`Request::JournalShow`].
+    JournalRecords(Box<JournalRecords>),
+    /// To [`Request::JournalOrder`] and [`Request::JournalDrop`].
+    Ordered(Ordered),
     /// To [`Request::Flush`]: everything was pushed, or the time is over.
     Flushed(Drained),
     /// To [`Request::Stop`]: the mount is gone, and the daemon ends.
@@ -88,33 +131,6 @@ pub struct Remaining {
     pub needs_credential: bool,
 }
 
-/// What the journals hold for the remote, coalesced: the shortest list of effects.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct JournalListing {
-    /// The effects, by repository and path.
-    pub entries: Vec<JournalEntry>,
-    /// How many more there are than were listed.
-    pub omitted: u64,
-}
-
-/// One effect that the remote does not have yet.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct JournalEntry {
-    /// Organization.
-    pub org: String,
-    /// Repository.
-    pub name: String,
-    /// `put`, `remove` or `copy`.
-    pub effect: String,
-    /// Where; bytes that are not UTF-8 are shown as replacement characters.
-    pub path: String,
-    /// Where a copy comes from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// `pending`, or what blocks it.
-    pub state: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +141,18 @@ mod tests {
             Request::Version,
             Request::Status,
             Request::JournalList,
+            Request::JournalShow {
+                repo: None,
+                path: Some("a/b".into()),
+            },
+            Request::JournalOrder {
+                repo: Some("local/app".into()),
+                order: Order::Hold,
+            },
+            Request::JournalDrop {
+                repo: None,
+                path: String::new(),
+            },
             Request::Flush { timeout_ms: 5 },
             Request::Stop {
                 drain_ms: 30_000,

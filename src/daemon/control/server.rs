@@ -275,7 +275,7 @@ mod tests {
     fn nonsense_and_long_lines_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (socket, _open, _server) = listen(folder.path());
-        for line in [b"x".repeat(5000), b"{\"request\":\"reboot\"}\n".to_vec()] {
+        for line in [b"x".repeat(40_000), b"{\"request\":\"reboot\"}\n".to_vec()] {
             let mut stream = UnixStream::connect(&socket).unwrap();
             stream.write_all(&line).unwrap();
             let answer = read_line(&stream, 4096).unwrap();

@@ -23,8 +23,8 @@ use super::status::{CredentialState, RepoState};
 use crate::overlay::Overlay;
 use crate::remote::{Pusher, RepositoryName};
 
-/// Requests to drain that wait for the worker: people, scripts, and the daemon's own end.
-const DRAINS_MAX: usize = 32;
+/// Orders that wait for the worker: from people, scripts, and the daemon's own end.
+const ORDERS_MAX: usize = 32;
 /// How often a push is tried again while somebody waits for it.
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
 
@@ -39,6 +39,18 @@ pub(super) struct Progress {
     pub(super) credential: Option<CredentialState>,
     /// What the server cannot hold.
     pub(super) kept_local: Vec<String>,
+}
+
+/// What somebody wants of the worker.
+enum Order {
+    /// Everything pushed at once.
+    Drain(Drain),
+    /// Another attempt at once, unless it is held.
+    Retry,
+    /// No more attempts.
+    Hold,
+    /// The end of that.
+    Release,
 }
 
 /// Somebody who waits until everything is pushed.
@@ -65,7 +77,7 @@ impl Handshake {
 /// The worker's handle; dropping it ends the thread after the attempt that it is in.
 pub(super) struct ReplayWorker {
     progress: Arc<Mutex<Progress>>,
-    running: Mutex<Option<(Sender<Drain>, JoinHandle<()>)>>,
+    running: Mutex<Option<(Sender<Order>, JoinHandle<()>)>>,
 }
 
 impl ReplayWorker {
@@ -80,7 +92,7 @@ impl ReplayWorker {
         pusher: Pusher,
     ) -> io::Result<ReplayWorker> {
         let progress = Arc::default();
-        let (sender, drains) = bounded(DRAINS_MAX);
+        let (sender, orders) = bounded(ORDERS_MAX);
         let worker = Worker {
             name,
             work: overlay.work().clone(),
@@ -93,7 +105,7 @@ impl ReplayWorker {
         };
         let thread = thread::Builder::new()
             .name("replay".into())
-            .spawn(move || worker.run(&drains))?;
+            .spawn(move || worker.run(&orders))?;
         Ok(ReplayWorker {
             progress,
             running: Mutex::new(Some((sender, thread))),
@@ -108,22 +120,43 @@ impl ReplayWorker {
     /// Asks for everything to be pushed at once.
     pub(super) fn drain(&self, deadline: Instant) -> Handshake {
         let (done, handshake) = bounded(1);
-        if let Some((drains, _)) = &*self.running.lock() {
-            // A full queue drops `done`, which ends the wait at once; what remains is still told.
-            let _too_many = drains.try_send(Drain {
-                deadline,
-                _done: done,
-            });
-        }
+        // A full queue drops `done`, which ends the wait at once; what remains is still told.
+        self.order(Order::Drain(Drain {
+            deadline,
+            _done: done,
+        }));
         Handshake(handshake)
+    }
+
+    /// Asks for another attempt at once; one that is held stays so.
+    pub(super) fn retry(&self) {
+        self.order(Order::Retry);
+    }
+
+    /// Stops pushing, after the attempt that it is in.
+    pub(super) fn hold(&self) {
+        self.order(Order::Hold);
+    }
+
+    /// Goes on pushing.
+    pub(super) fn release(&self) {
+        self.order(Order::Release);
+    }
+
+    fn order(&self, order: Order) {
+        if let Some((orders, _)) = &*self.running.lock()
+            && orders.try_send(order).is_err()
+        {
+            tracing::warn!("a replay worker has too many orders; one is dropped");
+        }
     }
 
     /// Ends the thread, after the attempt that it is in.
     pub(super) fn close(&self) {
-        let Some((drains, thread)) = self.running.lock().take() else {
+        let Some((orders, thread)) = self.running.lock().take() else {
             return;
         };
-        drop(drains);
+        drop(orders);
         if thread.join().is_err() {
             tracing::error!("a replay worker panicked");
         }
@@ -150,12 +183,16 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, drains: &Receiver<Drain>) {
+    fn run(mut self, orders: &Receiver<Order>) {
         let backlog = match self.overlay.has_pending() {
             false => Backlog::None,
             true => Backlog::Some,
         };
         let (mut machine, mut action) = replay::Replay::new(Policy::default(), backlog, self.now());
+        if self.overlay.remote().held.is_some() {
+            action = self.step(&mut machine, Event::Hold);
+            self.progress.lock().blocked = blocked(machine.state());
+        }
         loop {
             let until = match action {
                 Action::Push | Action::ForkAndPush => {
@@ -166,7 +203,7 @@ impl Worker {
                 Action::Wait => None,
             };
             self.release(&machine);
-            match self.wait(drains, until, &mut machine) {
+            match self.wait(orders, until, &mut machine) {
                 ControlFlow::Continue(next) => action = next,
                 ControlFlow::Break(()) => return,
             }
@@ -184,7 +221,7 @@ impl Worker {
     /// Waits for the next event. While somebody waits for a push, it is tried more often.
     fn wait(
         &mut self,
-        drains: &Receiver<Drain>,
+        orders: &Receiver<Order>,
         until: Option<Instant>,
         machine: &mut replay::Replay,
     ) -> ControlFlow<(), Action> {
@@ -197,11 +234,8 @@ impl Worker {
             None => never(),
         };
         ControlFlow::Continue(select! {
-            recv(drains) -> drain => match drain {
-                Ok(drain) => {
-                    self.waiting.push(drain);
-                    self.drain(machine)
-                }
+            recv(orders) -> order => match order {
+                Ok(order) => self.follow(order, machine),
                 Err(_) => return ControlFlow::Break(()),
             },
             recv(self.work) -> _ => self.step(machine, Event::Appended),
@@ -210,6 +244,29 @@ impl Worker {
                 _ => self.step(machine, Event::Tick),
             },
         })
+    }
+
+    fn follow(&mut self, order: Order, machine: &mut replay::Replay) -> Action {
+        let action = match order {
+            Order::Drain(drain) => {
+                self.waiting.push(drain);
+                self.drain(machine)
+            }
+            Order::Retry if matches!(machine.state(), State::Held { .. }) => Action::Wait,
+            Order::Retry | Order::Release => {
+                let action = self.step(machine, Event::Release);
+                // What came while it was held did not wake anybody.
+                match machine.state() {
+                    State::Idle if self.overlay.has_pending() => {
+                        self.step(machine, Event::Appended)
+                    }
+                    _ => action,
+                }
+            }
+            Order::Hold => self.step(machine, Event::Hold),
+        };
+        self.progress.lock().blocked = blocked(machine.state());
+        action
     }
 
     fn drain(&self, machine: &mut replay::Replay) -> Action {
@@ -292,6 +349,7 @@ fn blocked(state: State) -> Option<RepoState> {
         State::Idle | State::Gathering { .. } | State::Pushing | State::Forking => None,
         State::Backoff { .. } => Some(RepoState::Offline),
         State::AuthNeeded { .. } => Some(RepoState::AuthNeeded),
-        State::Quarantined { .. } | State::Held { .. } => Some(RepoState::Quarantined),
+        State::Quarantined { .. } => Some(RepoState::Quarantined),
+        State::Held { .. } => Some(RepoState::Held),
     }
 }

@@ -3,7 +3,7 @@
 use super::remote::{Item, sample};
 use super::support::{Fixture, OWNER};
 use crate::overlay::{Error, NewNode, Rename, Scope};
-use crate::tree::{Ino, Name, Permissions};
+use crate::tree::{Ino, Name, Permissions, TreePath};
 
 fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
@@ -242,8 +242,20 @@ fn after_a_failed_sync_nothing_more_is_acknowledged() {
     );
     assert!(matches!(
         fixture.write("a/one", 0, b"y"),
-        Err(Error::Body(_))
+        Err(Error::ReadOnly)
     ));
+    let permissions = Permissions::of_mode(0o755);
+    let made = fixture.call(|overlay| {
+        overlay.make(
+            Ino::ROOT,
+            &name("new"),
+            NewNode::Directory,
+            permissions,
+            OWNER,
+        )
+    });
+    assert!(matches!(made, Err(Error::ReadOnly)));
+    assert!(fixture.overlay().failure().is_some());
     assert_eq!(fixture.read("a/one").unwrap(), b"xne");
 }
 
@@ -257,4 +269,50 @@ fn special_files_stay_local_and_are_listed() {
     let capture = fixture.overlay().capture(Scope::Pending).unwrap().unwrap();
     assert!(capture.edits.is_empty());
     assert_eq!(capture.kept_local[0].path.to_string(), "pipe");
+}
+
+#[test]
+fn what_was_given_up_goes_to_no_change_until_it_changes_again() {
+    let mut fixture = Fixture::new(&sample());
+    let path = |text: &str| TreePath::try_from(text.as_bytes()).unwrap();
+    let paths = |fixture: &Fixture, scope| -> Vec<String> {
+        let capture = fixture.call(|overlay| overlay.capture(scope)).unwrap();
+        fixture.overlay().abandon_capture();
+        let edits = capture.into_iter().flat_map(|capture| capture.edits);
+        edits.map(|edit| edit.path().to_string()).collect()
+    };
+    fixture.write("a/one", 0, b"x").unwrap();
+    fixture.write("a/two", 0, b"y").unwrap();
+    let (from, from_name) = fixture.place("b").unwrap();
+    let (to, to_name) = fixture.place("a/b").unwrap();
+    fixture
+        .call(|overlay| overlay.rename(from, &from_name, to, &to_name, Rename::Replace))
+        .unwrap();
+    assert_eq!(fixture.overlay().give_up(&path("a/one")).unwrap(), 1);
+    assert_eq!(fixture.overlay().give_up(&path("a/one")).unwrap(), 0);
+    // A move is given up whole: its source must not go without it.
+    assert_eq!(fixture.overlay().give_up(&path("a/b")).unwrap(), 2);
+    for round in 0..4 {
+        for scope in [Scope::Pending, Scope::Everything] {
+            assert_eq!(
+                paths(&fixture, scope),
+                ["a/two"],
+                "round {round}, {scope:?}"
+            );
+        }
+        match round {
+            0 => fixture.reopen(),
+            1 => fixture.overlay().compact().unwrap(),
+            2 => {
+                fixture.close();
+                std::fs::remove_dir_all(fixture.folder().join("repo/index")).unwrap();
+                fixture.reopen();
+            }
+            _ => fixture.write("a/one", 0, b"z").unwrap(),
+        }
+    }
+    for scope in [Scope::Pending, Scope::Everything] {
+        assert_eq!(paths(&fixture, scope), ["a/one", "a/two"], "{scope:?}");
+    }
+    assert_eq!(fixture.read("a/b/only/child").unwrap(), b"alone");
 }

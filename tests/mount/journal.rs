@@ -1,0 +1,154 @@
+//! The verbs of `mesa journal`: what they show, what they hold, and the one that gives work up.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::process::{Finished, run};
+use crate::support::stopwatch::wait_until;
+use crate::support::world::World;
+
+fn journal(world: &World, arguments: &[&str]) -> Finished {
+    run(&mut world.mesa(&[&["journal"], arguments].concat()))
+}
+
+fn listing(world: &World) -> Vec<Value> {
+    let listed = journal(world, &["list", "--json"]).success();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    listed["entries"].as_array().unwrap().clone()
+}
+
+fn entry(world: &World, path: &str) -> Value {
+    let entries = listing(world);
+    let found = entries.iter().find(|entry| entry["path"] == path);
+    found
+        .unwrap_or_else(|| panic!("no {path} in {entries:?}"))
+        .clone()
+}
+
+#[test]
+fn a_hold_outlives_the_daemon_and_a_release_pushes() {
+    let mut world = World::small();
+    let app = world.repo("app");
+    fs::read_dir(&app).unwrap().count();
+    journal(&world, &["hold"]).success();
+    fs::write(app.join("held"), "held\n").unwrap();
+    let flush = journal(&world, &["flush", "--timeout", "20s"]).expect(4);
+    assert!(flush.errors().contains("release"), "{flush}");
+    assert_eq!(world.repo_status("app")["state"], "held");
+
+    world.kill_daemon_hard();
+    world.mount();
+    assert_eq!(world.repo_status("app")["state"], "held");
+    assert_eq!(entry(&world, "held")["state"], "held");
+    // Retrying does not end a hold.
+    journal(&world, &["retry"]).success();
+    journal(&world, &["flush", "--timeout", "20s"]).expect(4);
+    assert!(world.pending("app") > 0);
+
+    journal(&world, &["release", "--repo", "local/app"]).success();
+    wait_until("pushed by itself", Duration::from_secs(30), || {
+        world.pending("app") == 0
+    });
+    let tree = world.flush_and_compare("app");
+    assert!(tree.0.contains_key(Path::new("held")));
+}
+
+#[test]
+fn what_is_dropped_stays_here_and_never_gets_there() {
+    let mut world = World::small();
+    let app = world.repo("app");
+    fs::read_dir(&app).unwrap().count();
+    journal(&world, &["hold"]).success();
+    fs::create_dir(app.join("build")).unwrap();
+    for name in ["build/one", "build/two", "kept"] {
+        fs::write(app.join(name), name).unwrap();
+    }
+    fs::remove_file(app.join("README.md")).unwrap();
+
+    // Nobody to ask, and nothing of that name: nothing happens.
+    let refused = journal(&world, &["drop", "build"]).expect(1);
+    assert!(refused.errors().contains("--yes"), "{refused}");
+    journal(&world, &["drop", "--yes", "nothing/there"]).expect(1);
+    journal(&world, &["drop"]).expect(2);
+    assert!(listing(&world).iter().any(|one| one["path"] == "build/two"));
+
+    journal(&world, &["drop", "--yes", "build", "README.md"]).success();
+    let paths: Vec<_> = listing(&world)
+        .iter()
+        .map(|one| one["path"].clone())
+        .collect();
+    assert_eq!(paths, ["kept"]);
+    world.kill_daemon_hard();
+    world.mount();
+    assert_eq!(listing(&world).len(), 1, "dropped again after a kill");
+    journal(&world, &["release"]).success();
+    world.flush();
+    let remote = world.remote_tree("app");
+    assert!(remote.0.contains_key(Path::new("kept")));
+    assert!(remote.0.contains_key(Path::new("README.md")));
+    assert!(!remote.0.contains_key(Path::new("build")));
+    assert_eq!(fs::read(app.join("build/one")).unwrap(), b"build/one");
+    assert!(fs::metadata(app.join("README.md")).is_err());
+
+    // What changes later is pushed again.
+    fs::write(app.join("build/one"), "again").unwrap();
+    world.flush();
+    let remote = world.remote_tree("app");
+    assert!(remote.0.contains_key(Path::new("build/one")));
+    assert!(!remote.0.contains_key(Path::new("build/two")));
+
+    journal(&world, &["hold"]).success();
+    fs::write(app.join("last"), "last").unwrap();
+    journal(&world, &["drop", "--yes", "--all"]).success();
+    assert_eq!(world.pending("app"), 0);
+}
+
+#[test]
+fn the_listing_says_state_reason_size_and_age_with_a_daemon_and_without() {
+    let mut world = World::small();
+    let app = world.repo("app");
+    world.local_tree("app");
+    world.stop_server();
+    fs::write(app.join("new"), "12345").unwrap();
+    fs::rename(app.join("docs"), app.join("papers")).unwrap();
+    wait_until("blocked", Duration::from_secs(30), || {
+        entry(&world, "new")["state"] == "blocked"
+    });
+    let new = entry(&world, "new");
+    assert_eq!(new["bytes"], 5);
+    assert!(
+        new["reason"]
+            .as_str()
+            .is_some_and(|reason| !reason.is_empty())
+    );
+    assert_eq!(entry(&world, "papers")["from"], "docs");
+
+    let shown = journal(&world, &["show", "--json", "new"]).success();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let what = |record: &Value| record["what"].as_str().unwrap().to_owned();
+    let records = shown["records"].as_array().unwrap();
+    assert_eq!(
+        records.iter().map(what).collect::<Vec<_>>(),
+        ["create", "write"]
+    );
+    let unknown = journal(&world, &["show", "--repo", "local/none"]).expect(1);
+    assert!(unknown.errors().contains("local/none"), "{unknown}");
+
+    // The age survives a remount: records carry their time.
+    let old = |world: &World| entry(world, "new")["age_seconds"].as_u64().unwrap() >= 2;
+    wait_until("two seconds old", Duration::from_secs(30), || old(&world));
+    world.unmount("0s").expect(4);
+    assert!(old(&world), "at rest");
+    world.mount();
+    assert!(old(&world), "after a remount");
+    world.start_server();
+    journal(&world, &["retry"]).success();
+    wait_until("pushed", Duration::from_secs(60), || {
+        world.pending("app") == 0
+    });
+    world.flush_and_compare("app");
+    assert!(listing(&world).is_empty());
+}
