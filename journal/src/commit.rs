@@ -4,13 +4,13 @@
 //! come during one sync share the next. A sync that fails is the last: afterwards nobody can know
 //! what the disk holds.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::disk::DiskFile;
 use crate::error::Error;
 use crate::journal::Barrier;
 use crate::record::Sequence;
@@ -107,11 +107,15 @@ impl Commit {
     }
 
     /// The committer thread. `position` tells the last record and the file to sync.
-    pub(crate) fn run(&self, interval: Duration, position: impl Fn() -> (Sequence, Arc<File>)) {
+    pub(crate) fn run(
+        &self,
+        interval: Duration,
+        position: impl Fn() -> (Sequence, Arc<dyn DiskFile>),
+    ) {
         loop {
             let step = self.next_step(interval);
             let (through, file) = position();
-            if through > self.synced() && self.sync(through, &file).is_err() {
+            if through > self.synced() && self.sync(through, &*file).is_err() {
                 return;
             }
             if matches!(step, Step::Stop) {
@@ -142,7 +146,7 @@ impl Commit {
         }
     }
 
-    fn sync(&self, through: Sequence, file: &File) -> Result<(), ()> {
+    fn sync(&self, through: Sequence, file: &dyn DiskFile) -> Result<(), ()> {
         self.check().map_err(drop)?;
         let synced = match self.barrier.get() {
             Some(barrier) => barrier.before_sync(through),

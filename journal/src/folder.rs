@@ -1,15 +1,14 @@
-//! The journal's folder: the lock, and files that appear whole or not at all.
+//! The journal's folder on any disk: files that appear whole or not at all.
 //!
 //! A file is published by writing it under a temporary name, syncing it, renaming it, and syncing
 //! the folder. What has a published name was durable before it had it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::recovery::{Files, Repair};
 use crate::scan::Source;
@@ -18,18 +17,16 @@ use crate::segment::{FileName, TEMPORARY_SUFFIX};
 /// Zeroes are written in pieces of this: large enough to cost few calls.
 static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// A folder that this process alone has open as a journal.
+/// A folder with a journal's files.
 pub(crate) struct Folder {
-    path: PathBuf,
-    /// Holds the lock; closing it, also by dying, gives the lock up.
-    handle: File,
+    disk: Arc<dyn Disk>,
 }
 
 /// The names in a folder.
 pub(crate) struct Listing {
     pub(crate) published: BTreeSet<FileName>,
     /// Left behind by a crash while a file was being written.
-    pub(crate) temporary: Vec<Repair>,
+    pub(crate) temporary: Vec<String>,
 }
 
 /// Why a file was not published.
@@ -41,31 +38,12 @@ pub(crate) enum PublishError {
 }
 
 impl Folder {
-    /// Creates the folder if need be, and locks it.
-    pub(crate) fn open(path: &FilePath) -> Result<Folder, Error> {
-        if !path.is_dir() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
-                .map_err(Error::io(path))?;
-            if let Some(parent) = path.parent().filter(|parent| parent.is_dir()) {
-                File::open(parent)
-                    .and_then(|parent| parent.sync_all())
-                    .map_err(Error::io(parent))?;
-            }
-        }
-        let handle = File::open(path).map_err(Error::io(path))?;
-        match handle.try_lock() {
-            Ok(()) => Ok(Folder {
-                path: path.to_path_buf(),
-                handle,
-            }),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked {
-                path: path.to_path_buf(),
-            }),
-            Err(TryLockError::Error(source)) => Err(Error::io(path)(source)),
-        }
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Folder {
+        Folder { disk }
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
     }
 
     pub(crate) fn list(&self) -> Result<Listing, Error> {
@@ -73,65 +51,58 @@ impl Folder {
             published: BTreeSet::new(),
             temporary: Vec::new(),
         };
-        for entry in fs::read_dir(&self.path).map_err(Error::io(&self.path))? {
-            let name = entry.map_err(Error::io(&self.path))?.file_name();
+        for text in self.disk.list().map_err(Error::io(self.disk.path()))? {
             // A name that is none of ours is left alone.
-            let Some(text) = name.to_str() else { continue };
-            if let Some(name) = FileName::parse(text) {
+            if let Some(name) = FileName::parse(&text) {
                 listing.published.insert(name);
             } else if text
                 .strip_suffix(TEMPORARY_SUFFIX)
                 .is_some_and(|text| FileName::parse(text).is_some())
             {
-                listing.temporary.push(Repair::Delete {
-                    file: text.to_owned(),
-                });
+                listing.temporary.push(text);
             }
         }
         Ok(listing)
     }
 
     pub(crate) fn path_of(&self, name: FileName) -> PathBuf {
-        self.path.join(name.to_string())
+        self.disk.path().join(name.to_string())
     }
 
     /// Opens a published file for writing.
-    pub(crate) fn open_file(&self, name: FileName) -> Result<Arc<File>, Error> {
-        let path = self.path_of(name);
-        let file = OpenOptions::new().read(true).write(true).open(&path);
-        file.map(Arc::new).map_err(Error::io(path))
+    pub(crate) fn open_file(&self, name: FileName) -> Result<Arc<dyn DiskFile>, Error> {
+        let file = self.disk.open(&name.to_string());
+        file.map_err(Error::io(self.path_of(name)))
     }
 
     /// Publishes what `write` writes.
     pub(crate) fn publish<T>(
         &self,
         name: FileName,
-        write: impl FnOnce(&File, &FilePath) -> Result<T, Error>,
+        write: impl FnOnce(&dyn DiskFile, &FilePath) -> Result<T, Error>,
         before_rename: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<(Arc<File>, T), PublishError> {
-        let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(Error::io(&temporary))
+    ) -> Result<(Arc<dyn DiskFile>, T), PublishError> {
+        let temporary = format!("{name}{TEMPORARY_SUFFIX}");
+        let path = self.disk.path().join(&temporary);
+        let file = self
+            .disk
+            .create(&temporary)
+            .map_err(Error::io(&path))
             .map_err(PublishError::Unpublished)?;
-        let written = write(&file, &temporary).and_then(|written| {
-            file.sync_all().map_err(Error::io(&temporary))?;
+        let written = write(&*file, &path).and_then(|written| {
+            file.sync_all().map_err(Error::io(&path))?;
             before_rename()?;
-            fs::rename(&temporary, self.path_of(name)).map_err(Error::io(&temporary))?;
+            let renamed = self.disk.rename(&temporary, &name.to_string());
+            renamed.map_err(Error::io(&path))?;
             Ok(written)
         });
         let written = written.map_err(|error| {
             // What cannot be removed now is removed by the next open.
-            let _ = fs::remove_file(&temporary);
+            let _ = self.disk.remove(&temporary);
             PublishError::Unpublished(error)
         })?;
-        self.handle.sync_all().map_err(PublishError::Unsynced)?;
-        Ok((Arc::new(file), written))
+        self.disk.sync().map_err(PublishError::Unsynced)?;
+        Ok((file, written))
     }
 
     /// Removes a published file; one that is gone is no error.
@@ -139,19 +110,25 @@ impl Folder {
         self.delete_file(&name.to_string())
     }
 
-    fn delete_file(&self, file: &str) -> Result<(), Error> {
-        let path = self.path.join(file);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path)(error)),
+    pub(crate) fn delete_file(&self, file: &str) -> Result<(), Error> {
+        match self.disk.remove(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(self.disk.path().join(file))(error))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Makes the names durable.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.disk.sync().map_err(Error::io(self.disk.path()))
     }
 
     /// Makes repairs, durably.
     pub(crate) fn repair(&self, repairs: &[Repair]) -> Result<(), Error> {
         for repair in repairs {
             match repair {
-                Repair::Delete { file } => self.delete_file(file)?,
+                Repair::Delete { name } => self.delete(*name)?,
                 Repair::Erase { name, from } => self.erase(*name, *from)?,
             }
         }
@@ -160,8 +137,8 @@ impl Folder {
 
     fn erase(&self, name: FileName, from: u64) -> Result<(), Error> {
         let file = self.open_file(name)?;
-        let erased = file.metadata().and_then(|metadata| {
-            write_zeroes(&file, from, metadata.len())?;
+        let erased = file.size().and_then(|size| {
+            write_zeroes(&*file, from, size)?;
             file.sync_data()
         });
         erased.map_err(Error::io(self.path_of(name)))
@@ -170,18 +147,25 @@ impl Folder {
 
 impl Files for Folder {
     fn folder(&self) -> &FilePath {
-        &self.path
+        self.disk.path()
     }
 
     fn read(&self, name: FileName) -> Result<Source, Error> {
         let path = self.path_of(name);
-        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        let bytes = read(&*self.open_file(name)?).map_err(Error::io(&path))?;
         Ok(Source { path, name, bytes })
     }
 }
 
+fn read(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(file.size()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
 /// Fills a range of the file with zeroes.
-pub(crate) fn write_zeroes(file: &File, from: u64, to: u64) -> io::Result<()> {
+pub(crate) fn write_zeroes(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
         let step = usize::try_from(to - at).map_or(ZEROES.len(), |left| left.min(ZEROES.len()));

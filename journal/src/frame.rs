@@ -96,6 +96,14 @@ impl Frame<'_> {
     }
 }
 
+/// Bytes of the frame that begins here, with its padding, if what it says is so.
+pub(crate) fn frame_bytes(bytes: &[u8]) -> usize {
+    let length = bytes.first_chunk().copied().map_or(0, u32::from_le_bytes);
+    (length as usize)
+        .max(HEAD_BYTES)
+        .next_multiple_of(ALIGNMENT)
+}
+
 /// What stands at a place where a frame may begin.
 pub(crate) enum Found<'a> {
     Frame(Frame<'a>),

@@ -5,8 +5,6 @@
 //! cache; and over the change to a new segment, once in a segment's worth of records. The commit
 //! state's lock is never held over anything that blocks, and the barrier is called under no lock.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +14,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::commit::Commit;
+use crate::disk::{Disk, FolderDisk};
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::log::{Log, SEGMENT_BYTES_MIN};
+use crate::log::{Log, Shape};
 use crate::record::{Record, Sequence};
 use crate::recovery;
 
@@ -44,7 +43,7 @@ pub trait Barrier: Send + Sync {
 pub struct Options {
     /// How long an acknowledged record may stay without being synced; zero syncs every append.
     pub commit_interval: Duration,
-    /// A segment is closed once it has grown to this; at least the largest record has room.
+    /// A segment is closed once it has grown to this; at least a page.
     pub segment_bytes_max: u64,
 }
 
@@ -123,27 +122,44 @@ impl Journal {
     /// [`Error::Locked`], [`Error::Damaged`], [`Error::MissingSegment`], [`Error::UnknownVersion`]
     /// or [`Error::Malformed`], with nothing changed; or a failed call.
     pub fn open(folder: &FilePath, options: Options) -> Result<Recovered, Error> {
-        let folder = Arc::new(Folder::open(folder)?);
+        Journal::open_on(Arc::new(FolderDisk::open(folder)?), options)
+    }
+
+    /// As [`Journal::open`], on any disk. The caller answers for it that nobody else has it open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::open`], but for [`Error::Locked`].
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered, Error> {
+        let folder = Arc::new(Folder::new(disk));
         let listing = folder.list()?;
         let recovery = recovery::recover(&*folder, &listing.published)?;
-        folder.repair(&listing.temporary)?;
+        // What a killed process renamed may not be durable yet, and everything from here on, what is
+        // deleted as well as what is acknowledged, rests on it.
+        folder.sync()?;
+        for file in &listing.temporary {
+            folder.delete_file(file)?;
+        }
         folder.repair(&recovery.repairs)?;
         let epoch = match recovery.epoch {
             Some(epoch) => epoch,
-            None => fresh_epoch()?,
+            None => {
+                let random = folder.disk().random();
+                random.map_err(Error::io(folder.disk().path()))?
+            }
         };
+        let shape = Shape::new(options.segment_bytes_max);
         let open = match recovery.open {
             Some(open) => open,
-            None => Log::create_first(&folder, epoch)?,
+            None => Log::create_first(&folder, epoch, shape)?,
         };
-        let segment_bytes_max = options.segment_bytes_max.max(SEGMENT_BYTES_MIN);
         let log = Log::resume(
             Arc::clone(&folder),
             epoch,
             open,
             recovery.head,
             recovery.closed,
-            segment_bytes_max,
+            shape,
         )?;
         let (snapshot, snapshot_bytes) = recovery.snapshot.unwrap_or_default();
         let shared = Arc::new(Shared {
@@ -320,13 +336,4 @@ impl Drop for Journal {
             }
         }
     }
-}
-
-fn fresh_epoch() -> Result<[u8; 16], Error> {
-    const SOURCE: &str = "/dev/urandom";
-    let mut epoch = [0; 16];
-    File::open(SOURCE)
-        .and_then(|mut source| source.read_exact(&mut epoch))
-        .map_err(Error::io(SOURCE))?;
-    Ok(epoch)
 }

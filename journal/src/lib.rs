@@ -10,7 +10,8 @@
 //! | `codec` | a record as bytes, and back; total |
 //! | `frame`, `segment` | checksummed records in a file; a file's name and header |
 //! | `scan`, `recovery` | pure: what stands in one file, in all of them, and what to repair |
-//! | `folder` | the files themselves: publishing, listing, removing, the lock |
+//! | [`disk`] | what is needed of a disk; a real folder; a simulated one |
+//! | `folder` | files that appear whole or not at all |
 //! | `log` | the segment that is appended to: preallocation, rotation, reserve |
 //! | `commit` | one thread that makes appended records durable, for all who wait |
 //! | `journal` | the door: open, append, sync, compact |
@@ -22,6 +23,7 @@
 pub mod coalesce;
 pub mod codec;
 mod commit;
+pub mod disk;
 mod error;
 mod folder;
 mod frame;
@@ -36,6 +38,7 @@ mod words;
 
 pub use coalesce::Plan;
 pub use codec::{Malformed, Unrepresentable};
+pub use disk::{Disk, DiskFile, FolderDisk};
 pub use error::{Damage, Error};
 pub use journal::{Barrier, Journal, Options, Read, Recovered, Sizes};
 pub use record::{

@@ -6,35 +6,55 @@
 //! records that let space be freed.
 //!
 //! Invariants: behind `end` there are zeroes up to `allocated`, but for `[end, soiled)`, where a
-//! write failed half-way; every segment before this one is durable in full.
+//! write failed half-way and which is zeroed, durably, before anything else is written; every segment
+//! before this one is durable in full.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::sync::Arc;
 
+use crate::disk::DiskFile;
 use crate::error::Error;
 use crate::folder::{Folder, PublishError, write_zeroes};
-use crate::frame::{FRAME_BYTES_MAX, Seal};
+use crate::frame::Seal;
 use crate::record::{Record, Sequence};
 use crate::recovery::{Closed, Open};
 use crate::segment::{FileKind, FileName, HEADER_BYTES, Header};
 
-/// A segment grows in steps of this. Zeroes of this size cost about a third of a millisecond; a
+/// A segment grows in steps of this, or of its own size if that is less. Zeroes of this size cost about a third of a millisecond; a
 /// sync after growing costs ten ordinary ones, and this spreads it over some 8,000 records.
 const GROWTH_BYTES: u64 = 1 << 20;
 
-/// Kept free for records that let space be freed: about 2,000 removals.
+/// Kept free for records that let space be freed: about 2,000 removals. No more than a segment's size.
 const RESERVE_BYTES: u64 = 256 << 10;
 
-/// The smallest segment that makes sense: a header and the largest record.
-pub(crate) const SEGMENT_BYTES_MIN: u64 = (HEADER_BYTES + FRAME_BYTES_MAX) as u64;
+/// The smallest segment that makes sense: a page. A record that is larger has a segment to itself.
+const SEGMENT_BYTES_MIN: u64 = 4096;
+
+/// How segments grow and when they are closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape {
+    bytes_max: u64,
+    growth: u64,
+    reserve: u64,
+}
+
+impl Shape {
+    pub(crate) fn new(segment_bytes_max: u64) -> Shape {
+        let bytes_max = segment_bytes_max.max(SEGMENT_BYTES_MIN);
+        Shape {
+            bytes_max,
+            growth: GROWTH_BYTES.min(bytes_max),
+            reserve: RESERVE_BYTES.min(bytes_max),
+        }
+    }
+}
 
 pub(crate) struct Log {
     folder: Arc<Folder>,
     epoch: [u8; 16],
     seal: Seal,
-    segment_bytes_max: u64,
-    file: Arc<File>,
+    shape: Shape,
+    file: Arc<dyn DiskFile>,
     name: FileName,
     head: Sequence,
     end: u64,
@@ -53,16 +73,16 @@ impl Log {
         open: Open,
         head: Sequence,
         closed: Vec<Closed>,
-        segment_bytes_max: u64,
+        shape: Shape,
     ) -> Result<Log, Error> {
         let file = folder.open_file(open.name)?;
         let path = folder.path_of(open.name);
-        let allocated = file.metadata().map_err(Error::io(path))?.len();
+        let allocated = write_again(&*file, open).map_err(Error::io(path))?;
         Ok(Log {
             folder,
             epoch,
             seal: Seal::new(epoch, FileKind::Log),
-            segment_bytes_max,
+            shape,
             file,
             name: open.name,
             head,
@@ -75,12 +95,17 @@ impl Log {
     }
 
     /// Creates the first segment of a new journal.
-    pub(crate) fn create_first(folder: &Folder, epoch: [u8; 16]) -> Result<Open, Error> {
+    pub(crate) fn create_first(
+        folder: &Folder,
+        epoch: [u8; 16],
+        shape: Shape,
+    ) -> Result<Open, Error> {
         let name = FileName::log(Sequence(1));
-        match publish_segment(folder, epoch, name, || Ok(())) {
+        match publish_segment(folder, epoch, name, shape.growth, || Ok(())) {
             Ok(_) => Ok(Open {
                 name,
                 end: HEADER_BYTES as u64,
+                doubt: HEADER_BYTES as u64,
             }),
             Err(PublishError::Unpublished(error)) => Err(error),
             Err(PublishError::Unsynced(error)) => Err(Error::io(folder.path_of(name))(error)),
@@ -92,7 +117,7 @@ impl Log {
     }
 
     /// The last record, and the file whose sync makes everything up to it durable.
-    pub(crate) fn position(&self) -> (Sequence, Arc<File>) {
+    pub(crate) fn position(&self) -> (Sequence, Arc<dyn DiskFile>) {
         (self.head, Arc::clone(&self.file))
     }
 
@@ -111,35 +136,42 @@ impl Log {
             .seal
             .write(&mut frame, sequence, durable, record)
             .map_err(Error::from)
-            .and_then(|()| self.write(&mut frame, frees_space(record)));
+            .and_then(|()| self.write(&frame, frees_space(record)));
         self.buffer = frame;
         appended?;
         self.head = sequence;
         Ok(sequence)
     }
 
-    fn write(&mut self, frame: &mut Vec<u8>, reserve: Reserve) -> Result<(), Error> {
+    fn write(&mut self, frame: &[u8], reserve: Reserve) -> Result<(), Error> {
         let frame_bytes = frame.len() as u64;
+        self.clean()?;
         self.make_room(frame_bytes, reserve)?;
-        // What a failed write left behind is overwritten together with the record.
-        let soiled = self.soiled.saturating_sub(self.end + frame_bytes);
-        frame.resize(frame.len() + usize::try_from(soiled).unwrap_or(0), 0);
         if let Err(error) = self.file.write_all_at(frame, self.end) {
-            let reach = self.end + frame.len() as u64;
-            self.soiled = self.soiled.max(reach);
-            if write_zeroes(&self.file, self.end, reach).is_ok() {
-                self.soiled = 0;
-            }
+            self.soiled = self.end + frame_bytes;
             return Err(Error::io(self.folder.path_of(self.name))(error));
         }
-        self.soiled = 0;
         self.end += frame_bytes;
+        Ok(())
+    }
+
+    /// Zeroes what a failed write left, and makes that durable: if a power cut took the zeroes and
+    /// the next record, what was left could be a whole record, which its appender was told is none.
+    fn clean(&mut self) -> Result<(), Error> {
+        if self.soiled <= self.end {
+            return Ok(());
+        }
+        write_zeroes(&*self.file, self.end, self.soiled)
+            .map_err(Error::io(self.folder.path_of(self.name)))?;
+        let synced = self.file.sync_data();
+        synced.map_err(|error| Error::SyncFailed(Arc::new(error)))?;
+        self.soiled = 0;
         Ok(())
     }
 
     /// Sees to it that `bytes` more fit into zeroed space, in this segment or the next.
     fn make_room(&mut self, bytes: u64, reserve: Reserve) -> Result<(), Error> {
-        let full = self.end + bytes > self.segment_bytes_max && self.end > HEADER_BYTES as u64;
+        let full = self.end + bytes > self.shape.bytes_max && self.end > HEADER_BYTES as u64;
         if full {
             match self.rotate() {
                 // A segment may exceed its size by its reserve when there is no room for another.
@@ -148,11 +180,11 @@ impl Log {
             }
         }
         let needed = self.end + bytes;
-        if needed + RESERVE_BYTES <= self.allocated {
+        if needed + self.shape.reserve <= self.allocated {
             return Ok(());
         }
-        let target = (needed + RESERVE_BYTES).next_multiple_of(GROWTH_BYTES);
-        let Err(error) = write_zeroes(&self.file, self.allocated, target) else {
+        let target = (needed + self.shape.reserve).next_multiple_of(self.shape.growth);
+        let Err(error) = write_zeroes(&*self.file, self.allocated, target) else {
             self.allocated = target;
             return Ok(());
         };
@@ -171,15 +203,14 @@ impl Log {
         }
         let name = FileName::log(self.head.next());
         let old_path = self.folder.path_of(self.name);
-        let mut synced = Ok(());
-        let published = publish_segment(&self.folder, self.epoch, name, || {
+        let growth = self.shape.growth;
+        let published = publish_segment(&self.folder, self.epoch, name, growth, || {
             // A closed segment has nothing but zeroes behind its end, and is durable in full before
             // another has a name: so damage in it is never mistaken for a torn tail.
-            write_zeroes(&self.file, self.end, self.soiled).map_err(Error::io(&old_path))?;
-            synced = self.file.sync_data();
-            Ok(())
+            write_zeroes(&*self.file, self.end, self.soiled).map_err(Error::io(&old_path))?;
+            let synced = self.file.sync_data();
+            synced.map_err(|error| Error::SyncFailed(Arc::new(error)))
         });
-        synced.map_err(|error| Error::SyncFailed(Arc::new(error)))?;
         let (file, allocated) = match published {
             Ok(published) => published,
             Err(PublishError::Unpublished(error)) => return Err(error),
@@ -207,6 +238,20 @@ impl Log {
         self.closed = kept;
         taken.into_iter().map(|closed| closed.name).collect()
     }
+}
+
+/// Writes what is not known to be durable once more, and the zeroes behind it; tells the file's size.
+///
+/// A process that was killed may have seen a sync fail. Then the page cache shows bytes that the disk
+/// does not have, and no sync would ever write them; these are ones that the next sync writes.
+fn write_again(file: &dyn DiskFile, open: Open) -> io::Result<u64> {
+    let size = file.size()?;
+    let length = usize::try_from(open.end - open.doubt).unwrap_or(0);
+    let mut doubtful = vec![0; length];
+    file.read_exact_at(&mut doubtful, open.doubt)?;
+    file.write_all_at(&doubtful, open.doubt)?;
+    write_zeroes(file, open.end, size)?;
+    Ok(size)
 }
 
 /// Whether a record may go into the reserve.
@@ -252,8 +297,9 @@ fn publish_segment(
     folder: &Folder,
     epoch: [u8; 16],
     name: FileName,
+    growth: u64,
     before_rename: impl FnOnce() -> Result<(), Error>,
-) -> Result<(Arc<File>, u64), PublishError> {
+) -> Result<(Arc<dyn DiskFile>, u64), PublishError> {
     let header = Header {
         name,
         epoch,
@@ -264,9 +310,9 @@ fn publish_segment(
         |file, path| {
             let written = file
                 .write_all_at(&header.encode(), 0)
-                .and_then(|()| write_zeroes(file, HEADER_BYTES as u64, GROWTH_BYTES));
+                .and_then(|()| write_zeroes(file, HEADER_BYTES as u64, growth));
             written.map_err(Error::io(path))?;
-            Ok(GROWTH_BYTES)
+            Ok(growth)
         },
         before_rename,
     )
@@ -276,6 +322,7 @@ fn publish_segment(
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
+    use crate::disk::FolderDisk;
     use crate::recovery::{Recovery, recover};
     use crate::{Path, Sequence, Time};
 
@@ -289,10 +336,12 @@ mod tests {
     }
 
     fn log(folder: &std::path::Path) -> Log {
-        let folder = Arc::new(Folder::open(folder).unwrap());
+        let disk = FolderDisk::open(folder).unwrap();
+        let folder = Arc::new(Folder::new(Arc::new(disk)));
         let epoch = [7; 16];
-        let open = Log::create_first(&folder, epoch).unwrap();
-        Log::resume(folder, epoch, open, Sequence::ZERO, Vec::new(), 1 << 20).unwrap()
+        let shape = Shape::new(1 << 20);
+        let open = Log::create_first(&folder, epoch, shape).unwrap();
+        Log::resume(folder, epoch, open, Sequence::ZERO, Vec::new(), shape).unwrap()
     }
 
     fn read(log: &Log) -> Recovery {

@@ -19,8 +19,8 @@ pub(crate) trait Files {
 /// What is to be done before the journal may be appended to. Each may be done again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Repair {
-    /// A file that was never published, or that a snapshot has replaced.
-    Delete { file: String },
+    /// A file that a snapshot has replaced.
+    Delete { name: FileName },
     /// Bytes behind the last record: zeroes up to the end of the file.
     Erase { name: FileName, from: u64 },
 }
@@ -30,6 +30,8 @@ pub(crate) enum Repair {
 pub(crate) struct Open {
     pub(crate) name: FileName,
     pub(crate) end: u64,
+    /// From here to the end nothing says that the records are durable, though they can be read.
+    pub(crate) doubt: u64,
 }
 
 /// A segment that takes no more records.
@@ -167,9 +169,7 @@ impl Recovery {
         });
         self.repairs = snapshots
             .chain(logs)
-            .map(|name| Repair::Delete {
-                file: name.to_string(),
-            })
+            .map(|name| Repair::Delete { name: *name })
             .collect();
     }
 
@@ -210,6 +210,7 @@ impl Recovery {
             }),
             Tail::Damaged => return Err(source.damaged(scan.end, Damage::Record)),
         }
+        let snapshot = self.head;
         let last = self.add_records(source, scan.records);
         // The snapshot was made of durable records only, so the log reaches at least as far.
         if last < self.head {
@@ -217,9 +218,11 @@ impl Recovery {
             return Err(source.damaged(scan.end, Damage::Short { expected }));
         }
         self.head = last;
+        let durable = scan.durable.max(snapshot);
         self.open = Some(Open {
             name: source.name,
             end: scan.end,
+            doubt: source.offset_after(durable, scan.end),
         });
         Ok(())
     }

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Damage, Error};
-use crate::frame::{ALIGNMENT, Found, Seal};
+use crate::frame::{ALIGNMENT, Found, Seal, frame_bytes};
 use crate::record::{Record, Sequence};
 use crate::segment::{FileKind, FileName, HEADER_BYTES, Header, HeaderFault};
 
@@ -19,6 +19,8 @@ pub(crate) struct Scan {
     pub(crate) records: Vec<(Sequence, Record)>,
     /// Where the next record would begin.
     pub(crate) end: u64,
+    /// The last record that, by what a later one says, was durable.
+    pub(crate) durable: Sequence,
     pub(crate) tail: Tail,
 }
 
@@ -57,6 +59,7 @@ impl Source {
         };
         let mut records = Vec::new();
         let mut end = HEADER_BYTES;
+        let mut durable = Sequence::ZERO;
         while let Found::Frame(frame) = seal.read(self.rest(end)) {
             if frame.sequence != next {
                 break;
@@ -68,6 +71,7 @@ impl Source {
                 source,
             })?;
             records.push((next, record));
+            durable = durable.max(frame.durable);
             next = next.next();
             end += frame.bytes;
         }
@@ -75,19 +79,31 @@ impl Source {
             header,
             records,
             end: end as u64,
+            durable,
             tail: self.tail(&seal, end, next),
         })
     }
 
+    /// Where the first record after this one begins, in a log that was scanned up to `end`.
+    pub(crate) fn offset_after(&self, sequence: Sequence, end: u64) -> u64 {
+        let mut offset = HEADER_BYTES;
+        let mut next = self.name.sequence;
+        while next <= sequence && (offset as u64) < end {
+            offset += frame_bytes(self.rest(offset));
+            next = next.next();
+        }
+        end.min(offset as u64)
+    }
+
     fn tail(&self, seal: &Seal, end: usize, next: Sequence) -> Tail {
-        let rest = self.rest(end);
-        if rest.iter().all(|byte| *byte == 0) {
+        let rest = without_zeroes(self.rest(end));
+        if rest.is_empty() {
             return Tail::Empty;
         }
         // Nothing that was written behind `next` has a sequence further on than there was room for.
         let last = Sequence(next.0.saturating_add((rest.len() / ALIGNMENT) as u64));
         let proof = (0..rest.len()).step_by(ALIGNMENT).any(|at| {
-            let candidate = rest.get(at..).unwrap_or_default();
+            let candidate = self.rest(end + at);
             // The checksum is dear and the sequence cheap, so that one is looked at first.
             sequence_at(candidate).is_some_and(|sequence| sequence > next && sequence <= last)
                 && matches!(seal.read(candidate), Found::Frame(frame) if frame.durable >= next)
@@ -106,6 +122,21 @@ impl Source {
             damage,
         }
     }
+}
+
+/// Without the zeroes at its end: a log is filled with a megabyte of them, so most are looked at in
+/// large pieces.
+fn without_zeroes(bytes: &[u8]) -> &[u8] {
+    const ZEROES: [u8; 4096] = [0; 4096];
+    let mut rest = bytes;
+    while let Some((head, last)) = rest.split_last_chunk() {
+        if *last != ZEROES {
+            break;
+        }
+        rest = head;
+    }
+    let end = rest.iter().rposition(|byte| *byte != 0);
+    end.and_then(|last| rest.get(..=last)).unwrap_or_default()
 }
 
 fn sequence_at(frame: &[u8]) -> Option<Sequence> {

@@ -4,17 +4,15 @@
 //! published, durably; then what it replaces is deleted; then the open segment, if it has anything
 //! at all, is closed, so that this or the next compaction can delete it.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
+use crate::disk::DiskFile;
 use crate::error::Error;
 use crate::folder::PublishError;
-use crate::frame::Seal;
+use crate::frame::{FRAME_BYTES_MAX, Seal};
 use crate::record::{Record, Sequence};
 use crate::segment::{FileKind, FileName, HEADER_BYTES, Header};
 
@@ -80,28 +78,27 @@ impl Shared {
 
 /// The header is written last, when the number of records is known.
 fn write_snapshot(
-    file: &File,
+    file: &dyn DiskFile,
     path: &FilePath,
     name: FileName,
     epoch: [u8; 16],
     records: &mut dyn Iterator<Item = Record>,
 ) -> Result<u64, Error> {
     let seal = Seal::new(epoch, FileKind::Snapshot);
-    let mut output = BufWriter::with_capacity(WRITE_BYTES, file);
-    let mut frame = Vec::new();
+    let mut frames = Vec::with_capacity(WRITE_BYTES + FRAME_BYTES_MAX);
     let mut count = Sequence::ZERO;
     let mut bytes = HEADER_BYTES as u64;
-    output
-        .write_all(&[0; HEADER_BYTES])
-        .map_err(Error::io(path))?;
     for record in records {
         count = count.next();
-        frame.clear();
-        seal.write(&mut frame, count, Sequence::ZERO, &record)?;
-        output.write_all(&frame).map_err(Error::io(path))?;
-        bytes += frame.len() as u64;
+        seal.write(&mut frames, count, Sequence::ZERO, &record)?;
+        if frames.len() >= WRITE_BYTES {
+            file.write_all_at(&frames, bytes).map_err(Error::io(path))?;
+            bytes += frames.len() as u64;
+            frames.clear();
+        }
     }
-    output.flush().map_err(Error::io(path))?;
+    file.write_all_at(&frames, bytes).map_err(Error::io(path))?;
+    bytes += frames.len() as u64;
     let header = Header {
         name,
         epoch,

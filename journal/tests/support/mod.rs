@@ -19,10 +19,10 @@ pub(crate) fn quiet() -> Options {
     }
 }
 
-/// As small as segments get, so that a few hundred records fill several.
+/// So small that a few large records fill a segment.
 pub(crate) fn small_segments() -> Options {
     Options {
-        segment_bytes_max: 0,
+        segment_bytes_max: 262_144,
         ..quiet()
     }
 }
@@ -32,6 +32,23 @@ pub(crate) fn write(inode: u64) -> Record {
         path: Path(format!("directory/file{inode}").into_bytes()),
         inode,
         time: Time::default(),
+    }
+}
+
+/// As small as segments get.
+pub(crate) fn smallest_segments() -> Options {
+    Options {
+        segment_bytes_max: 0,
+        ..quiet()
+    }
+}
+
+/// A record of so many bytes and some.
+pub(crate) fn sized(inode: u64, bytes: usize) -> Record {
+    Record::SetXattr {
+        path: Path(format!("sized{inode}").into_bytes()),
+        name: b"user.sized".to_vec(),
+        value: vec![inode as u8 | 1; bytes],
     }
 }
 

@@ -1,0 +1,191 @@
+//! The journal on a simulated disk: a crash after every operation, a failure of every operation, a
+//! flip of every bit. `MESA_SIM_SEEDS` makes the runs longer.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod simulation;
+mod support;
+
+use std::cell::Cell;
+
+use journal::disk::sim::{FaultKind, FaultSpan, SimDisk};
+use journal::{Error, Record};
+use simulation::{Run, flat, open, seeds, steps, survive};
+use support::sized;
+
+#[test]
+fn a_crash_after_any_operation_leaves_a_prefix_with_everything_synced() {
+    let mut crashes = 0;
+    for seed in seeds(8) {
+        let run = Run::all(SimDisk::new(seed), &steps(seed, 60));
+        crashes += run.crash_everywhere(3);
+    }
+    println!("{crashes} crashes");
+    assert!(crashes >= 4000, "only {crashes} crashes");
+}
+
+#[test]
+fn a_crash_in_the_midst_of_recovery_changes_nothing() {
+    let mut crashes = 0;
+    for seed in seeds(8) {
+        let run = Run::all(SimDisk::new(seed), &steps(seed + 100, 40));
+        for (index, moment) in run.disk.moments().enumerate() {
+            if index % 5 != seed as usize % 5 {
+                continue;
+            }
+            let disk = moment.after_power_cut(seed);
+            let records = flat(&open(&disk).unwrap());
+            for moment in disk.moments() {
+                let context = format!("seed {seed}, {index}, {}", moment.operations());
+                let least = records.len() as u64;
+                survive(&moment.after_power_cut(seed), least, &records, &context);
+                survive(&moment.after_kill(), least, &records, &context);
+                crashes += 2;
+            }
+        }
+    }
+    println!("{crashes} crashes during recovery");
+    assert!(crashes >= 1500, "only {crashes} crashes");
+}
+
+/// Runs the same steps again and again with a failure of each operation in turn.
+fn fail_everywhere(kind: FaultKind, span: FaultSpan, salt: u64) {
+    let mut failures = 0;
+    for seed in seeds(4) {
+        let steps = steps(seed + salt, 30);
+        let operations = Run::all(SimDisk::new(seed), &steps).disk.operations();
+        for at in 1..=operations {
+            let disk = SimDisk::new(seed);
+            disk.inject(at, kind, span);
+            let run = Run::all(disk, &steps);
+            run.disk.mend();
+            let context = format!("seed {seed}, {kind:?} at {at} {span:?}");
+            run.crash_at_the_end(3, &context);
+            failures += 1;
+        }
+    }
+    println!("{failures} failures");
+    assert!(failures >= 300, "only {failures} failures");
+}
+
+#[test]
+fn an_operation_that_fails_once_costs_nothing_acknowledged() {
+    fail_everywhere(FaultKind::Broken, FaultSpan::Once, 200);
+}
+
+#[test]
+fn a_disk_that_breaks_costs_nothing_acknowledged() {
+    fail_everywhere(FaultKind::Broken, FaultSpan::Forever, 300);
+}
+
+#[test]
+fn a_disk_without_room_costs_nothing_acknowledged() {
+    fail_everywhere(FaultKind::Full, FaultSpan::Once, 400);
+    fail_everywhere(FaultKind::Full, FaultSpan::Forever, 500);
+}
+
+/// A disk on which so many bytes have room, and then a few more, and then all.
+#[test]
+fn a_disk_that_fills_up_costs_nothing_acknowledged() {
+    let mut crashes = 0;
+    let mut full = 0;
+    for seed in seeds(6) {
+        let steps = steps(seed + 600, 40);
+        for kibibytes in [5, 9, 14, 22, 35] {
+            let disk = SimDisk::new(seed);
+            disk.limit(Some(kibibytes << 10));
+            let run = Run::all(disk, &steps);
+            full += run.refused;
+            run.disk.limit(None);
+            crashes += run.crash_at_the_end(3, &format!("seed {seed}, {kibibytes} KiB"));
+            crashes += run.crash_everywhere(1) / 2;
+        }
+    }
+    println!("{crashes} crashes, {full} times there was no room");
+    assert!(crashes >= 2000 && full >= 150, "{crashes}, {full}");
+}
+
+/// Opens the journal with every bit of one file flipped in turn.
+fn flip_everywhere(disk: &SimDisk, file: &str, check: impl Fn(u64, Result<Vec<Record>, Error>)) {
+    let intact = disk.bytes(file).unwrap();
+    for bit in 0..intact.len() * 8 {
+        let mut flipped = intact.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let other = disk.after_kill();
+        other.put(file, flipped);
+        check(bit as u64, open(&other).map(|recovered| flat(&recovered)));
+    }
+}
+
+/// A journal with a snapshot, a closed segment and an open one, all of it synced.
+fn settled() -> (SimDisk, Vec<Record>) {
+    let disk = SimDisk::new(1);
+    let journal = open(&disk).unwrap().journal;
+    let records: Vec<Record> = (1..=12).map(|number| sized(number, 450)).collect();
+    for (index, record) in records.iter().enumerate() {
+        let sequence = journal.append(record).unwrap();
+        journal.sync(sequence).unwrap();
+        if index == 1 {
+            let snapshot = &mut records[..2].iter().cloned();
+            journal.compact(sequence, snapshot).unwrap();
+        }
+    }
+    drop(journal);
+    let files = disk.files();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        // Fewer zeroes to go through.
+        let mut bytes = disk.bytes(&file).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes.truncate((used + 64).next_multiple_of(8));
+        disk.put(&file, bytes);
+    }
+    (disk, records)
+}
+
+#[test]
+fn a_flipped_bit_of_the_newest_segment_costs_its_last_record_at_most() {
+    let (disk, records) = settled();
+    let files = disk.files();
+    let newest = files.iter().rfind(|name| name.ends_with(".log")).unwrap();
+    let used = disk.bytes(newest).unwrap();
+    let used = used.iter().rposition(|byte| *byte != 0).unwrap() as u64 * 8;
+    let (refused, shorter) = (Cell::new(0_u32), Cell::new(0_u32));
+    flip_everywhere(&disk, newest, |bit, opened| match opened {
+        Ok(found) if found == records => assert!(bit > used, "bit {bit} was not missed"),
+        Ok(found) => {
+            assert_eq!(found, records[..records.len() - 1], "bit {bit}");
+            shorter.set(shorter.get() + 1);
+        }
+        Err(Error::Damaged { .. } | Error::UnknownVersion { .. }) => refused.set(refused.get() + 1),
+        Err(error) => panic!("bit {bit}: {error}"),
+    });
+    println!("{refused:?} refused, {shorter:?} shorter");
+    assert!(refused.get() > 4000 && shorter.get() > 4000);
+}
+
+#[test]
+fn a_flipped_bit_of_a_snapshot_or_a_closed_segment_is_an_error() {
+    let (disk, records) = settled();
+    let files = disk.files();
+    let oldest = files.iter().find(|name| name.ends_with(".log")).unwrap();
+    let snapshot = files.iter().find(|name| name.ends_with(".snapshot"));
+    for file in [oldest, snapshot.unwrap()] {
+        let refused = Cell::new(0);
+        flip_everywhere(&disk, file, |bit, opened| match opened {
+            Ok(found) => panic!("{file}, bit {bit}: opened with {}", found.len()),
+            Err(Error::Damaged { .. } | Error::UnknownVersion { .. }) => {
+                refused.set(refused.get() + 1);
+            }
+            Err(error) => panic!("{file}, bit {bit}: {error}"),
+        });
+        assert_eq!(refused.get(), disk.bytes(file).unwrap().len() * 8);
+        assert!(refused.get() > 4000);
+    }
+    assert_eq!(flat(&open(&disk).unwrap()), records, "as it was");
+}

@@ -1,0 +1,294 @@
+//! Random histories of a journal on a simulated disk, and what must hold after a crash of one.
+#![allow(dead_code)] // each test file uses its own part
+
+use std::sync::Arc;
+
+use journal::disk::sim::{Moment, SimDisk};
+use journal::{Error, Journal, Record, Recovered, Sequence};
+
+use crate::support::{sized, smallest_segments, write};
+
+/// How many seeds to go through, instead of `default`, if `MESA_SIM_SEEDS` says so.
+pub(crate) fn seeds(default: u64) -> std::ops::Range<u64> {
+    let wanted = std::env::var("MESA_SIM_SEEDS").ok();
+    0..wanted.map_or(default, |text| text.parse().expect("a number of seeds"))
+}
+
+/// The simulation's own randomness: the same sequence for the same seed, for ever.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    Small,
+    Large,
+    Sync,
+    /// Through so many records before the last synced one.
+    Compact(u64),
+    /// The program dies and another one takes over.
+    Kill,
+    /// The program ends as it should and starts again.
+    Reopen,
+}
+
+pub(crate) fn steps(seed: u64, count: usize) -> Vec<Step> {
+    let mut dice = Dice::new(seed);
+    (0..count)
+        .map(|_| match dice.below(100) {
+            0..45 => Step::Small,
+            45..66 => Step::Large,
+            66..84 => Step::Sync,
+            84..90 => Step::Compact(dice.below(4)),
+            90..95 => Step::Kill,
+            _ => Step::Reopen,
+        })
+        .collect()
+}
+
+/// What was known after so many operations of the disk.
+struct Note {
+    operations: u64,
+    /// Records whose appending had begun.
+    begun: u64,
+    /// Records that were acknowledged.
+    appended: u64,
+    /// Records that were acknowledged as durable.
+    durable: u64,
+}
+
+/// A journal and what it should hold.
+pub(crate) struct Run {
+    pub(crate) disk: SimDisk,
+    journal: Option<Journal>,
+    pub(crate) records: Vec<Record>,
+    /// A record whose appending failed: a crash may show it all the same, as the last.
+    doubtful: Option<Record>,
+    durable: u64,
+    /// How often there was no room.
+    pub(crate) refused: u64,
+    notes: Vec<Note>,
+}
+
+impl Run {
+    /// Does all steps on a disk, however it fails. Ends early if the journal cannot be opened twice.
+    pub(crate) fn all(disk: SimDisk, steps: &[Step]) -> Run {
+        let mut run = Run {
+            disk,
+            journal: None,
+            records: Vec::new(),
+            doubtful: None,
+            durable: 0,
+            refused: 0,
+            notes: Vec::new(),
+        };
+        run.note(0);
+        for step in steps {
+            if run.journal.is_none() && !run.open() && !run.open() {
+                break;
+            }
+            run.step(*step);
+            run.note(0);
+        }
+        run.journal = None;
+        run.note(0);
+        run
+    }
+
+    /// `pending` records are being appended.
+    fn note(&mut self, pending: u64) {
+        let appended = self.records.len() as u64;
+        self.notes.push(Note {
+            operations: self.disk.operations(),
+            begun: appended + pending,
+            appended,
+            durable: self.durable,
+        });
+    }
+
+    fn open(&mut self) -> bool {
+        let Ok(recovered) = open(&self.disk) else {
+            return false;
+        };
+        let found = flat(&recovered);
+        if found != self.records {
+            // Only what a failed append left may have come back.
+            self.records.extend(self.doubtful.take());
+            assert_eq!(found, self.records);
+        }
+        self.doubtful = None;
+        self.journal = Some(recovered.journal);
+        true
+    }
+
+    fn step(&mut self, step: Step) {
+        let number = self.records.len() as u64 + 1;
+        let outcome = match step {
+            Step::Small => self.append(write(number)),
+            // Four or so fill a segment; one in eight is larger than one.
+            Step::Large => {
+                let bytes = if number.is_multiple_of(8) { 9000 } else { 1000 };
+                self.append(sized(number, bytes))
+            }
+            Step::Sync => self.sync(),
+            Step::Compact(before) => self.compact(before),
+            Step::Reopen => {
+                self.journal = None;
+                Ok(())
+            }
+            Step::Kill => {
+                self.kill();
+                Ok(())
+            }
+        };
+        match outcome {
+            Ok(()) | Err(Error::Io { .. }) => {}
+            Err(Error::NoSpace { .. }) => self.refused += 1,
+            // Nothing more can be done with this one.
+            Err(Error::SyncFailed(_)) => self.kill(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The journal's last words go nowhere.
+    fn kill(&mut self) {
+        if let Some(journal) = self.journal.take() {
+            let disk = self.disk.clone();
+            disk.halted(|| drop(journal));
+        }
+    }
+
+    fn append(&mut self, record: Record) -> Result<(), Error> {
+        self.note(1);
+        let journal = self.journal.as_ref().unwrap();
+        match journal.append(&record) {
+            Ok(sequence) => {
+                self.records.push(record);
+                self.doubtful = None;
+                assert_eq!(sequence.0, self.records.len() as u64);
+                Ok(())
+            }
+            Err(error) => {
+                self.doubtful = Some(record);
+                Err(error)
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        let journal = self.journal.as_ref().unwrap();
+        journal.sync(journal.head())?;
+        assert_eq!(journal.synced(), journal.head());
+        self.durable = journal.head().0;
+        Ok(())
+    }
+
+    /// The snapshot has the very records that it replaces: so what comes back is always a prefix.
+    fn compact(&mut self, before: u64) -> Result<(), Error> {
+        let journal = self.journal.as_ref().unwrap();
+        let through = journal.synced().0.saturating_sub(before);
+        let records = self.records[..through as usize].to_vec();
+        match journal.compact(Sequence(through), &mut records.into_iter()) {
+            Err(Error::Compacted { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// What must be there, and what may be, after a power cut and after a kill at this moment.
+    fn known(&self, moment: &Moment) -> (u64, u64, u64) {
+        let known = |note: &&Note| note.operations <= moment.operations();
+        let note = self.notes.iter().rev().find(known).unwrap();
+        (note.durable, note.appended, note.begun)
+    }
+
+    /// The records and, at the end, the one whose appending failed or has only begun.
+    fn possible(&self) -> Vec<Record> {
+        let mut records = self.records.clone();
+        records.extend(self.doubtful.clone());
+        records
+    }
+
+    /// Kills and power cuts at every moment; returns how many.
+    pub(crate) fn crash_everywhere(&self, cuts: u64) -> u64 {
+        let possible = self.possible();
+        let mut crashes = 0;
+        for moment in self.disk.moments() {
+            let (durable, appended, begun) = self.known(&moment);
+            let most = &possible[..possible.len().min(begun as usize)];
+            let context = format!("after {} operations", moment.operations());
+            survive(&moment.after_kill(), appended, most, &context);
+            for seed in 0..cuts {
+                let context = format!("{context}, power cut {seed}");
+                survive(&moment.after_power_cut(seed), durable, most, &context);
+            }
+            crashes += 1 + cuts;
+        }
+        crashes
+    }
+
+    /// Kills and power cuts at the end.
+    pub(crate) fn crash_at_the_end(&self, cuts: u64, context: &str) -> u64 {
+        let possible = self.possible();
+        let appended = self.records.len() as u64;
+        survive(&self.disk.after_kill(), appended, &possible, context);
+        for seed in 0..cuts {
+            let context = format!("{context}, power cut {seed}");
+            let disk = self.disk.after_power_cut(seed);
+            survive(&disk, self.durable, &possible, &context);
+        }
+        1 + cuts
+    }
+}
+
+pub(crate) fn open(disk: &SimDisk) -> Result<Recovered, Error> {
+    Journal::open_on(Arc::new(disk.clone()), smallest_segments())
+}
+
+pub(crate) fn flat(recovered: &Recovered) -> Vec<Record> {
+    let records = recovered.records.iter();
+    records.map(|(_, record)| record.clone()).collect()
+}
+
+/// The journal opens with at least `least` of `most` and nothing else; the same when it is opened
+/// again; and it takes another record, which survives everything once it is synced.
+pub(crate) fn survive(disk: &SimDisk, least: u64, most: &[Record], context: &str) {
+    let recovered = match open(disk) {
+        Ok(recovered) => recovered,
+        Err(error) => panic!("{context}: {error}"),
+    };
+    let mut found = flat(&recovered);
+    let count = found.len();
+    assert!(
+        most.starts_with(&found),
+        "{context}: no prefix of what was appended"
+    );
+    assert!(
+        count as u64 >= least,
+        "{context}: {least} records are missing, {count} are left"
+    );
+    assert_eq!(recovered.journal.head().0, count as u64, "{context}");
+    drop(recovered);
+
+    let again = open(disk).unwrap_or_else(|error| panic!("{context}, again: {error}"));
+    assert_eq!(flat(&again), found, "{context}: another time, another tale");
+    let next = write(count as u64 + 1_000_000);
+    let sequence = again.journal.append(&next).unwrap();
+    assert_eq!(sequence.0, count as u64 + 1, "{context}");
+    again.journal.sync(sequence).unwrap();
+    found.push(next);
+    let cut = disk.after_power_cut(count as u64);
+    drop(again);
+    let last = open(&cut).unwrap_or_else(|error| panic!("{context}, at last: {error}"));
+    assert_eq!(flat(&last), found, "{context}: with another record");
+}
