@@ -12,7 +12,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::recovery::{Files, Repair};
 use crate::scan::Source;
-use crate::segment::{FileName, TEMPORARY_SUFFIX};
+use crate::segment::{FileName, RebuildName, TEMPORARY_SUFFIX};
 
 /// Zeroes are written in pieces of this: large enough to cost few calls.
 static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
@@ -27,14 +27,27 @@ pub(crate) struct Listing {
     pub(crate) published: BTreeSet<FileName>,
     /// Left behind by a crash while a file was being written.
     pub(crate) temporary: Vec<String>,
+    /// Left behind by a crash in the midst of a rebuild.
+    pub(crate) rebuilds: Vec<RebuildName>,
+    /// The number of the last folder of files that a rebuild set aside; 0 without one.
+    pub(crate) set_aside: u64,
 }
 
 /// Why a file was not published.
 pub(crate) enum PublishError {
     /// It does not exist: nothing has changed.
     Unpublished(Error),
-    /// It has its name, but a power cut may take that back.
-    Unsynced(io::Error),
+    /// It has its name, but a power cut may take that back; the folder, and what its sync said.
+    Unsynced(PathBuf, io::Error),
+}
+
+impl From<PublishError> for Error {
+    fn from(error: PublishError) -> Error {
+        match error {
+            PublishError::Unpublished(error) => error,
+            PublishError::Unsynced(folder, error) => Error::io(folder)(error),
+        }
+    }
 }
 
 impl Folder {
@@ -50,15 +63,20 @@ impl Folder {
         let mut listing = Listing {
             published: BTreeSet::new(),
             temporary: Vec::new(),
+            rebuilds: Vec::new(),
+            set_aside: 0,
         };
         for text in self.disk.list().map_err(Error::io(self.disk.path()))? {
             // A name that is none of ours is left alone.
             if let Some(name) = FileName::parse(&text) {
                 listing.published.insert(name);
-            } else if text
-                .strip_suffix(TEMPORARY_SUFFIX)
-                .is_some_and(|text| FileName::parse(text).is_some())
-            {
+            } else if let Some(name) = RebuildName::parse(&text) {
+                listing.rebuilds.push(name);
+            } else if let Some(number) = RebuildName::parse_folder(&text) {
+                listing.set_aside = listing.set_aside.max(number);
+            } else if text.strip_suffix(TEMPORARY_SUFFIX).is_some_and(|text| {
+                FileName::parse(text).is_some() || RebuildName::parse(text).is_some()
+            }) {
                 listing.temporary.push(text);
             }
         }
@@ -78,7 +96,7 @@ impl Folder {
     /// Publishes what `write` writes.
     pub(crate) fn publish<T>(
         &self,
-        name: FileName,
+        name: &str,
         write: impl FnOnce(&dyn DiskFile, &FilePath) -> Result<T, Error>,
         before_rename: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(Arc<dyn DiskFile>, T), PublishError> {
@@ -92,7 +110,7 @@ impl Folder {
         let written = write(&*file, &path).and_then(|written| {
             file.sync_all().map_err(Error::io(&path))?;
             before_rename()?;
-            let renamed = self.disk.rename(&temporary, &name.to_string());
+            let renamed = self.disk.rename(&temporary, name);
             renamed.map_err(Error::io(&path))?;
             Ok(written)
         });
@@ -101,7 +119,9 @@ impl Folder {
             let _ = self.disk.remove(&temporary);
             PublishError::Unpublished(error)
         })?;
-        self.disk.sync().map_err(PublishError::Unsynced)?;
+        self.disk
+            .sync()
+            .map_err(|error| PublishError::Unsynced(self.disk.path().into(), error))?;
         Ok((file, written))
     }
 
@@ -157,7 +177,7 @@ impl Files for Folder {
     }
 }
 
-fn read(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+pub(crate) fn read(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     let size = usize::try_from(file.size()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
     let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, 0)?;

@@ -19,9 +19,11 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::log::{Log, Shape};
 use crate::record::{Record, Sequence};
-use crate::recovery;
+use crate::{rebuild, recovery};
 
 mod compact;
+
+pub(crate) use compact::write_snapshot;
 
 /// Makes everything that records name durable before the records themselves count as durable.
 ///
@@ -120,7 +122,8 @@ impl Journal {
     /// # Errors
     ///
     /// [`Error::Locked`], [`Error::Damaged`], [`Error::MissingSegment`], [`Error::UnknownVersion`]
-    /// or [`Error::Malformed`], with nothing changed; or a failed call.
+    /// or [`Error::Malformed`], with nothing changed, and [`crate::verify()`] says more; or a failed
+    /// call.
     pub fn open(folder: &FilePath, options: Options) -> Result<Recovered, Error> {
         Journal::open_on(Arc::new(FolderDisk::open(folder)?), options)
     }
@@ -132,6 +135,7 @@ impl Journal {
     /// As [`Journal::open`], but for [`Error::Locked`].
     pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered, Error> {
         let folder = Arc::new(Folder::new(disk));
+        rebuild::finish(&folder)?;
         let listing = folder.list()?;
         let recovery = recovery::recover(&*folder, &listing.published)?;
         // What a killed process renamed may not be durable yet, and everything from here on, what is

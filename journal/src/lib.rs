@@ -15,6 +15,7 @@
 //! | `log` | the segment that is appended to: preallocation, rotation, reserve |
 //! | `commit` | one thread that makes appended records durable, for all who wait |
 //! | `journal` | the door: open, append, sync, compact |
+//! | [`verify()`], [`salvage()`], [`rebuild()`] | for a journal that is damaged: what is wrong, what is sound, a new one |
 //! | [`coalesce`] | pure: many records to the few effects that the remote must see |
 //! | [`replay`] | pure: when to push, wait, fork or ask |
 //!
@@ -27,8 +28,10 @@ pub mod disk;
 mod error;
 mod folder;
 mod frame;
+mod inspect;
 mod journal;
 mod log;
+mod rebuild;
 pub mod record;
 mod recovery;
 pub mod replay;
@@ -40,7 +43,12 @@ pub use coalesce::Plan;
 pub use codec::{Malformed, Unrepresentable};
 pub use disk::{Disk, DiskFile, FolderDisk};
 pub use error::{Damage, Error};
+pub use inspect::{
+    FileReport, FileRole, Finding, Gap, Problem, Report, Salvaged, Verdict, salvage, salvage_on,
+    verify, verify_on,
+};
 pub use journal::{Barrier, Journal, Options, Read, Recovered, Sizes};
+pub use rebuild::{rebuild, rebuild_on};
 pub use record::{
     AttributeChange, ConflictKind, Effect, Node, NodeKind, Origin, Path, Record, RenameMode,
     Sequence, Time,

@@ -101,15 +101,12 @@ impl Log {
         shape: Shape,
     ) -> Result<Open, Error> {
         let name = FileName::log(Sequence(1));
-        match publish_segment(folder, epoch, name, shape.growth, || Ok(())) {
-            Ok(_) => Ok(Open {
-                name,
-                end: HEADER_BYTES as u64,
-                doubt: HEADER_BYTES as u64,
-            }),
-            Err(PublishError::Unpublished(error)) => Err(error),
-            Err(PublishError::Unsynced(error)) => Err(Error::io(folder.path_of(name))(error)),
-        }
+        publish_segment(folder, epoch, name, shape.growth, || Ok(()))?;
+        Ok(Open {
+            name,
+            end: HEADER_BYTES as u64,
+            doubt: HEADER_BYTES as u64,
+        })
     }
 
     pub(crate) fn head(&self) -> Sequence {
@@ -149,6 +146,8 @@ impl Log {
         self.make_room(frame_bytes, reserve)?;
         if let Err(error) = self.file.write_all_at(frame, self.end) {
             self.soiled = self.end + frame_bytes;
+            // For whoever reads the file without another append; the next one makes sure of it.
+            let _ = write_zeroes(&*self.file, self.end, self.soiled);
             return Err(Error::io(self.folder.path_of(self.name))(error));
         }
         self.end += frame_bytes;
@@ -214,7 +213,9 @@ impl Log {
         let (file, allocated) = match published {
             Ok(published) => published,
             Err(PublishError::Unpublished(error)) => return Err(error),
-            Err(PublishError::Unsynced(error)) => return Err(Error::SyncFailed(Arc::new(error))),
+            Err(PublishError::Unsynced(_, error)) => {
+                return Err(Error::SyncFailed(Arc::new(error)));
+            }
         };
         self.closed.push(Closed {
             name: self.name,
@@ -293,7 +294,7 @@ fn frees_space(record: &Record) -> Reserve {
 }
 
 /// Publishes an empty segment with its first step of zeroes; returns it and its size.
-fn publish_segment(
+pub(crate) fn publish_segment(
     folder: &Folder,
     epoch: [u8; 16],
     name: FileName,
@@ -306,7 +307,7 @@ fn publish_segment(
         count: 0,
     };
     folder.publish(
-        name,
+        &name.to_string(),
         |file, path| {
             let written = file
                 .write_all_at(&header.encode(), 0)

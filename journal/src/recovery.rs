@@ -126,6 +126,20 @@ fn from_snapshot(
     Ok(recovery)
 }
 
+/// Reads a snapshot, all of it or nothing.
+pub(crate) fn scan_snapshot(source: &Source) -> Result<Scan, Error> {
+    let scan = source.scan()?;
+    let count = scan.records.len() as u64;
+    if scan.tail != Tail::Empty {
+        return Err(source.damaged(scan.end, Damage::Record));
+    }
+    if count != scan.header.count {
+        let expected = Sequence(count).next();
+        return Err(source.damaged(scan.end, Damage::Short { expected }));
+    }
+    Ok(scan)
+}
+
 fn missing(files: &dyn Files, first: Sequence) -> Error {
     Error::MissingSegment {
         folder: PathBuf::from(files.folder()),
@@ -136,15 +150,7 @@ fn missing(files: &dyn Files, first: Sequence) -> Error {
 impl Recovery {
     fn read_snapshot(&mut self, files: &dyn Files, name: FileName) -> Result<(), Error> {
         let source = files.read(name)?;
-        let scan = source.scan()?;
-        let count = scan.records.len() as u64;
-        if scan.tail != Tail::Empty {
-            return Err(source.damaged(scan.end, Damage::Record));
-        }
-        if count != scan.header.count {
-            let expected = Sequence(count).next();
-            return Err(source.damaged(scan.end, Damage::Short { expected }));
-        }
+        let scan = scan_snapshot(&source)?;
         self.check_epoch(&source, &scan)?;
         self.records = scan
             .records

@@ -95,6 +95,15 @@ impl Source {
         end.min(offset as u64)
     }
 
+    /// Whether anything but zeroes stands behind `end`; whether it is damage is not looked at.
+    pub(crate) fn tail_after(&self, end: u64) -> Tail {
+        let end = usize::try_from(end).unwrap_or(usize::MAX);
+        match without_zeroes(self.rest(end)) {
+            [] => Tail::Empty,
+            _ => Tail::Torn,
+        }
+    }
+
     fn tail(&self, seal: &Seal, end: usize, next: Sequence) -> Tail {
         let rest = without_zeroes(self.rest(end));
         if rest.is_empty() {
@@ -126,7 +135,7 @@ impl Source {
 
 /// Without the zeroes at its end: a log is filled with a megabyte of them, so most are looked at in
 /// large pieces.
-fn without_zeroes(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_zeroes(bytes: &[u8]) -> &[u8] {
     const ZEROES: [u8; 4096] = [0; 4096];
     let mut rest = bytes;
     while let Some((head, last)) = rest.split_last_chunk() {

@@ -17,6 +17,10 @@ const CHECKSUM_CONTEXT: &str = "mesa journal 2026-11 header checksum";
 /// Suffix of a file that is being written and has not been published.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".temp";
 
+/// Folders with files that a rebuild replaced begin with this.
+const DAMAGED_PREFIX: &str = "damaged-";
+const REBUILD_SUFFIX: &str = ".rebuild";
+
 /// What a file holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum FileKind {
@@ -77,6 +81,33 @@ impl FileName {
     }
 }
 
+/// The name of what a rebuild has written and not yet put in the place of the damaged files. `n` is
+/// also that of the folder `damaged-n` that they go to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct RebuildName(pub(crate) u64);
+
+impl RebuildName {
+    pub(crate) fn parse(text: &str) -> Option<RebuildName> {
+        let number = RebuildName::parse_folder(text.strip_suffix(REBUILD_SUFFIX)?)?;
+        Some(RebuildName(number))
+    }
+
+    pub(crate) fn parse_folder(text: &str) -> Option<u64> {
+        let number = text.strip_prefix(DAMAGED_PREFIX)?.parse().ok()?;
+        (RebuildName(number).folder() == text).then_some(number)
+    }
+
+    pub(crate) fn folder(self) -> String {
+        format!("{DAMAGED_PREFIX}{}", self.0)
+    }
+}
+
+impl fmt::Display for RebuildName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{REBUILD_SUFFIX}", self.folder())
+    }
+}
+
 impl fmt::Display for FileName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:016x}{}", self.sequence.0, self.kind.suffix())
@@ -123,6 +154,21 @@ impl Header {
         let (body, checksum) = bytes.split_at_mut(CHECKSUM_AT);
         checksum.copy_from_slice(&header_checksum(body));
         bytes
+    }
+
+    /// Writes this version's number over whatever the header says.
+    pub(crate) fn set_version(bytes: &mut [u8]) {
+        let place = bytes.iter_mut().skip(MAGIC.len());
+        for (to, from) in place.zip(VERSION.to_le_bytes()) {
+            *to = from;
+        }
+    }
+
+    /// The name that the header of a snapshot asks for, be it right or wrong.
+    pub(crate) fn snapshot_name(bytes: &[u8]) -> FileName {
+        let header = bytes.first_chunk::<HEADER_BYTES>();
+        let through = header.map_or(0, |bytes| u64::from_le_bytes(field(bytes, 40)));
+        FileName::snapshot(Sequence(through))
     }
 
     /// Reads the header of a file that has this name. The version is looked at before the

@@ -110,6 +110,33 @@ fn a_disk_that_fills_up_costs_nothing_acknowledged() {
     assert!(crashes >= 2000 && full >= 150, "{crashes}, {full}");
 }
 
+/// A record whose append failed may come back after a crash, but not in place of one that was
+/// appended afterwards.
+#[test]
+fn a_record_that_failed_does_not_replace_the_next() {
+    let mut both = (0, 0);
+    for seed in seeds(40) {
+        let disk = SimDisk::new(seed);
+        let journal = open(&disk).unwrap().journal;
+        let first = journal.append(&sized(1, 100)).unwrap();
+        journal.sync(first).unwrap();
+        disk.inject(disk.operations() + 1, FaultKind::Broken, FaultSpan::Once);
+        assert!(journal.append(&sized(2, 100)).is_err());
+        let shown = flat(&open(&disk.after_kill()).unwrap());
+        assert_eq!(shown, [sized(1, 100)], "what failed is undone at once");
+        assert_eq!(journal.append(&sized(3, 100)).unwrap().0, 2);
+        for cut in 0..20 {
+            match &flat(&open(&disk.after_power_cut(cut)).unwrap())[1..] {
+                [] => both.0 += 1,
+                [record] if *record == sized(3, 100) => both.1 += 1,
+                other => panic!("seed {seed}, {cut}: {} records", other.len()),
+            }
+        }
+        drop(journal);
+    }
+    assert!(both.0 > 100 && both.1 > 100, "{both:?}");
+}
+
 /// Opens the journal with every bit of one file flipped in turn.
 fn flip_everywhere(disk: &SimDisk, file: &str, check: impl Fn(u64, Result<Vec<Record>, Error>)) {
     let intact = disk.bytes(file).unwrap();

@@ -26,6 +26,7 @@
 //! [`Moment::after_power_cut`] and [`FaultKind`].
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -82,6 +83,7 @@ struct Machine {
     fault: Option<Fault>,
     halted: bool,
     space: Option<u64>,
+    spoiled: Vec<(FileId, Range<u64>)>,
     random: Random,
 }
 
@@ -103,6 +105,7 @@ impl SimDisk {
                 fault: None,
                 halted: false,
                 space: None,
+                spoiled: Vec::new(),
                 random: Random(seed),
             })),
         }
@@ -162,6 +165,15 @@ impl SimDisk {
             name: name.to_owned(),
             bytes: bytes.into(),
         });
+    }
+
+    /// Makes a part of a file unreadable: `EIO`, until the file is replaced. A kill or a power cut
+    /// does not pass it on.
+    pub fn spoil(&self, name: &str, bytes: Range<u64>) {
+        let mut machine = self.machine.lock();
+        if let Some(file) = machine.media.find(name) {
+            machine.spoiled.push((file, bytes));
+        }
     }
 
     /// The disk as it stands, for a second program after the death of the first.
@@ -258,9 +270,10 @@ impl Machine {
     }
 
     fn write_in_part(&mut self, file: FileId, bytes: &[u8], offset: u64) {
-        let length = self.random.below(bytes.len() as u64 + 1);
+        // Sometimes all of them: an error that says nothing.
+        let length = self.random.below(bytes.len() as u64 * 5 / 4 + 1);
         let length = usize::try_from(length).unwrap_or(0);
-        self.write(file, bytes.get(..length).unwrap_or_default(), offset);
+        self.write(file, bytes.get(..length).unwrap_or(bytes), offset);
     }
 }
 
@@ -348,6 +361,14 @@ impl DiskFile for SimFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let read = |machine: &mut Machine| {
             let content = machine.media.content(self.id);
+            let end = offset.saturating_add(buffer.len() as u64);
+            let spoiled = machine.spoiled.iter();
+            if spoiled
+                .filter(|(file, _)| *file == self.id)
+                .any(|(_, bytes)| bytes.start < end && offset < bytes.end)
+            {
+                return Err(FaultKind::Broken.error());
+            }
             let from = usize::try_from(offset).unwrap_or(usize::MAX);
             let bytes = content
                 .get(from..)

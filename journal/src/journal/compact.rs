@@ -64,20 +64,20 @@ impl Shared {
     ) -> Result<u64, Error> {
         let name = FileName::snapshot(through);
         let published = self.folder.publish(
-            name,
+            &name.to_string(),
             |file, path| write_snapshot(file, path, name, self.epoch, records),
             || Ok(()),
         );
         match published {
             Ok((_, bytes)) => Ok(bytes),
             Err(PublishError::Unpublished(error)) => Err(error),
-            Err(PublishError::Unsynced(error)) => Err(Error::SyncFailed(Arc::new(error))),
+            Err(PublishError::Unsynced(_, error)) => Err(Error::SyncFailed(Arc::new(error))),
         }
     }
 }
 
 /// The header is written last, when the number of records is known.
-fn write_snapshot(
+pub(crate) fn write_snapshot(
     file: &dyn DiskFile,
     path: &FilePath,
     name: FileName,
