@@ -59,6 +59,11 @@ impl Folder {
         &*self.disk
     }
 
+    /// The disk itself, for another look at all of it.
+    pub(crate) fn shared_disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
+    }
+
     pub(crate) fn list(&self) -> Result<Listing, Error> {
         let mut listing = Listing {
             published: BTreeSet::new(),

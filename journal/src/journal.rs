@@ -17,6 +17,7 @@ use crate::commit::Commit;
 use crate::disk::{Disk, FolderDisk};
 use crate::error::Error;
 use crate::folder::Folder;
+use crate::inspect::{Report, verify_on};
 use crate::log::{Log, Shape};
 use crate::record::{Record, Sequence};
 use crate::{rebuild, recovery};
@@ -278,6 +279,17 @@ impl Journal {
             snapshot: recovery.snapshot.unwrap_or_default().0,
             records: recovery.records,
         })
+    }
+
+    /// Looks at every byte on disk, and changes nothing. Appending may go on meanwhile, and what is
+    /// appended during the call may look like a torn write.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read; whatever is wrong with the journal itself is in the report.
+    pub fn verify(&self) -> Result<Report, Error> {
+        let _no_compaction = self.shared.compaction.lock();
+        verify_on(self.shared.folder.shared_disk())
     }
 
     /// How many syncs there have been since opening: what group commit saves.

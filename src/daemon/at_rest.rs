@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::control::{EntryState, JournalListing};
+use super::failure::in_a_line;
 use super::journals::{self, Standing};
 use super::status::{
     Base, Change, Credential, CredentialState, PendingWork, RepoState, RepoStatus, State, Status,
@@ -70,7 +71,10 @@ pub fn journal(config: &Config) -> Result<JournalListing, Error> {
 
 /// Visits every repository that has local state, under the data directory's lock: looking into a
 /// journal recovers it.
-fn each(config: &Config, mut visit: impl FnMut(&Path, &Name, &Name)) -> Result<(), Error> {
+pub(super) fn each(
+    config: &Config,
+    mut visit: impl FnMut(&Path, &Name, &Name),
+) -> Result<(), Error> {
     let repositories = repositories_folder(&config.data_folder);
     if !repositories.is_dir() {
         return Ok(());
@@ -112,7 +116,8 @@ pub(super) fn organizations(repositories: &Path) -> Result<Vec<Name>, Error> {
     Ok(names)
 }
 
-fn options(config: &Config, folder: &Path, name: &Name) -> Options {
+/// How a repository's local state is opened.
+pub(super) fn options(config: &Config, folder: &Path, name: &Name) -> Options {
     Options {
         folder: folder.join(name.as_os_str()),
         owner: Owner {
@@ -143,7 +148,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
             status.pending = work(&local.pending());
         }
         // One damaged repository must not hide the others.
-        Err(error) => status.reason = Some(error.to_string()),
+        Err(error) => status.reason = Some(in_a_line(&error)),
     }
     status
 }

@@ -60,6 +60,17 @@ impl Failure {
     }
 }
 
+/// An error and its causes in one line, for logs and for reasons in a status.
+pub(super) fn in_a_line(error: &dyn Error) -> String {
+    let failure = Failure::of(error, Reason::Failed, None);
+    let mut line = failure.message;
+    for cause in failure.causes {
+        line.push_str(": ");
+        line.push_str(&cause);
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +89,8 @@ mod tests {
             Reason::Failed,
             None,
         );
+        let middle = Middle(std::io::Error::other("the disk"));
+        assert_eq!(in_a_line(&Upper(middle)), "the upper thing: the disk");
         assert_eq!(failure.message, "the upper thing");
         assert_eq!(failure.causes, ["the disk"]);
         let text = serde_json::to_string(&failure).unwrap();

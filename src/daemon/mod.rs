@@ -32,6 +32,7 @@ mod signals;
 mod slots;
 pub mod status;
 mod upkeep;
+pub mod verification;
 
 use std::path::PathBuf;
 

@@ -14,14 +14,15 @@ use crossbeam_channel::Receiver;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::at_rest::{self, repositories_folder};
-use super::control::{Drained, JournalListing, Remaining};
+use super::control::{Drained, JournalListing, Remaining, RepoVerified, Verified};
+use super::failure::in_a_line;
 use super::journals::is_named;
 use super::lists::{Lists, organizations};
 use super::opener::Opener;
 use super::replay_worker::Handshake;
 use super::repository::Repository;
 use super::status::{CredentialState, RepoStatus, State, Status};
-use super::{Error, Service, known, private_folder};
+use super::{Error, Service, known, private_folder, verification};
 use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
 use crate::overlay::{Overlay, Space};
@@ -109,8 +110,9 @@ impl OpenRepositories {
                 if found.pending.operations == 0 && found.reason.is_none() {
                     self.closed.lock().push(found);
                 } else if let Err(error) = Repositories::open(self, organization, &name) {
-                    tracing::error!(repository = %name, error = %error, "not opened");
-                    let reason = Some(error.to_string());
+                    let error = in_a_line(&error);
+                    tracing::error!(repository = %name, error, "not opened");
+                    let reason = Some(error);
                     self.closed.lock().push(RepoStatus { reason, ..found });
                 }
             }
@@ -207,6 +209,34 @@ impl OpenRepositories {
             }),
             (Some(_), _) => Err(Error::ManyRepositories),
         }
+    }
+
+    /// How sound the local state is, of what is open and of what could not be opened.
+    ///
+    /// # Errors
+    ///
+    /// There is no such repository.
+    pub(super) fn verify(&self, wanted: Option<&str>) -> Result<Verified, Error> {
+        let mut repos: Vec<RepoVerified> = self.all().iter().map(|one| one.verify()).collect();
+        for closed in self.closed.lock().iter() {
+            if !repos
+                .iter()
+                .any(|open| (&open.org, &open.name) == (&closed.org, &closed.name))
+            {
+                let folder = repositories_folder(&self.config.data_folder);
+                let folder = folder.join(&closed.org).join(&closed.name);
+                repos.push(verification::closed(&folder, &closed.org, &closed.name));
+            }
+        }
+        if let Some(wanted) = wanted {
+            repos.retain(|repo| is_named(wanted, &repo.org, &repo.name));
+            if repos.is_empty() {
+                return Err(Error::NoSuchRepository {
+                    name: wanted.to_owned(),
+                });
+            }
+        }
+        Ok(Verified { repos })
     }
 
     /// Has every repository push what it has now, until a deadline or a message on `cancel`.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::at_rest;
-use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaining};
+use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaining, RepoVerified};
 use super::journals::{self, LISTED_MAX, Standing, is_within};
 use super::replay_worker::{Handshake, Progress, ReplayWorker};
 use super::status::{CredentialState, RepoState, RepoStatus};
+use super::{at_rest, verification};
 use crate::fuse::{Opened, Slot};
 use crate::overlay::{self, Overlay};
 use crate::remote::RepositoryName;
@@ -160,6 +160,12 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    /// How sound the local state is.
+    pub(super) fn verify(&self) -> RepoVerified {
+        let outcome = self.overlay.verify().map(|found| (found, None));
+        verification::entry(self.name.organization(), self.name.name(), outcome)
     }
 
     /// Gives up what is pending at a path and below it; returns how many effects that were.

@@ -178,6 +178,11 @@ impl Handler for Desk {
             }
             Request::JournalOrder { repo, order } => answered(self.order(repo.as_deref(), order)),
             Request::JournalDrop { repo, path } => answered(self.give_up(repo.as_deref(), &path)),
+            Request::JournalVerify { repo } => answered(
+                self.repositories
+                    .verify(repo.as_deref())
+                    .map(Answer::Verified),
+            ),
             Request::Flush { timeout_ms } => {
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
                 Answer::Flushed(self.repositories.drain(deadline, &never()).drained)

@@ -39,15 +39,19 @@ mod namespace;
 mod open;
 mod remote;
 mod rename;
+mod repair;
 mod state;
 #[cfg(test)]
 mod tests;
 mod types;
 mod upkeep;
+mod verify;
 
 pub use capture::{Capture, KeptLocal, KeptLocalReason, Scope};
 pub use directory::Visitor;
 pub use error::Error;
 pub use open::{Local, Options, Overlay};
 pub use remote::{Pending, PendingEffect, Position};
+pub use repair::{Repaired, repair};
 pub use types::{AttributeChange, NewNode, Owner, Rename, Space, Visit, XattrMode};
+pub use verify::{Soundness, verify};

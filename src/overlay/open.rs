@@ -200,7 +200,7 @@ fn rebuild(
 /// What the remote does not have, as the records tell it: all of it, and what came after a push that
 /// was announced and has no outcome. That one may have been accepted, so until it is settled it is on
 /// its way, and what came after it is counted by itself, as if the process had never died.
-fn unsent(
+pub(super) fn unsent(
     records: &[(Sequence, Record)],
     snapshot: Sequence,
     state: &State,

@@ -145,6 +145,17 @@ impl State {
         }
     }
 
+    /// Records that make what is to be pushed again, behind a snapshot of the tree.
+    pub(super) fn unsent_records(&self) -> Vec<Record> {
+        let work = &self.work;
+        let mut records = work.records(|since, effect| Record::Pending { since, effect });
+        if let Some(since) = &self.since_capture {
+            records.extend(since.records(|since, effect| Record::PendingLater { since, effect }));
+        }
+        records.extend(self.upper.remote().announced());
+        records
+    }
+
     /// Takes a record that the journal has.
     pub(super) fn absorb(
         &mut self,

@@ -1,7 +1,5 @@
 //! What has to be done now and then: syncing what is old, checkpoints, compaction.
 
-use journal::Record;
-
 use super::error::Error;
 use super::open::Overlay;
 
@@ -78,13 +76,7 @@ impl Overlay {
         let (through, records) = {
             let state = self.state.lock();
             let mut records = state.upper.snapshot();
-            let work = &state.work;
-            records.extend(work.records(|since, effect| Record::Pending { since, effect }));
-            if let Some(since) = &state.since_capture {
-                let later = since.records(|since, effect| Record::PendingLater { since, effect });
-                records.extend(later);
-            }
-            records.extend(state.upper.remote().announced());
+            records.extend(state.unsent_records());
             (self.journal.head(), records)
         };
         self.sync_all()?;

@@ -4,6 +4,7 @@
 //! nothing here. Its size and mtime are the file's size and mtime. Bytes reach it by `pwrite`, so
 //! they survive the death of the daemon; [`Bodies::sync`] makes them survive a power cut.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -145,6 +146,24 @@ impl Bodies {
         folder.sync_all()
     }
 
+    /// The inodes that have a body in a folder; none if the folder is not there.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn present(folder: &Path) -> io::Result<BTreeSet<Ino>> {
+        let files = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            files => files?,
+        };
+        let mut inodes = BTreeSet::new();
+        for file in files {
+            let name = file?.file_name();
+            inodes.extend(name.to_str().and_then(|name| name.parse().ok()).map(Ino));
+        }
+        Ok(inodes)
+    }
+
     /// Deletes the bodies of inodes that `keep` does not want: what a crash left behind.
     ///
     /// # Errors
@@ -152,15 +171,9 @@ impl Bodies {
     /// What the disk says.
     pub fn sweep(&self, keep: impl Fn(Ino) -> bool) -> io::Result<usize> {
         let mut swept = 0;
-        for file in fs::read_dir(&self.folder)? {
-            let file = file?;
-            let ino = file
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-                .map(Ino);
-            if ino.is_some_and(|ino| !keep(ino)) {
-                fs::remove_file(file.path())?;
+        for ino in Bodies::present(&self.folder)? {
+            if !keep(ino) {
+                self.remove(ino)?;
                 swept += 1;
             }
         }

@@ -259,6 +259,39 @@ impl Upper {
         nameless
     }
 
+    /// Says that a body is gone: the file shows the lower layer's bytes again, or is gone itself.
+    pub fn lose_body(&mut self, ino: Ino) {
+        let Some(node) = self.nodes.get_mut(&ino) else {
+            return;
+        };
+        node.body = false;
+        if node.origin.is_some() {
+            return;
+        }
+        let names = std::mem::take(&mut node.names);
+        self.nodes.remove(&ino);
+        for (directory, name) in names {
+            let entries = self.children.entry(directory).or_default();
+            let place = (name.cookie(), name);
+            match entries.get_mut(&place) {
+                // What it covered stays covered: it would show something older than what is lost.
+                Some(entry) if entry.covers => entry.node = None,
+                _ => {
+                    entries.remove(&place);
+                }
+            }
+        }
+    }
+
+    /// Forgets what the remote has of this history, so that everything goes to a new change. What
+    /// people decided, and what is shown below, stays.
+    pub fn forget_remote(&mut self) {
+        let remote = &mut self.remote;
+        (remote.fork, remote.continues, remote.change) = (None, None, None);
+        (remote.intended, remote.publishing, remote.published) = (None, None, None);
+        remote.pushed = Sequence::ZERO;
+    }
+
     /// The numbers of all nodes without a name: files that were removed while open.
     pub fn nameless(&self) -> Vec<Ino> {
         self.nodes

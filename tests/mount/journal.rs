@@ -152,3 +152,66 @@ fn the_listing_says_state_reason_size_and_age_with_a_daemon_and_without() {
     world.flush_and_compare("app");
     assert!(listing(&world).is_empty());
 }
+
+#[test]
+fn a_damaged_journal_is_named_refused_and_repaired() {
+    let mut world = World::small();
+    let app = world.repo("app");
+    fs::read_dir(&app).unwrap().count();
+    journal(&world, &["hold"]).success();
+    for name in ["first", "victim", "last"] {
+        fs::write(app.join(name), name).unwrap();
+        fs::File::open(app.join(name)).unwrap().sync_all().unwrap();
+    }
+    let sound = journal(&world, &["verify"]).success();
+    assert!(sound.text().starts_with("local/app: sound"), "{sound}");
+    world.unmount("0s").expect(4);
+    journal(&world, &["verify"]).success();
+
+    let folder = world.data().join("repos/local/app/journal");
+    let log = fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let log = log
+        .filter(|file| file.extension().is_some_and(|it| it == "log"))
+        .max()
+        .unwrap();
+    let mut bytes = fs::read(&log).unwrap();
+    let at = bytes
+        .windows(6)
+        .position(|window| window == b"victim")
+        .unwrap();
+    bytes[at] ^= 0x20;
+    fs::write(&log, bytes).unwrap();
+
+    let damaged = journal(&world, &["verify", "--json"]).expect(1);
+    let damaged: Value = serde_json::from_slice(&damaged.stdout).unwrap();
+    let finding = &damaged["repos"][0]["findings"][0];
+    assert_eq!(finding["verdict"], "refused");
+    assert_eq!(finding["file"], log.display().to_string());
+    // The other repositories would be there; of this one the status says what is wrong.
+    world.mount();
+    let status = world.repo_status("app");
+    assert!(
+        status["reason"].as_str().unwrap().contains("damaged"),
+        "{status}"
+    );
+    fs::read_dir(&app).unwrap_err();
+    journal(&world, &["verify", "--repo", "app"]).expect(1);
+    let flush = journal(&world, &["flush", "--timeout", "5s"]).expect(4);
+    assert!(flush.errors().contains("damaged"), "{flush}");
+    let refused = journal(&world, &["verify", "--repair"]).expect(1);
+    assert!(refused.errors().contains("mesa umount"), "{refused}");
+    world.unmount("0s").expect(4);
+
+    let repaired = journal(&world, &["verify", "--repair"]).success();
+    assert!(repaired.text().contains("lost: records"), "{repaired}");
+    journal(&world, &["verify"]).success();
+    world.mount();
+    for name in ["first", "last"] {
+        assert_eq!(fs::read(app.join(name)).unwrap(), name.as_bytes());
+    }
+    fs::read(app.join("victim")).unwrap_err();
+    journal(&world, &["release"]).success();
+    world.flush_and_compare("app");
+}

@@ -5,6 +5,7 @@ mod flush;
 mod list;
 mod order;
 mod show;
+mod verify;
 
 use clap::Subcommand;
 
@@ -30,6 +31,8 @@ pub(super) enum Journal {
     Release(order::Release),
     /// Give up pending changes: the remote will never get them. Files stay as they are here.
     Drop(discard::Drop),
+    /// Read every byte of the local state; on request, make what is damaged open again.
+    Verify(verify::Verify),
 }
 
 /// Does what was asked.
@@ -46,6 +49,7 @@ pub(super) fn run(verb: &Journal, context: &Context) -> Result<Exit, Error> {
         Journal::Hold(arguments) => order::hold(arguments, context),
         Journal::Release(arguments) => order::release(arguments, context),
         Journal::Drop(arguments) => discard::run(arguments, context),
+        Journal::Verify(arguments) => verify::run(arguments, context),
     }
 }
 

@@ -17,7 +17,10 @@ use std::path::{Path, PathBuf};
 pub use client::ask;
 pub use protocol::{Answer, Drained, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions};
 pub use server::{CONNECTIONS_MAX, ControlServer, Handler, Peers};
-pub use words::{EntryState, JournalEntry, JournalListing, JournalRecords, Ordered, RecordEntry};
+pub use words::{
+    EntryState, FindingEntry, JournalEntry, JournalListing, JournalRecords, Ordered, RecordEntry,
+    RepairEntry, RepoVerified, Verified,
+};
 
 /// Longest path that fits a socket address, with its final NUL.
 const ADDRESS_BYTES_MAX: usize = 107;

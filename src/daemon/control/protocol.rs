@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::{Failure, Status};
-use super::words::{JournalListing, JournalRecords, Ordered};
+use super::words::{JournalListing, JournalRecords, Ordered, Verified};
 
 /// Longest request line: the longest request carries a path of 4096 bytes, each of which may take six
 /// as JSON.
@@ -44,6 +44,12 @@ pub enum Request {
         /// Where; empty for everything.
         path: String,
     },
+    /// Is every byte of the local state what was written?
+    JournalVerify {
+        /// `org/repo`, or the repository's name; all when absent.
+        #[serde(default)]
+        repo: Option<String>,
+    },
     /// Push everything; wait that long for it.
     Flush {
         /// Milliseconds.
@@ -82,6 +88,8 @@ pub enum Answer {
     Journal(JournalListing),
     /// To [`Request::JournalShow`].
     JournalRecords(Box<JournalRecords>),
+    /// To [`Request::JournalVerify`].
+    Verified(Verified),
     /// To [`Request::JournalOrder`] and [`Request::JournalDrop`].
     Ordered(Ordered),
     /// To [`Request::Flush`]: everything was pushed, or the time is over.

@@ -118,3 +118,65 @@ pub struct Ordered {
     /// Effects that were given up.
     pub dropped: u64,
 }
+
+/// How sound the local state of each repository is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Verified {
+    /// Every repository that has local state.
+    pub repos: Vec<RepoVerified>,
+}
+
+/// How sound one repository's local state is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RepoVerified {
+    /// Organization.
+    pub org: String,
+    /// Repository.
+    pub name: String,
+    /// Whether it opens and everything in it can be read.
+    pub sound: bool,
+    /// Intact records in the journal's files.
+    pub records: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// What is not as an orderly end leaves it.
+    pub findings: Vec<FindingEntry>,
+    /// Files whose bytes are gone.
+    pub lost_bodies: Vec<String>,
+    /// Bodies that no file needs.
+    pub stray_bodies: u64,
+    /// Why it could not be verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What a repair did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaired: Option<RepairEntry>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FindingEntry {
+    /// The file; absent for a record that does not fit the tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Where in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// What.
+    pub problem: String,
+    /// What mounting makes of it: `repaired`, `ignored` or `refused`.
+    pub verdict: String,
+}
+
+/// What a repair kept, and what it could not.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RepairEntry {
+    /// Records that were kept.
+    pub kept: u64,
+    /// Ranges of records that are lost, first and last.
+    pub lost: Vec<(u64, u64)>,
+    /// Records that were left out, since what they need is lost.
+    pub left_out: u64,
+    /// Where the old files are.
+    pub aside: String,
+}

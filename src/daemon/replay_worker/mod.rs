@@ -6,7 +6,6 @@
 
 mod attempt;
 
-use std::error::Error as _;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
@@ -19,6 +18,7 @@ use journal::replay::{self, Action, Backlog, Event, Policy, State};
 use parking_lot::Mutex;
 
 use self::attempt::Replay;
+use super::failure::in_a_line;
 use super::status::{CredentialState, RepoState};
 use crate::overlay::Overlay;
 use crate::remote::{Pusher, RepositoryName};
@@ -326,12 +326,9 @@ impl Worker {
 
     fn failed(&mut self, error: &attempt::Error, progress: &mut Progress) -> Event {
         let (failure, credential) = error.outcome();
-        let cause = error.source().map(|cause| cause.to_string());
-        tracing::warn!(repository = %self.name, error = %error, cause, "not pushed");
-        progress.reason = Some(match cause {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        });
+        let reason = in_a_line(error);
+        tracing::warn!(repository = %self.name, error = reason, "not pushed");
+        progress.reason = Some(reason);
         progress.credential = credential;
         if let replay::Failure::Transient {
             retry_after: Some(wait),

@@ -4,4 +4,5 @@ mod behaviour;
 mod map;
 mod model;
 mod remote;
+mod repair;
 mod support;

@@ -270,12 +270,17 @@ impl Fixture {
     }
 }
 
-fn open(folder: &Path, snapshot: &Arc<Snapshot>) -> Overlay {
-    let options = Options {
+/// How the repository below a fixture's folder is opened.
+pub(super) fn options(folder: &Path) -> Options {
+    Options {
         folder: folder.join("repo"),
         owner: OWNER,
         commit_interval: Duration::from_secs(3600),
-    };
+    }
+}
+
+fn open(folder: &Path, snapshot: &Arc<Snapshot>) -> Overlay {
+    let options = options(folder);
     std::fs::create_dir_all(&options.folder).unwrap();
     let local = Local::open(&options).unwrap();
     let store = Arc::new(Store::open(&folder.join("cache")).unwrap());
