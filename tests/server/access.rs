@@ -81,7 +81,7 @@ async fn folded_urls_reach_nothing() {
     server.get("/local/app").await.expect(200);
     server.get("/nowhere/app").await.expect(404);
     server
-        .post("/local/app/bookmarks/merge", json!({}))
+        .post("/local/app/bookmarks/trunk", json!({}))
         .await
         .expect(404);
     server.get("/local/app/diff").await.expect(404);

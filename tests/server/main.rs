@@ -10,7 +10,9 @@
 
 mod access;
 mod changes;
+mod conflicts;
 mod crash;
 mod harness;
+mod merging;
 mod names;
 mod reading;

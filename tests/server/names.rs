@@ -37,10 +37,11 @@ async fn bookmarks_move_forward_unless_told_otherwise() {
             .await
             .expect(400);
     }
-    server
+    let refused = server
         .patch(at, json!({"change_id": sibling}))
         .await
         .expect(409);
+    assert_eq!(refused["error"]["code"], "NOT_FORWARD");
     server
         .patch(at, json!({"change_id": head}))
         .await

@@ -9,6 +9,7 @@ mod change;
 mod content;
 mod date;
 mod files;
+mod merge;
 mod organization;
 mod text;
 pub mod token;
@@ -17,6 +18,10 @@ pub use change::{Author, Change, ChangeDetail, ChangePatch, Ident, NewChange};
 pub use content::{Content, DirectoryContent, Entry, FileContent, SubmoduleEntry};
 pub use date::{DateError, format_date, parse_date};
 pub use files::{Action, Encoding, FileMode, FileOp};
+pub use merge::{
+    ConflictDetails, ConflictHunk, ConflictedEntry, HunkContent, HunkResolution, MergeAnswer,
+    MergeRequest, MergeType, OmittedReason, Resolution, Take,
+};
 pub use organization::{
     Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, MovedBookmark,
     NewBookmark, NewRepo, Org, Organization, Repo, RepoPage, RepoPatch, StoredBlob, Success,
@@ -38,7 +43,8 @@ pub mod extension {
     pub const GRAFT: &str = "graft";
     /// Operations apply in list order, and a path may be deleted and then written in one call.
     pub const ORDERED: &str = "ordered";
-    /// `Idempotency-Key` on `POST changes`: the same key gives the same change again.
+    /// `Idempotency-Key` on `POST changes` and `POST bookmarks/merge`: the same key gives the same
+    /// change again.
     pub const IDEMPOTENCY: &str = "idempotency";
     /// All of the above, as our server advertises them.
     pub const ALL: [&str; 7] = [
@@ -60,7 +66,7 @@ pub mod header {
     pub const COMMIT_OID: &str = "mesa-commit-oid";
     /// On content: the Git object that was read.
     pub const OBJECT_SHA: &str = "mesa-object-sha";
-    /// On `POST changes`: the request's own name, for repetition after a lost answer.
+    /// On `POST changes` and `POST bookmarks/merge`: the request's own name, for repetition after a lost answer.
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 }
 
@@ -92,6 +98,8 @@ pub mod code {
     pub const CONFLICT: &str = "CONFLICT";
     /// 409: the change has advanced past `base_commit_oid`.
     pub const STALE_CHANGE: &str = "STALE_CHANGE";
+    /// 409: a bookmark would move to what does not descend from where it is.
+    pub const NOT_FORWARD: &str = "NOT_FORWARD";
     /// 409: another writer moved the same name at the same time.
     pub const LOCK_CONFLICT: &str = "LOCK_CONFLICT";
     /// 409: the change, or what a merge would make, is conflicted.

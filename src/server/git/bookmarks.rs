@@ -169,15 +169,7 @@ impl Repository {
         if default_name(&repo)? == name {
             return Err(Error::DefaultBookmark);
         }
-        let step = match target.commit {
-            Some(oid) => Move {
-                name: format!("{HEADS}{name}"),
-                from: Some(theirs(oid)),
-                to: None,
-            },
-            None => unborn(name, false),
-        };
-        refs::apply(&repo, &[step])
+        refs::apply(&repo, &[removal(name, &target)])
     }
 
     /// Moves bookmarks that a crash left on an older commit of their change.
@@ -205,7 +197,7 @@ impl Repository {
     }
 }
 
-fn default_name(repo: &gix::Repository) -> Result<String, Error> {
+pub(super) fn default_name(repo: &gix::Repository) -> Result<String, Error> {
     let head = repo.find_reference("HEAD").doing("reading HEAD")?;
     let name = match head.target() {
         gix::refs::TargetRef::Symbolic(name) => name.as_bstr().to_string(),
@@ -215,7 +207,7 @@ fn default_name(repo: &gix::Repository) -> Result<String, Error> {
 }
 
 /// What a name points at, if it is a bookmark.
-fn find(repo: &gix::Repository, name: &str) -> Result<Option<Target>, Error> {
+pub(super) fn find(repo: &gix::Repository, name: &str) -> Result<Option<Target>, Error> {
     if check_name(name).is_err() {
         return Ok(None);
     }
@@ -242,8 +234,20 @@ fn unborn(name: &str, exists: bool) -> Move {
     }
 }
 
+/// The step that removes a bookmark.
+pub(super) fn removal(name: &str, target: &Target) -> Move {
+    match target.commit {
+        Some(oid) => Move {
+            name: format!("{HEADS}{name}"),
+            from: Some(theirs(oid)),
+            to: None,
+        },
+        None => unborn(name, false),
+    }
+}
+
 /// The steps that put a bookmark from a commit, or the virtual root, onto a snapshot.
-fn placing(
+pub(super) fn placing(
     repo: &gix::Repository,
     name: &str,
     from: Option<GitOid>,

@@ -125,25 +125,12 @@ impl Repository {
             },
         )?;
         staging.publish()?;
-        let mut moves = vec![Move {
+        let mut moves: Vec<Move> = keeping(&repo, &base)?.into_iter().collect();
+        moves.push(Move {
             name,
             from: None,
             to: Some(theirs(oid)),
-        }];
-        // The base keeps its identity even when the bookmark that showed it goes away.
-        let base_name = format!("{CHANGES}{}", base.change);
-        if let Some(commit) = base.commit
-            && refs::find(&repo, &base_name)?.is_none()
-        {
-            moves.insert(
-                0,
-                Move {
-                    name: base_name,
-                    from: None,
-                    to: Some(theirs(commit)),
-                },
-            );
-        }
+        });
         refs::apply(&repo, &moves)?;
         self.note(input.id, oid);
         commit::read(&repo, oid)
@@ -198,7 +185,22 @@ impl Repository {
     }
 }
 
-fn tree_of(repo: &gix::Repository, commit: GitOid) -> Result<GitOid, Error> {
+/// The step that gives a change a reference, if it has none: what is built on keeps its identity
+/// even when the bookmark that showed it goes away.
+pub(super) fn keeping(repo: &gix::Repository, base: &Snapshot) -> Result<Option<Move>, Error> {
+    let name = format!("{CHANGES}{}", base.change);
+    let Some(commit) = base.commit else {
+        return Ok(None);
+    };
+    let is_kept = refs::find(repo, &name)?.is_some();
+    Ok((!is_kept).then(|| Move {
+        name,
+        from: None,
+        to: Some(theirs(commit)),
+    }))
+}
+
+pub(super) fn tree_of(repo: &gix::Repository, commit: GitOid) -> Result<GitOid, Error> {
     let commit = repo.find_commit(theirs(commit)).doing("reading a commit")?;
     let tree = commit.tree_id().doing("reading a commit")?;
     Ok(ours(&tree))
@@ -277,7 +279,7 @@ fn write(
     editor.put(staging, path, mode, oid)
 }
 
-fn check_link(target: &[u8]) -> Result<(), Error> {
+pub(super) fn check_link(target: &[u8]) -> Result<(), Error> {
     if target.is_empty() || target.len() > LINK_TARGET_BYTES_MAX || target.contains(&0) {
         return Err(Error::LinkTarget);
     }

@@ -73,6 +73,15 @@ pub(super) struct Path {
 }
 
 impl Path {
+    /// The path of something that a tree has, whatever its names; `None` is the root.
+    pub(super) fn existing(mut names: Vec<Vec<u8>>) -> Option<Path> {
+        let name = names.pop()?;
+        Some(Path {
+            parents: names,
+            name,
+        })
+    }
+
     /// Refuses what is no path of a file, and what Git reserves or would not check out.
     pub(super) fn check(bytes: &[u8], mode: Option<FileMode>) -> Result<Path, Error> {
         let path = TreePath::try_from(bytes)?;
@@ -102,7 +111,7 @@ fn check_component(name: &[u8], is_symlink: bool) -> Result<(), Error> {
 }
 
 /// Decodes base64, strictly.
-pub(super) fn decode(text: &str) -> Result<Vec<u8>, Error> {
+pub(in crate::server) fn decode(text: &str) -> Result<Vec<u8>, Error> {
     STANDARD.decode(text).map_err(Error::Encoding)
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::merge::Conflicts;
 use crate::tree::{GitOid, NameError};
 
 /// Why a Git operation was not done. Nothing that was refused has moved a reference.
@@ -36,6 +37,12 @@ pub(in crate::server) enum Error {
     VirtualRoot,
     #[error("the change is conflicted; files cannot be written")]
     Conflicted,
+    #[error("the bookmarks conflict; nothing was merged")]
+    MergeConflict(Box<Conflicts>),
+    #[error("resolutions: {path:?} is in no conflict")]
+    NoConflict { path: String },
+    #[error("a bookmark cannot be merged into itself and then be removed")]
+    MergeIntoItself,
     #[error("path: {0}")]
     Path(#[from] NameError),
     #[error("path: empty")]

@@ -14,7 +14,8 @@
 //!
 //! Invariants: an object is on disk, synced, before a reference names it; a reference is synced
 //! before the caller hears of it; the change's reference moves before the bookmarks that follow
-//! it, so after a crash a bookmark may lag, and opening the repository lets it catch up. One
+//! it, so after a crash a bookmark may lag, and opening the repository lets it catch up; a merge
+//! moves its bookmark first, so a merge that exists took effect. One
 //! process owns the folder, and one writer at a time moves references (the caller's ticket).
 
 mod bookmarks;
@@ -25,6 +26,7 @@ mod edit;
 mod error;
 mod history;
 mod import;
+mod merge;
 mod refs;
 mod staging;
 mod tree;
@@ -39,9 +41,13 @@ use crate::tree::GitOid;
 pub(in crate::server) use bookmarks::{Bookmark, Direction};
 pub(in crate::server) use changes::{ChangeInput, PatchInput, Snapshot};
 pub(in crate::server) use commit::{Commit, Person};
-pub(in crate::server) use edit::{Source, Step};
+pub(in crate::server) use edit::{Source, Step, decode};
 pub(in crate::server) use error::Error;
 pub(in crate::server) use import::import;
+pub(in crate::server) use merge::{
+    Choice, Conflict, Conflicts, Hunk, MergeInput, Omitted, Outcome, Resolution, Resolutions, Side,
+    SourceFate,
+};
 pub(in crate::server) use tree::{Entry, Kind, SizeCache};
 
 use error::{At, Doing};

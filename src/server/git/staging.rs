@@ -102,18 +102,36 @@ impl<'repo> Staging<'repo> {
 
     /// The kind of an object, staged or stored.
     pub(super) fn kind(&self, oid: &gix::ObjectId) -> Result<Option<Kind>, Error> {
+        Ok(self.header(oid)?.map(|(kind, _)| kind))
+    }
+
+    /// The kind and size of an object, staged or stored.
+    pub(super) fn header(&self, oid: &gix::ObjectId) -> Result<Option<(Kind, u64)>, Error> {
         if self.staged.contains(oid) {
             let header = self
                 .store
                 .try_header(oid)
                 .doing("reading a staged object")?;
-            return Ok(header.map(|(_, kind)| kind));
+            return Ok(header.map(|(size, kind)| (kind, size)));
         }
         let header = self
             .repo
             .try_find_header(*oid)
             .doing("reading an object's header")?;
-        Ok(header.map(|header| header.kind()))
+        Ok(header.map(|header| (header.kind(), header.size())))
+    }
+
+    /// The bytes of a blob, staged or stored.
+    pub(super) fn blob(&self, oid: &gix::ObjectId) -> Result<Vec<u8>, Error> {
+        if self.staged.contains(oid) {
+            let mut bytes = Vec::new();
+            self.store
+                .try_find(oid, &mut bytes)
+                .doing("reading a staged object")?;
+            return Ok(bytes);
+        }
+        let blob = self.repo.find_blob(*oid).doing("reading a blob")?;
+        Ok(blob.detach().data)
     }
 
     /// Moves everything into the database; on return it survives a power cut.
@@ -152,7 +170,15 @@ impl<'repo> Staging<'repo> {
 
 impl edit::Objects for Staging<'_> {
     fn tree(&self, oid: &gix::ObjectId) -> Result<Vec<gix::objs::tree::Entry>, Error> {
-        super::tree::entries(self.repo, oid)
+        if !self.staged.contains(oid) {
+            return super::tree::entries(self.repo, oid);
+        }
+        let mut bytes = Vec::new();
+        self.store
+            .try_find(oid, &mut bytes)
+            .doing("reading a staged object")?;
+        let tree = gix::objs::TreeRef::from_bytes(&bytes, HASH).doing("reading a staged tree")?;
+        Ok(tree.entries.into_iter().map(Into::into).collect())
     }
 
     fn store_tree(&mut self, bytes: &[u8]) -> Result<gix::ObjectId, Error> {

@@ -85,7 +85,7 @@ fn person(ident: Ident, now: u64) -> Result<git::Person, Failure> {
 }
 
 /// The person that stands for a key when the request names nobody.
-fn key_person(principal: &Principal, now: u64) -> git::Person {
+pub(super) fn key_person(principal: &Principal, now: u64) -> git::Person {
     git::Person {
         name: principal.key_name.clone(),
         email: format!("{}@mesa.invalid", principal.key_id),
@@ -208,7 +208,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Write)?;
-    let id = new_id(&principal, &hosted, &headers)?;
+    let id = new_id(&principal, &hosted, &headers, &[])?;
     let received = receive::json::<NewChange>(&service, &headers, body).await?;
     let (new, share) = (received.value, received.share);
     let now = now();
@@ -239,11 +239,13 @@ pub(super) async fn create(
 }
 
 /// The id of a new change. With an idempotency key it is a hash of that key, so that the same
-/// request names the same change however often it is sent, and no table has to remember it.
-fn new_id(
+/// request names the same change however often it is sent, and no table has to remember it. What
+/// the request is about, if given, is part of the hash.
+pub(super) fn new_id(
     principal: &Principal,
     hosted: &Hosted,
     headers: &HeaderMap,
+    about: &[&str],
 ) -> Result<ChangeId, Failure> {
     let Some(key) = headers.get(header::IDEMPOTENCY_KEY) else {
         return Ok(random_change_id());
@@ -252,11 +254,15 @@ fn new_id(
         return Err(Failure::invalid("Idempotency-Key: want 1 to 255 bytes"));
     }
     let mut hash = Sha256::new();
-    for part in [
+    let parts = [
         hosted.id.as_bytes(),
         principal.key_id.as_bytes(),
         key.as_bytes(),
-    ] {
+    ];
+    for part in parts
+        .into_iter()
+        .chain(about.iter().map(|text| text.as_bytes()))
+    {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }

@@ -15,6 +15,7 @@ pub(super) struct Failure {
     status: StatusCode,
     code: &'static str,
     message: String,
+    details: Option<serde_json::Value>,
     trace_id: Option<String>,
 }
 
@@ -24,6 +25,7 @@ impl Failure {
             status,
             code,
             message: message.into(),
+            details: None,
             trace_id: None,
         }
     }
@@ -94,7 +96,7 @@ impl IntoResponse for Failure {
             error: ErrorDetail {
                 code: self.code.to_owned(),
                 message: self.message,
-                details: None,
+                details: self.details,
                 trace_id: self.trace_id,
             },
         };
@@ -112,15 +114,25 @@ impl From<git::Error> for Failure {
             E::Stale => (StatusCode::CONFLICT, code::STALE_CHANGE),
             E::Raced => (StatusCode::CONFLICT, code::LOCK_CONFLICT),
             E::Conflicted => (StatusCode::CONFLICT, code::MERGE_CONFLICT),
-            E::BookmarkExists
-            | E::NotForward
-            | E::DefaultBookmark
-            | E::FileInTheWay
-            | E::DirectoryInTheWay => (StatusCode::CONFLICT, code::CONFLICT),
+            E::NotForward => (StatusCode::CONFLICT, code::NOT_FORWARD),
+            E::MergeConflict(conflicts) => {
+                let mut failure = Failure::new(
+                    StatusCode::CONFLICT,
+                    code::MERGE_CONFLICT,
+                    error.to_string(),
+                );
+                failure.details = super::merge::details(conflicts);
+                return failure;
+            }
+            E::BookmarkExists | E::DefaultBookmark | E::FileInTheWay | E::DirectoryInTheWay => {
+                (StatusCode::CONFLICT, code::CONFLICT)
+            }
             E::UnknownBlob(_)
             | E::UnknownTree(_)
             | E::BookmarkName
             | E::VirtualRoot
+            | E::NoConflict { .. }
+            | E::MergeIntoItself
             | E::Path(_)
             | E::PathEmpty
             | E::PathDepth

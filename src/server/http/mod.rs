@@ -12,6 +12,7 @@ mod bookmarks;
 mod changes;
 mod content;
 mod failure;
+mod merge;
 mod organization;
 mod page;
 mod receive;
@@ -171,6 +172,7 @@ pub(super) fn router(service: Service) -> Router {
         .route(
             "/v1/{org}/{repo}/bookmarks/{bookmark}",
             get(bookmarks::show)
+                .post(merge::create)
                 .patch(bookmarks::patch)
                 .delete(bookmarks::delete),
         )
