@@ -55,6 +55,7 @@ const DOORS: [(&str, &[&str], Door); 8] = [
         "axum",
         &[
             "src/server/",
+            "src/remote/bookmarks_tests.rs",
             "src/remote/fake.rs",
             "src/remote/push_tests.rs",
             "src/remote/tests.rs",

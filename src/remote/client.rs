@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::api::{
-    Bookmark, Change, ChangeDetail, ChangePatch, Content, NewChange, NewRepo, Repo, RepoPage,
-    StoredBlob, Whoami, header,
+    Change, ChangeDetail, ChangePatch, Content, NewChange, NewRepo, Repo, RepoPage, StoredBlob,
+    Whoami, header,
 };
 use super::call::{Call, encoded, of_content, of_organization, of_repository};
 use super::failure::Violation;
@@ -29,7 +29,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest symbolic link's answer: a target of 4 KiB, encoded.
 const LINK_BYTES_MAX: usize = 64 * 1024;
 /// Items per page: the contract's largest.
-const PAGE_ITEMS: u32 = 100;
+pub(super) const PAGE_ITEMS: u32 = 100;
 /// Pages of one list: 100,000 repositories; a server that has more is endless.
 const PAGES_MAX: u32 = 1_000;
 
@@ -37,7 +37,7 @@ const PAGES_MAX: u32 = 1_000;
 pub struct Client {
     http: Http,
     secrets: Arc<Secrets>,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 impl Client {
@@ -72,7 +72,7 @@ impl Client {
         self.counts.snapshot()
     }
 
-    async fn send(&self, count: &AtomicU64, call: Call<'_>) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, count: &AtomicU64, call: Call<'_>) -> Result<Answer, Failure> {
         let credential = self
             .secrets
             .find(call.scope)
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    async fn json<T: DeserializeOwned>(
+    pub(super) async fn json<T: DeserializeOwned>(
         &self,
         count: &AtomicU64,
         call: Call<'_>,
@@ -176,24 +176,6 @@ impl Client {
         let target = of_organization(organization, "/repos")?;
         let call = Call::write(Method::Post, scope, target, repository)?;
         self.json(&self.counts.repositories_created, call).await
-    }
-
-    /// Where a bookmark points.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::whoami`].
-    pub async fn bookmark(
-        &self,
-        repository: &RepositoryName,
-        bookmark: &str,
-    ) -> Result<Bookmark, Failure> {
-        if matches!(bookmark, "" | "." | "..") {
-            return Err(Failure::Unsendable);
-        }
-        let rest = format!("/bookmarks/{}", encoded(bookmark.as_bytes()));
-        let call = Call::get(repository.scope(), of_repository(repository, &rest));
-        self.json(&self.counts.bookmarks, call).await
     }
 
     /// What a change is now.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::api::code;
 use crate::lower::SourceError;
-use crate::tree::NameError;
+use crate::tree::{NameError, TreePath};
 
 /// What lies below a failure of the transport. It names neither address nor credential.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -52,11 +52,27 @@ pub enum Violation {
     Encoding(#[source] Cause),
 }
 
+/// Most paths of one conflict that are kept: more than anybody reads, at 4 KiB each.
+const CONFLICT_PATHS_MAX: usize = 1_000;
+
 /// Which rule a conflict broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
     /// The change has advanced past the commit that the caller saw.
     Stale,
+    /// The bookmark is not an ancestor of what it would move to.
+    NotForward,
+    /// Another writer moved the same name at the same time: the same request may succeed now.
+    Raced,
+    /// What a merge would make is in conflict, or the change that would be written is; nothing
+    /// was done.
+    Merge {
+        /// Where, as far as the server says it, names that cannot be left out, and no more than
+        /// 1,000.
+        paths: Vec<TreePath>,
+        /// How many paths the server named besides.
+        omitted: usize,
+    },
     /// Anything else, such as a name that is taken.
     Other,
 }
@@ -148,6 +164,19 @@ pub(super) struct Refusal {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) retry_after: Option<Duration>,
+    pub(super) conflict_paths: Vec<String>,
+}
+
+fn merge_conflict(named: Vec<String>) -> Conflict {
+    let count = named.len();
+    let paths: Vec<TreePath> = named
+        .into_iter()
+        .filter_map(|path| TreePath::try_from(path.as_str()).ok())
+        .filter(|path| !path.is_root())
+        .take(CONFLICT_PATHS_MAX)
+        .collect();
+    let omitted = count - paths.len();
+    Conflict::Merge { paths, omitted }
 }
 
 fn shortened(text: &str) -> Box<str> {
@@ -165,6 +194,7 @@ impl From<Refusal> for Failure {
             code,
             message,
             retry_after,
+            conflict_paths,
         } = refusal;
         match (status, code.as_str()) {
             (401, code::TOKEN_EXPIRED) => Failure::CredentialExpired,
@@ -174,6 +204,9 @@ impl From<Refusal> for Failure {
             (404, _) => Failure::NotFound,
             (406, _) => Failure::NotAcceptable,
             (409, code::STALE_CHANGE) => Failure::Conflict(Conflict::Stale),
+            (409, code::NOT_FORWARD) => Failure::Conflict(Conflict::NotForward),
+            (409, code::LOCK_CONFLICT) => Failure::Conflict(Conflict::Raced),
+            (409, code::MERGE_CONFLICT) => Failure::Conflict(merge_conflict(conflict_paths)),
             (409, _) => Failure::Conflict(Conflict::Other),
             (413, _) => Failure::TooLarge,
             (408, _) => Failure::TimedOut,
@@ -297,6 +330,37 @@ mod tests {
             failure(302, ""),
             Failure::Protocol(Violation::Status(302))
         ));
+    }
+
+    #[test]
+    fn conflicts_are_told_apart_and_their_paths_are_checked() {
+        let conflict = |code: &str, conflict_paths: Vec<String>| {
+            let refusal = Refusal {
+                status: 409,
+                code: code.to_owned(),
+                conflict_paths,
+                ..Refusal::default()
+            };
+            match Failure::from(refusal) {
+                Failure::Conflict(conflict) => conflict,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(conflict(code::NOT_FORWARD, vec![]), Conflict::NotForward);
+        assert_eq!(conflict(code::LOCK_CONFLICT, vec![]), Conflict::Raced);
+        assert_eq!(conflict(code::CONFLICT, vec![]), Conflict::Other);
+        let named = ["a/b", "../c", "", "/d", &"e".repeat(5_000)].map(str::to_owned);
+        let expected = Conflict::Merge {
+            paths: vec![TreePath::try_from("a/b").unwrap()],
+            omitted: 4,
+        };
+        assert_eq!(conflict(code::MERGE_CONFLICT, named.into()), expected);
+        let many = (0..CONFLICT_PATHS_MAX + 7).map(|number| number.to_string());
+        let Conflict::Merge { paths, omitted } = conflict(code::MERGE_CONFLICT, many.collect())
+        else {
+            panic!();
+        };
+        assert_eq!((paths.len(), omitted), (CONFLICT_PATHS_MAX, 7));
     }
 
     #[test]

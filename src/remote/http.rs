@@ -37,8 +37,8 @@ const CONNECTIONS_IDLE_MAX: usize = 16;
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Bytes per chunk of a body that is sent.
 const SEND_CHUNK_BYTES: usize = 256 * 1024;
-/// Largest error body that is read.
-const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Largest error body that is read: a merge conflict lists paths, and may list lines.
+const ERROR_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long silence is borne.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +71,7 @@ pub(super) enum Method {
     Get,
     Post,
     Patch,
+    Delete,
 }
 
 pub(super) enum Body {
@@ -131,6 +132,7 @@ impl Http {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
         };
         let mut builder = self
             .client
@@ -195,6 +197,13 @@ fn transport(error: reqwest::Error) -> Failure {
     } else {
         Failure::Offline(error.into())
     }
+}
+
+/// What we want to know of an error's details.
+#[derive(Default, serde::Deserialize)]
+struct ConflictPaths {
+    #[serde(default)]
+    conflict_paths: Vec<String>,
 }
 
 /// What is known of a body that is being sent.
@@ -319,6 +328,11 @@ impl Answer {
         if let Ok(body) = serde_json::from_slice::<ErrorBody>(&body) {
             refusal.code = body.error.code;
             refusal.message = body.error.message;
+            // Details of another shape are details of another error.
+            if let Some(details) = body.error.details {
+                let details = serde_json::from_value::<ConflictPaths>(details);
+                refusal.conflict_paths = details.unwrap_or_default().conflict_paths;
+            }
         }
         refusal
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! http             one exchange, every wait and every body bounded; the only file with the HTTP client
-//! call, client     the REST contract as typed calls, one attempt each
+//! call, client, bookmarks   the REST contract as typed calls, one attempt each
 //! retry, breaker   pure: when a read is tried again, when it fails at once
 //! connection       blocking face: reads with retries, writes with none, known extensions
 //! source, pin, push   what lower layer and replay ask for
@@ -13,6 +13,7 @@
 //! the lower layer. Async lives in this folder only; its callers are threads that may block.
 
 pub mod api;
+mod bookmarks;
 mod breaker;
 mod call;
 mod client;
@@ -40,6 +41,8 @@ pub use requests::Requests;
 pub use retry::READ_PATIENCE;
 pub use source::RepositorySource;
 
+#[cfg(test)]
+mod bookmarks_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

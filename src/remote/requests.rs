@@ -35,6 +35,8 @@ requests! {
     bookmarks,
     /// What a change is.
     changes,
+    /// The changes of a bookmark, by page.
+    histories,
     /// A directory's entries.
     listings,
     /// A file's bytes.
@@ -45,6 +47,10 @@ requests! {
     changes_patched,
     /// Bytes sent ahead of a change.
     blobs_uploaded,
+    /// A bookmark made, moved or removed.
+    bookmarks_written,
+    /// A bookmark merged into another.
+    bookmarks_merged,
     /// A new repository.
     repositories_created,
 }
