@@ -93,7 +93,7 @@ struct Machine {
 
 impl SimDisk {
     /// An empty disk. The seed decides what a failing write or sync has done nevertheless, and what
-    /// [`Disk::random`] gives.
+    /// [`crate::Disk::random`] gives.
     pub fn new(seed: u64) -> SimDisk {
         SimDisk::with(Media::default(), seed)
     }
