@@ -1,6 +1,6 @@
 //! What the journal needs of a disk: one folder of files. Nothing else of the crate touches one.
 //!
-//! [`FolderDisk`] is a real folder. With the feature `sim`, [`sim::SimDisk`] is one in memory that
+//! [`FolderDisk`] is a real folder. With the feature `sim`, `sim::SimDisk` is one in memory that
 //! loses power, fails and fills up on demand. What either may do to bytes that are not synced is said
 //! in `FORMAT.md`, "What the disk is taken to do".
 
