@@ -106,16 +106,24 @@ impl Commit {
         self.wanted.notify_one();
     }
 
-    /// The committer thread. `position` tells the last record and the file to sync.
+    /// The committer thread. `position` is told what is durable, and tells the last record and the
+    /// file to sync.
     pub(crate) fn run(
         &self,
         interval: Duration,
-        position: impl Fn() -> (Sequence, Arc<dyn DiskFile>),
+        position: impl Fn(Sequence) -> Result<(Sequence, Arc<dyn DiskFile>), Error>,
     ) {
         loop {
             let step = self.next_step(interval);
-            let (through, file) = position();
-            if through > self.synced() && self.sync(through, &*file).is_err() {
+            let synced = match position(self.synced()) {
+                Ok((through, file)) if through > self.synced() => self.sync(through, &*file),
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    self.fail(Arc::new(io::Error::other(error)));
+                    Err(())
+                }
+            };
+            if synced.is_err() {
                 return;
             }
             if matches!(step, Step::Stop) {

@@ -190,7 +190,8 @@ impl Journal {
                 .name("journal-commit".to_owned())
                 .spawn(move || {
                     let interval = shared.options.commit_interval;
-                    shared.commit.run(interval, || shared.log.lock().position());
+                    let position = |synced| shared.log.lock().position(synced);
+                    shared.commit.run(interval, position);
                 })
         };
         let committer = committer.map_err(|source| Error::Io {

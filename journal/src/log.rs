@@ -36,6 +36,8 @@ pub(crate) struct Log {
     end: u64,
     allocated: u64,
     soiled: u64,
+    /// What opening found, until it has been written and synced once more.
+    unsettled: Option<Open>,
     closed: Vec<Closed>,
     /// The frame being written; kept for its capacity.
     buffer: Vec<u8>,
@@ -53,7 +55,7 @@ impl Log {
     ) -> Result<Log, Error> {
         let file = folder.open_file(open.name)?;
         let path = folder.path_of(open.name);
-        let allocated = write_again(&*file, open).map_err(Error::io(path))?;
+        let allocated = file.size().map_err(Error::io(path))?;
         Ok(Log {
             folder,
             epoch,
@@ -65,6 +67,7 @@ impl Log {
             end: open.end,
             allocated: allocated.max(open.end),
             soiled: 0,
+            unsettled: Some(open),
             closed,
             buffer: Vec::new(),
         })
@@ -89,9 +92,37 @@ impl Log {
         self.head
     }
 
-    /// The last record, and the file whose sync makes everything up to it durable.
-    pub(crate) fn position(&self) -> (Sequence, Arc<dyn DiskFile>) {
-        (self.head, Arc::clone(&self.file))
+    /// The last record, and the file whose sync makes everything after `synced` up to it durable.
+    pub(crate) fn position(
+        &mut self,
+        synced: Sequence,
+    ) -> Result<(Sequence, Arc<dyn DiskFile>), Error> {
+        if self.head > synced {
+            self.settle()?;
+        }
+        Ok((self.head, Arc::clone(&self.file)))
+    }
+
+    /// Makes durable what opening found and is not known to be so: the records and the zeroes behind
+    /// them, which are written once more.
+    ///
+    /// A process that was killed may have seen a sync fail. Then the page cache shows bytes that the
+    /// disk does not have, and no sync would ever write them; these are ones that this one writes. Not
+    /// while opening: that must be possible on a disk without room.
+    fn settle(&mut self) -> Result<(), Error> {
+        let Some(open) = self.unsettled else {
+            return Ok(());
+        };
+        let written = write_again(&*self.file, open, self.allocated);
+        written.map_err(Error::io(self.folder.path_of(self.name)))?;
+        self.sync()?;
+        self.unsettled = None;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let synced = self.file.sync_data();
+        synced.map_err(|error| Error::SyncFailed(Arc::new(error)))
     }
 
     /// Bytes of all segments.
@@ -133,13 +164,13 @@ impl Log {
     /// Zeroes what a failed write left, and makes that durable: if a power cut took the zeroes and
     /// the next record, what was left could be a whole record, which its appender was told is none.
     fn clean(&mut self) -> Result<(), Error> {
+        self.settle()?;
         if self.soiled <= self.end {
             return Ok(());
         }
         write_zeroes(&*self.file, self.end, self.soiled)
             .map_err(Error::io(self.folder.path_of(self.name)))?;
-        let synced = self.file.sync_data();
-        synced.map_err(|error| Error::SyncFailed(Arc::new(error)))?;
+        self.sync()?;
         self.soiled = 0;
         Ok(())
     }
@@ -178,13 +209,13 @@ impl Log {
         }
         let name = FileName::log(self.head.next());
         let old_path = self.folder.path_of(self.name);
+        self.settle()?;
         let growth = self.shape.growth;
         let published = publish_segment(&self.folder, self.epoch, name, growth, || {
             // A closed segment has nothing but zeroes behind its end, and is durable in full before
             // another has a name: so damage in it is never mistaken for a torn tail.
             write_zeroes(&*self.file, self.end, self.soiled).map_err(Error::io(&old_path))?;
-            let synced = self.file.sync_data();
-            synced.map_err(|error| Error::SyncFailed(Arc::new(error)))
+            self.sync()
         });
         let (file, allocated) = match published {
             Ok(published) => published,
@@ -217,18 +248,12 @@ impl Log {
     }
 }
 
-/// Writes what is not known to be durable once more, and the zeroes behind it; tells the file's size.
-///
-/// A process that was killed may have seen a sync fail. Then the page cache shows bytes that the disk
-/// does not have, and no sync would ever write them; these are ones that the next sync writes.
-fn write_again(file: &dyn DiskFile, open: Open) -> io::Result<u64> {
-    let size = file.size()?;
+fn write_again(file: &dyn DiskFile, open: Open, allocated: u64) -> io::Result<()> {
     let length = usize::try_from(open.end - open.doubt).unwrap_or(0);
     let mut doubtful = vec![0; length];
     file.read_exact_at(&mut doubtful, open.doubt)?;
     file.write_all_at(&doubtful, open.doubt)?;
-    write_zeroes(file, open.end, size)?;
-    Ok(size)
+    write_zeroes(file, open.end, allocated)
 }
 
 /// Publishes an empty segment with its first step of zeroes; returns it and its size.

@@ -60,8 +60,8 @@ pub(crate) fn steps(seed: u64, count: usize) -> Vec<Step> {
 /// What was known after so many operations of the disk.
 struct Note {
     operations: u64,
-    /// Records whose appending had begun.
-    begun: u64,
+    /// Records whose appending had begun, or had failed: a crash may show one of them, as the last.
+    doubtful: Vec<Record>,
     /// Records that were acknowledged.
     appended: u64,
     /// Records that were acknowledged as durable.
@@ -73,8 +73,8 @@ pub(crate) struct Run {
     pub(crate) disk: SimDisk,
     journal: Option<Journal>,
     pub(crate) records: Vec<Record>,
-    /// A record whose appending failed: a crash may show it all the same, as the last.
-    doubtful: Option<Record>,
+    /// Records whose appending failed, since one succeeded.
+    doubtful: Vec<Record>,
     durable: u64,
     /// How often there was no room.
     pub(crate) refused: u64,
@@ -88,31 +88,30 @@ impl Run {
             disk,
             journal: None,
             records: Vec::new(),
-            doubtful: None,
+            doubtful: Vec::new(),
             durable: 0,
             refused: 0,
             notes: Vec::new(),
         };
-        run.note(0);
+        run.note(None);
         for step in steps {
             if run.journal.is_none() && !run.open() && !run.open() {
                 break;
             }
             run.step(*step);
-            run.note(0);
+            run.note(None);
         }
         run.journal = None;
-        run.note(0);
+        run.note(None);
         run
     }
 
-    /// `pending` records are being appended.
-    fn note(&mut self, pending: u64) {
-        let appended = self.records.len() as u64;
+    /// `pending` is being appended.
+    fn note(&mut self, pending: Option<&Record>) {
         self.notes.push(Note {
             operations: self.disk.operations(),
-            begun: appended + pending,
-            appended,
+            doubtful: self.doubtful.iter().chain(pending).cloned().collect(),
+            appended: self.records.len() as u64,
             durable: self.durable,
         });
     }
@@ -123,11 +122,12 @@ impl Run {
         };
         let found = flat(&recovered);
         if found != self.records {
-            // Only what a failed append left may have come back.
-            self.records.extend(self.doubtful.take());
+            let last = found.last().cloned().unwrap();
+            assert!(self.doubtful.contains(&last), "what a failed append left");
+            self.records.push(last);
+            self.doubtful.clear();
             assert_eq!(found, self.records);
         }
-        self.doubtful = None;
         self.journal = Some(recovered.journal);
         true
     }
@@ -170,17 +170,17 @@ impl Run {
     }
 
     fn append(&mut self, record: Record) -> Result<(), Error> {
-        self.note(1);
+        self.note(Some(&record));
         let journal = self.journal.as_ref().unwrap();
         match journal.append(&record) {
             Ok(sequence) => {
                 self.records.push(record);
-                self.doubtful = None;
+                self.doubtful.clear();
                 assert_eq!(sequence.0, self.records.len() as u64);
                 Ok(())
             }
             Err(error) => {
-                self.doubtful = Some(record);
+                self.doubtful.push(record);
                 Err(error)
             }
         }
@@ -205,33 +205,26 @@ impl Run {
         }
     }
 
-    /// What must be there, and what may be, after a power cut and after a kill at this moment.
-    fn known(&self, moment: &Moment) -> (u64, u64, u64) {
+    fn note_at(&self, moment: &Moment) -> &Note {
         let known = |note: &&Note| note.operations <= moment.operations();
-        let note = self.notes.iter().rev().find(known).unwrap();
-        (note.durable, note.appended, note.begun)
-    }
-
-    /// The records and, at the end, the one whose appending failed or has only begun.
-    fn possible(&self) -> Vec<Record> {
-        let mut records = self.records.clone();
-        records.extend(self.doubtful.clone());
-        records
+        self.notes.iter().rev().find(known).unwrap()
     }
 
     /// Kills and power cuts at every moment; returns how many.
     pub(crate) fn crash_everywhere(&self, cuts: u64) -> u64 {
-        let possible = self.possible();
         let mut crashes = 0;
         for moment in self.disk.moments() {
-            let (durable, appended, begun) = self.known(&moment);
-            let most = &possible[..possible.len().min(begun as usize)];
+            let note = self.note_at(&moment);
             let context = format!("after {} operations", moment.operations());
-            survive(&moment.after_kill(), appended, most, &context);
-            for seed in 0..cuts {
-                let context = format!("{context}, power cut {seed}");
-                survive(&moment.after_power_cut(seed), durable, most, &context);
-            }
+            self.crash(
+                note,
+                |cut| match cut {
+                    None => moment.after_kill(),
+                    Some(seed) => moment.after_power_cut(seed),
+                },
+                cuts,
+                &context,
+            );
             crashes += 1 + cuts;
         }
         crashes
@@ -239,15 +232,44 @@ impl Run {
 
     /// Kills and power cuts at the end.
     pub(crate) fn crash_at_the_end(&self, cuts: u64, context: &str) -> u64 {
-        let possible = self.possible();
-        let appended = self.records.len() as u64;
-        survive(&self.disk.after_kill(), appended, &possible, context);
+        let note = self.notes.last().unwrap();
+        self.crash(
+            note,
+            |cut| match cut {
+                None => self.disk.after_kill(),
+                Some(seed) => self.disk.after_power_cut(seed),
+            },
+            cuts,
+            context,
+        );
+        1 + cuts
+    }
+
+    fn crash(&self, note: &Note, after: impl Fn(Option<u64>) -> SimDisk, cuts: u64, context: &str) {
+        let known = Known {
+            records: &self.records[..note.appended as usize],
+            doubtful: &note.doubtful,
+        };
+        survive(&after(None), note.appended, known, context);
         for seed in 0..cuts {
             let context = format!("{context}, power cut {seed}");
-            let disk = self.disk.after_power_cut(seed);
-            survive(&disk, self.durable, &possible, &context);
+            survive(&after(Some(seed)), note.durable, known, &context);
         }
-        1 + cuts
+    }
+}
+
+/// What a crash may show: any number of these, and after all of them one of those.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) records: &'a [Record],
+    pub(crate) doubtful: &'a [Record],
+}
+
+impl Known<'_> {
+    fn allows(self, found: &[Record]) -> bool {
+        let more = found.strip_prefix(self.records);
+        self.records.starts_with(found)
+            || more.is_some_and(|more| more.len() == 1 && self.doubtful.contains(&more[0]))
     }
 }
 
@@ -260,9 +282,9 @@ pub(crate) fn flat(recovered: &Recovered) -> Vec<Record> {
     records.map(|(_, record)| record.clone()).collect()
 }
 
-/// The journal opens with at least `least` of `most` and nothing else; the same when it is opened
+/// The journal opens with at least `least` of what is known and nothing else; the same when it is opened
 /// again; and it takes another record, which survives everything once it is synced.
-pub(crate) fn survive(disk: &SimDisk, least: u64, most: &[Record], context: &str) {
+pub(crate) fn survive(disk: &SimDisk, least: u64, known: Known<'_>, context: &str) {
     let recovered = match open(disk) {
         Ok(recovered) => recovered,
         Err(error) => panic!("{context}: {error}"),
@@ -270,7 +292,7 @@ pub(crate) fn survive(disk: &SimDisk, least: u64, most: &[Record], context: &str
     let mut found = flat(&recovered);
     let count = found.len();
     assert!(
-        most.starts_with(&found),
+        known.allows(&found),
         "{context}: no prefix of what was appended"
     );
     assert!(
