@@ -6,6 +6,7 @@
 //! retry, breaker   pure: when a read is tried again, when it fails at once
 //! connection       blocking face: reads with retries, writes with none, known extensions
 //! source, pin, push   what lower layer and replay ask for
+//! conflict         pure but for its listings: whether what others did contradicts ours
 //! ```
 //!
 //! Nothing that a server sends is believed before it is checked: identifiers and names become the
@@ -17,6 +18,7 @@ mod bookmarks;
 mod breaker;
 mod call;
 mod client;
+mod conflict;
 mod connection;
 mod extensions;
 mod failure;
@@ -31,6 +33,7 @@ mod source;
 
 pub use call::At;
 pub use client::Client;
+pub use conflict::{Foreign, ForeignEdits, Spot, Verdict, bounded};
 pub use connection::Remote;
 pub use extensions::Extensions;
 pub use failure::{Cause, Conflict, Failure, Violation};

@@ -127,19 +127,19 @@ fn moved_if_gone(at: At, failure: Failure) -> SourceError {
 }
 
 /// Passes bytes on, and knows the blob that they are.
-struct Hashing<'a> {
+pub(super) struct Hashing<'a> {
     sink: &'a mut dyn Write,
     hash: Sha1,
 }
 
 impl<'a> Hashing<'a> {
-    fn new(sink: &'a mut dyn Write, size: u64) -> Hashing<'a> {
+    pub(super) fn new(sink: &'a mut dyn Write, size: u64) -> Hashing<'a> {
         let mut hash = Sha1::new();
         hash.update(format!("blob {size}\0"));
         Hashing { sink, hash }
     }
 
-    fn oid(&self) -> GitOid {
+    pub(super) fn oid(&self) -> GitOid {
         GitOid(self.hash.clone().finalize().into())
     }
 }

@@ -93,6 +93,11 @@ pub struct RemoteState {
 }
 
 impl RemoteState {
+    /// The conflicts that a person has to settle.
+    pub fn open_conflicts(&self) -> impl Iterator<Item = &Conflict> {
+        self.conflicts.iter().filter(|one| !one.is_beside())
+    }
+
     /// Whether the change that takes the edits was published, so that what comes next must go to a
     /// new one on top of it.
     pub fn is_published(&self) -> bool {
@@ -131,12 +136,27 @@ pub struct Conflict {
     pub theirs: GitOid,
     /// The bookmark that was to be published to.
     pub bookmark: Option<String>,
-    /// The change that took our side, once there is one.
+    /// The change that took our side, once there is one. The same as `change` when theirs contradicted
+    /// nothing, so that ours went on top of them: then it is no conflict, but may become one, see
+    /// [`Conflict::is_beside`].
     pub sibling: Option<ChangeId>,
     /// When it was found.
     pub time: Timestamp,
     /// The paths that it is about.
     pub paths: Vec<TreePath>,
+}
+
+impl Conflict {
+    /// Whether this only remembers edits of somebody else that stand beside ours in one change: what
+    /// is pushed later must not contradict them.
+    pub fn is_beside(&self) -> bool {
+        self.kind == ConflictKind::Foreign && self.sibling == Some(self.change)
+    }
+
+    /// Whether ours have no change of their own yet.
+    pub fn waits_for_sibling(&self) -> bool {
+        self.kind == ConflictKind::Foreign && self.sibling.is_none()
+    }
 }
 
 /// Inode numbers from here on are hashes of lower paths; new nodes get smaller ones.

@@ -1,7 +1,8 @@
 //! One attempt to bring the remote up to date.
 //!
 //! ```text
-//! settle what was announced -> fork a change, once -> capture -> announce -> send -> record
+//! settle what was announced -> capture -> compare with what others did -> fork a change, once
+//!   -> announce -> send -> record
 //! ```
 //!
 //! Each step is recorded durably before the next has an effect at the remote, so an attempt can end
@@ -12,10 +13,11 @@ use std::sync::Arc;
 use journal::{Sequence, replay};
 use uuid::Uuid;
 
+use super::beside::{Beside, Compared};
 use crate::daemon::status::CredentialState;
 use crate::lower::{self, SourceError};
 use crate::overlay::{self, Capture, KeptLocalReason, Overlay, Scope};
-use crate::remote::{Failure, KeptReason, Push, PushError, Pusher, Settled};
+use crate::remote::{Failure, ForeignEdits, KeptReason, Push, PushError, Pusher, Settled};
 use crate::tree::{ChangeId, GitOid};
 use crate::upper::RemoteState;
 
@@ -39,8 +41,8 @@ pub(super) enum Error {
     /// The server, or the way to it.
     #[error(transparent)]
     Remote(#[from] Failure),
-    /// Somebody else edited the change that takes our edits: they need one of their own.
-    #[error("somebody else edited change {change}; the edits go to a new one")]
+    /// Somebody else's edits of the change that takes ours contradict them: ours need one of their own.
+    #[error("somebody else's edits of change {change} contradict ours, which go to a new one")]
     Foreign {
         /// The change.
         change: ChangeId,
@@ -58,14 +60,17 @@ type Ours = (ChangeId, GitOid, [u8; 16]);
 
 /// Brings one repository's remote up to date.
 pub(super) struct Replay {
-    overlay: Arc<Overlay>,
-    pusher: Pusher,
+    pub(super) overlay: Arc<Overlay>,
+    pub(super) pusher: Pusher,
+    pub(super) others: ForeignEdits,
     torn: u32,
     /// The commit that the next push is meant for, where it is not the recorded one: a series of
     /// parts was cut off.
-    base: Option<GitOid>,
-    /// Whether the change has somebody else's edits, so that a sibling is to be forked.
-    foreign: bool,
+    pub(super) base: Option<GitOid>,
+    /// The change's commit when it is somebody else's, until the next push was compared with it.
+    pub(super) theirs: Option<GitOid>,
+    /// What others did that stands beside ours, as far as it was looked at.
+    pub(super) beside: Beside,
 }
 
 /// How one round of an attempt ended.
@@ -81,10 +86,12 @@ impl Replay {
     pub(super) fn new(overlay: Arc<Overlay>, pusher: Pusher) -> Replay {
         Replay {
             overlay,
+            others: pusher.foreign_edits(),
             pusher,
             torn: 0,
             base: None,
-            foreign: false,
+            theirs: None,
+            beside: Beside::default(),
         }
     }
 
@@ -107,7 +114,8 @@ impl Replay {
         if !self.overlay.has_pending() {
             return Ok(Round::Done(Vec::new()));
         }
-        let (change, commit, transaction) = self.change()?;
+        self.look_at_published()?;
+        self.fork_sibling()?;
         // A change that never took a push of ours lacks what earlier changes took.
         let scope = match self.overlay.remote().pushed {
             Sequence(0) => Scope::Everything,
@@ -115,6 +123,24 @@ impl Replay {
         };
         let Some(capture) = self.capture(scope)? else {
             return Ok(Round::Done(Vec::new()));
+        };
+        let ready = self
+            .compare(&capture.edits)
+            .and_then(|compared| match compared {
+                Compared::Moved => Ok(None),
+                Compared::Fine => self.change().map(Some),
+            });
+        let (change, commit, transaction) = match ready {
+            Ok(Some(ours)) => ours,
+            Ok(None) => {
+                self.overlay.abandon_capture();
+                return Ok(Round::Again);
+            }
+            Err(Error::Push(error)) => return self.not_sent(error),
+            Err(error) => {
+                self.overlay.abandon_capture();
+                return Err(error);
+            }
         };
         let batch = Uuid::new_v4().into_bytes();
         let announced = self.overlay.record_push_intended(capture.through, batch);
@@ -133,6 +159,7 @@ impl Replay {
             Ok(pushed) => {
                 self.overlay.record_pushed(capture.through, pushed.commit)?;
                 self.torn = 0;
+                self.beside.forget(&capture.edits);
                 let kept = pushed.kept_local.iter();
                 let kept = kept.map(|kept| format!("{} ({})", kept.path, words(kept.reason)));
                 Ok(Round::Done(kept_by_kind(&capture).chain(kept).collect()))
@@ -150,7 +177,7 @@ impl Replay {
             return Ok(());
         };
         // Settled in this process already: it is not there.
-        if self.base.is_some() || self.foreign {
+        if self.base.is_some() || self.theirs.is_some() {
             return Ok(());
         }
         match self.pusher.settle(change, commit, batch)? {
@@ -164,9 +191,8 @@ impl Replay {
             }
             Settled::Foreign(commit) => {
                 self.overlay.abandon_capture();
-                self.foreign = true;
-                tracing::warn!(%change, %commit, "somebody else edited the change");
-                return Err(Error::Foreign { change });
+                self.theirs = Some(commit);
+                tracing::info!(%change, %commit, "somebody else edited the change");
             }
         }
         Ok(())
@@ -174,29 +200,32 @@ impl Replay {
 
     /// The change that takes the edits, made if there is none yet.
     fn change(&mut self) -> Result<Ours, Error> {
-        let RemoteState { change, fork, .. } = self.overlay.remote();
-        match (change, fork) {
-            (Some(_), _) if self.foreign => self.fork(),
+        let remote = self.overlay.remote();
+        match (remote.change, remote.fork) {
+            // What others build on is not rewritten.
+            (Some((published, _)), _) if remote.is_published() => self.fork(Some(published)),
             (Some((change, commit)), Some(transaction)) => Ok((change, commit, transaction)),
             (Some(_), None) => Err(Error::NoTransaction),
             // Announced, and perhaps made: the same transaction gives the same change again.
             (None, Some(transaction)) => self.fork_as(transaction),
-            (None, None) => self.fork(),
+            (None, None) => self.fork(None),
         }
     }
 
-    fn fork(&mut self) -> Result<Ours, Error> {
+    /// Makes a change on the pinned one, or on a published one of ours.
+    pub(super) fn fork(&mut self, continues: Option<ChangeId>) -> Result<Ours, Error> {
         let transaction = Uuid::new_v4().into_bytes();
-        self.overlay.record_fork_intended(transaction, None)?;
+        self.overlay.record_fork_intended(transaction, continues)?;
         self.fork_as(transaction)
     }
 
     fn fork_as(&mut self, transaction: [u8; 16]) -> Result<Ours, Error> {
-        let base = self.overlay.pin().change;
+        let continues = self.overlay.remote().continues;
+        let base = continues.unwrap_or(self.overlay.pin().change);
         let forked = self.pusher.fork(base, transaction)?;
         self.overlay.record_forked(forked.change, forked.commit)?;
         self.base = None;
-        self.foreign = false;
+        self.theirs = None;
         tracing::info!(change = %forked.change, %base, "forked");
         Ok((forked.change, forked.commit, transaction))
     }

@@ -5,6 +5,7 @@
 //! everything.
 
 mod attempt;
+mod beside;
 
 use std::io;
 use std::ops::ControlFlow;
