@@ -61,6 +61,10 @@ fn render(status: &Status) -> String {
         if let Some(change) = &repo.change {
             lines.push(format!("  change:  {}", change.id));
         }
+        if repo.conflicts > 0 {
+            let conflicts = output::counted(repo.conflicts, "conflict", "conflicts");
+            lines.push(format!("  {conflicts}: see `mesa conflicts list`"));
+        }
         for path in &repo.kept_local {
             lines.push(format!(
                 "  stays local, since the server cannot hold it: {path}"
@@ -160,6 +164,7 @@ mod tests {
                 },
                 reason: Some("connection refused".into()),
                 kept_local: vec!["a.sock".into()],
+                conflicts: 2,
             }],
             pid: Some(7),
             mount_point: Some("/mnt".into()),
@@ -171,6 +176,7 @@ mod tests {
              local/app: 3 operations (2.0 KiB) not pushed, the oldest 61 s old; offline (connection refused)\n  \
              base:    zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz (main)\n  \
              change:  kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk\n  \
+             2 conflicts: see `mesa conflicts list`\n  \
              stays local, since the server cannot hold it: a.sock"
         );
     }

@@ -139,6 +139,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
         pending: PendingWork::default(),
         reason: None,
         kept_local: Vec::new(),
+        conflicts: 0,
     };
     match Local::open(&options(config, folder, name)) {
         Ok(local) => {
@@ -146,6 +147,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
             status.base = base(remote);
             status.change = change(remote);
             status.pending = work(&local.pending());
+            status.conflicts = remote.open_conflicts().count() as u64;
         }
         // One damaged repository must not hide the others.
         Err(error) => status.reason = Some(in_a_line(&error)),

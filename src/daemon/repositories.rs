@@ -107,7 +107,7 @@ impl OpenRepositories {
             let folder = folder.join(organization.as_os_str());
             for name in known::opened(&folder).unwrap_or_default() {
                 let found = at_rest::look(&self.config, &folder, organization, &name);
-                if found.pending.operations == 0 && found.reason.is_none() {
+                if found.pending.operations == 0 && found.conflicts == 0 && found.reason.is_none() {
                     self.closed.lock().push(found);
                 } else if let Err(error) = Repositories::open(self, organization, &name) {
                     let error = in_a_line(&error);

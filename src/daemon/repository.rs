@@ -88,6 +88,7 @@ impl Repository {
             pending,
             reason: read_only.or(reason),
             kept_local,
+            conflicts: remote.open_conflicts().count() as u64,
         }
     }
 

@@ -115,6 +115,9 @@ pub struct RepoStatus {
     /// Paths that the server cannot hold: they stay local.
     #[serde(default)]
     pub kept_local: Vec<String>,
+    /// Conflicts that somebody has to settle.
+    #[serde(default)]
+    pub conflicts: u64,
 }
 
 /// Everything.
@@ -159,6 +162,7 @@ mod tests {
                 pending: PendingWork::default(),
                 reason: None,
                 kept_local: Vec::new(),
+                conflicts: 0,
             }],
             pid: None,
             mount_point: None,

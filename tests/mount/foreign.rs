@@ -3,24 +3,8 @@
 use std::fs;
 
 use crate::support::git::git_text;
+use crate::support::stranger;
 use crate::support::world::World;
-
-/// Edits a change as another client would: the newest commit of it, without asking anybody.
-fn edit_as_a_stranger(world: &World, change: &str, path: &str, content_base64: &str) {
-    let url = format!("{}/local/app/changes/{change}", world.url());
-    let body = serde_json::json!({
-        "message": "a stranger was here",
-        "author": {"name": "Stranger", "email": "stranger@example.com"},
-        "files": [{"path": path, "content": content_base64, "mode": "100644"}],
-    });
-    let request = reqwest::Client::new()
-        .patch(url)
-        .bearer_auth(world.mint("1h", &["app"]))
-        .json(&body);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let status = runtime.block_on(async { request.send().await.unwrap().status() });
-    assert!(status.is_success(), "{status}");
-}
 
 fn change_id(world: &World) -> String {
     let status = world.repo_status("app");
@@ -34,7 +18,12 @@ fn a_strangers_edit_stays_and_ours_go_on_in_a_sibling() {
     fs::write(app.join("ours"), "first\n").unwrap();
     world.flush();
     let first = change_id(&world);
-    edit_as_a_stranger(&world, &first, "ours", "c3RyYW5nZXIK");
+    stranger::edit(
+        &world,
+        "app",
+        &first,
+        &[stranger::file("ours", "stranger\n")],
+    );
 
     fs::write(app.join("ours"), "second\n").unwrap();
     fs::create_dir(app.join("folder")).unwrap();

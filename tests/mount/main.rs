@@ -13,6 +13,7 @@
 mod support;
 
 mod cli;
+mod conflicts;
 mod contents;
 mod crash;
 mod credentials;

@@ -116,6 +116,11 @@ impl World {
         format!("http://{address}/v1")
     }
 
+    /// Where the server is reached without the proxy.
+    pub fn server_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
     /// Any program, in an environment of this world and of nothing else.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
