@@ -39,6 +39,9 @@ pub(super) enum Error {
     /// The server that was to be started.
     #[error("the server cannot serve")]
     Serve(#[from] server::Error),
+    /// Their side of a conflict.
+    #[error("their side is not written as a whole; the conflict stays listed")]
+    Theirs(#[source] super::theirs::Error),
     /// Nothing to sign with.
     #[error("there is no API key to sign with")]
     NoApiKey,
@@ -78,7 +81,7 @@ impl Error {
                 let hint = needed.then(|| KEY_HINT.to_owned());
                 Failure::of(self, reason, hint)
             }
-            Error::Serve(_) => Failure::of(self, Reason::Failed, None),
+            Error::Serve(_) | Error::Theirs(_) => Failure::of(self, Reason::Failed, None),
             Error::NoApiKey | Error::TokenCannotSign => {
                 Failure::of(self, Reason::Credential, Some(KEY_HINT.into()))
             }

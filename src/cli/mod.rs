@@ -3,6 +3,7 @@
 //! Standard output is data, standard error is talk. A failure is printed as what happened, to what,
 //! why, and what to do; its class is the exit code. A panic is a bug of ours and says so.
 
+mod conflicts;
 mod context;
 mod demo;
 mod duration;
@@ -17,6 +18,7 @@ mod repo;
 mod serve;
 mod signals;
 mod status;
+mod theirs;
 mod token;
 mod umount;
 mod version;
@@ -52,6 +54,9 @@ enum Verb {
     /// Show and push what the remote does not have.
     #[command(subcommand)]
     Journal(journal::Journal),
+    /// Show and settle what contradicts somebody else's work.
+    #[command(subcommand)]
+    Conflicts(conflicts::Conflicts),
     /// Make access tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -107,6 +112,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Umount(arguments) => umount::run(&arguments, &context),
         Verb::Status(arguments) => status::run(&arguments, &context),
         Verb::Journal(verb) => journal::run(&verb, &context),
+        Verb::Conflicts(verb) => conflicts::run(&verb, &context),
         Verb::Token(verb) => token::run(&verb, &context),
         Verb::Repo(verb) => repo::run(&verb, &context),
         Verb::Serve(arguments) => serve::run(arguments, &context),

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::control::{ConflictDetail, ConflictList};
 use super::control::{EntryState, JournalListing};
 use super::failure::in_a_line;
 use super::journals::{self, Standing};
@@ -15,7 +16,7 @@ use crate::overlay::{Local, Options, Overlay, Owner, Pending};
 use crate::remote::api::format_date;
 use crate::secrets::Scope;
 use crate::tree::{ChangeId, GitOid, Name, Timestamp};
-use crate::upper::RemoteState;
+use crate::upper::{Conflict, RemoteState};
 
 /// Where the repositories of a data directory are.
 pub(super) fn repositories_folder(data: &Path) -> PathBuf {
@@ -91,6 +92,41 @@ pub(super) fn each(
         }
     }
     Ok(())
+}
+
+/// Lists the conflicts that the data directory knows of, and shows the one whose id begins like
+/// `wanted`.
+///
+/// # Errors
+///
+/// The data directory cannot be read, or is in use after all; there is no such conflict.
+pub fn conflicts(
+    config: &Config,
+    wanted: Option<&str>,
+) -> Result<(ConflictList, Option<ConflictDetail>), Error> {
+    let mut found = Vec::new();
+    each(config, |folder, organization, name| {
+        // What cannot be opened is told by `mesa status`.
+        if let Ok(local) = Local::open(&options(config, folder, name)) {
+            let remote = local.remote();
+            let place = (organization.to_string(), name.to_string());
+            for conflict in remote.open_conflicts() {
+                found.push(((place.clone(), remote.clone()), conflict.clone()));
+            }
+        }
+    })?;
+    let entry = |((org, name), _): &((String, String), RemoteState), conflict: &Conflict| {
+        super::conflicts::entry(org, name, conflict)
+    };
+    let list = found.iter().map(|(place, conflict)| entry(place, conflict));
+    let list = super::conflicts::list(list);
+    let Some(wanted) = wanted else {
+        return Ok((list, None));
+    };
+    let (place, conflict) = super::conflicts::pick(wanted, found)?;
+    let mut detail = super::conflicts::detail(entry(&place, &conflict), &conflict, &place.1);
+    detail.unknown = Some("nothing is mounted".to_owned());
+    Ok((list, Some(detail)))
 }
 
 /// The organizations that have a directory.

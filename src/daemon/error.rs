@@ -74,6 +74,9 @@ pub enum Error {
         /// Why.
         source: crate::overlay::Error,
     },
+    /// A conflict.
+    #[error(transparent)]
+    Conflict(#[from] super::conflicts::Error),
     /// The daemon answered with a failure.
     #[error("{}", .0.message)]
     Refused(Failure),
@@ -109,7 +112,11 @@ impl Error {
         match self {
             Error::Refused(failure) => failure.reason,
             Error::Died { .. } => Reason::Bug,
-            Error::Remote(failure) if failure.needs_credential() => Reason::Credential,
+            Error::Remote(failure) | Error::Conflict(super::conflicts::Error::Remote(failure))
+                if failure.needs_credential() =>
+            {
+                Reason::Credential
+            }
             _ => Reason::Failed,
         }
     }
@@ -137,6 +144,7 @@ impl Error {
             Error::Refused(failure) => failure.hint.clone(),
             Error::Died { log } => Some(format!("its log may say why: {}", log.display())),
             Error::Mount(error) => error.hint().map(str::to_owned),
+            Error::Conflict(error) => error.hint().map(str::to_owned),
             Error::Remote(failure) if failure.needs_credential() => {
                 Some("set MESA_API_KEY to an API key or an access token".into())
             }

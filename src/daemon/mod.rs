@@ -12,6 +12,7 @@
 
 pub mod at_rest;
 pub mod background;
+mod conflicts;
 pub mod control;
 mod error;
 mod failure;

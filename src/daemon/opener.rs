@@ -108,6 +108,7 @@ impl Opener {
             remote_name.clone(),
             Arc::new(lower),
         );
+        let others = pusher.foreign_edits();
         let bookmark = shown.bookmark.as_deref();
         let overlay = local.over(
             Arc::clone(&self.store),
@@ -120,7 +121,15 @@ impl Opener {
         let worker = ReplayWorker::start(remote_name.clone(), Arc::clone(&overlay), pusher)
             .map_err(OpenError::State)?;
         tracing::info!(repository = %remote_name, commit = %overlay.pin().commit, "opened");
-        Ok(Repository::new(remote_name, slot, overlay, worker))
+        let folder = options.folder;
+        Ok(Repository::new(
+            remote_name,
+            slot,
+            overlay,
+            worker,
+            others,
+            folder,
+        ))
     }
 
     /// What a repository with local state shows: its pinned snapshot while there is work over it,

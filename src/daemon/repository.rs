@@ -1,5 +1,6 @@
 //! One open repository: its tree, its replay worker, and what there is to say about it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use super::status::{CredentialState, RepoState, RepoStatus};
 use super::{at_rest, verification};
 use crate::fuse::{Opened, Slot};
 use crate::overlay::{self, Overlay};
-use crate::remote::RepositoryName;
+use crate::remote::{ForeignEdits, RepositoryName};
 use crate::tree::TreePath;
 
 /// An open repository.
@@ -19,22 +20,38 @@ pub(super) struct Repository {
     slot: Slot,
     overlay: Arc<Overlay>,
     worker: ReplayWorker,
+    others: ForeignEdits,
+    folder: PathBuf,
 }
 
 impl Repository {
-    /// Puts the parts together.
+    /// Puts the parts together; `folder` is where the local state is.
     pub(super) fn new(
         name: RepositoryName,
         slot: Slot,
         overlay: Arc<Overlay>,
         worker: ReplayWorker,
+        others: ForeignEdits,
+        folder: PathBuf,
     ) -> Repository {
         Repository {
             name,
             slot,
             overlay,
             worker,
+            others,
+            folder,
         }
+    }
+
+    /// What tells of other people's edits.
+    pub(super) fn others(&self) -> &ForeignEdits {
+        &self.others
+    }
+
+    /// Where the local state is.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Its name.

@@ -183,6 +183,9 @@ impl Handler for Desk {
                     .verify(repo.as_deref())
                     .map(Answer::Verified),
             ),
+            Request::Conflicts(request) => {
+                answered(self.repositories.conflicts(&request, &self.mount_point))
+            }
             Request::Flush { timeout_ms } => {
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
                 Answer::Flushed(self.repositories.drain(deadline, &never()).drained)

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::support::git::git_text;
+use crate::support::process::run;
 use crate::support::stranger::{self, file, gone};
 use crate::support::world::World;
 
@@ -114,4 +115,148 @@ fn rapid_rewrites_never_contradict_ourselves() {
     }
     world.flush_and_compare("app");
     assert_eq!((change_id(&world), conflicts(&world)), (change, 0));
+}
+
+/// The conflicts that are listed.
+fn listed(world: &World) -> Vec<serde_json::Value> {
+    let list = run(&mut world.mesa(&["conflicts", "list", "--json"])).success();
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    list["conflicts"].as_array().unwrap().clone()
+}
+
+/// A world where both sides wrote `docs/one.md`, `shared/dir/file` and `tool`, and its two changes.
+fn with_conflict() -> (World, String, String) {
+    let (world, change) = with_change();
+    let app = world.repo("app");
+    let mut tool = file("bin/tool", "their tool\n");
+    tool["mode"] = "100755".into();
+    let theirs = [
+        file("docs/one.md", "theirs\n"),
+        file("shared/dir/file", "theirs\n"),
+        file("quiet", "theirs alone\n"),
+        gone("README.md"),
+        tool,
+    ];
+    stranger::edit(&world, "app", &change, &theirs);
+    fs::write(app.join("docs/one.md"), "ours\n").unwrap();
+    fs::create_dir(app.join("shared")).unwrap();
+    fs::write(app.join("shared/dir"), "ours is a file\n").unwrap();
+    fs::write(app.join("README.md"), "ours\n").unwrap();
+    fs::remove_file(app.join("bin/tool")).unwrap();
+    world.flush_and_compare("app");
+    let sibling = change_id(&world);
+    assert_ne!(sibling, change);
+    (world, change, sibling)
+}
+
+#[test]
+fn a_conflict_is_listed_and_shown_also_after_a_crash_and_without_a_daemon() {
+    let (mut world, change, sibling) = with_conflict();
+    let before = listed(&world);
+    let [conflict] = &before[..] else {
+        panic!("one conflict, not {before:?}")
+    };
+    assert_eq!(conflict["kind"], "edit");
+    assert_eq!(conflict["our_change"], sibling.as_str());
+    assert_eq!(conflict["their_change"], change.as_str());
+    assert_eq!(conflict["paths"], 4);
+    let id = conflict["id"].as_str().unwrap().to_owned();
+
+    let show = ["conflicts", "show", &id[..6]];
+    let text = run(&mut world.mesa(&show)).success().text();
+    for word in [
+        "docs/one.md",
+        "shared/dir",
+        "README.md",
+        "bin/tool",
+        "git diff",
+        "--take ours",
+    ] {
+        assert!(text.contains(word), "{word} is not in:\n{text}");
+    }
+    let shown = run(world.mesa(&show).arg("--json")).success();
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let paths = shown["conflicting"].as_array().unwrap();
+    let of = |path: &str| paths.iter().find(|one| one["path"] == path).unwrap();
+    let blob = |text: &str| {
+        let file = world.folder().join("blob");
+        fs::write(&file, text).unwrap();
+        git_text(world.folder(), &["hash-object", file.to_str().unwrap()])
+    };
+    assert_eq!(of("docs/one.md")["base"]["oid"], blob("one\n").as_str());
+    assert_eq!(
+        of("docs/one.md")["theirs"]["oid"],
+        blob("theirs\n").as_str()
+    );
+    assert_eq!(of("docs/one.md")["ours"]["oid"], blob("ours\n").as_str());
+    assert!(of("README.md")["theirs"].is_null());
+    assert_eq!(of("bin/tool")["theirs"]["kind"], "executable");
+    assert!(of("bin/tool")["ours"].is_null());
+    assert_eq!(of("shared/dir")["theirs"]["kind"], "directory");
+
+    world.kill_daemon_hard();
+    let at_rest = listed(&world);
+    assert_eq!(at_rest[0]["id"], id.as_str());
+    run(&mut world.mesa(&show)).success();
+    world.mount();
+    assert_eq!(listed(&world)[0]["id"], id.as_str());
+    assert_eq!(conflicts(&world), 1);
+    let unknown = run(&mut world.mesa(&["conflicts", "show", "zz"])).expect(1);
+    assert!(unknown.errors().contains("hint:"), "{unknown}");
+}
+
+#[test]
+fn ours_or_theirs_is_taken_and_nothing_is_deleted() {
+    let (mut world, change, sibling) = with_conflict();
+    let app = world.repo("app");
+    let id = listed(&world)[0]["id"].as_str().unwrap().to_owned();
+
+    // One path first: the rest stays listed.
+    let resolve = ["conflicts", "resolve", &id, "--take", "ours", "README.md"];
+    run(&mut world.mesa(&resolve)).success();
+    let left = listed(&world);
+    assert_eq!((left.len(), &left[0]["paths"]), (1, &3.into()));
+    let id = left[0]["id"].as_str().unwrap().to_owned();
+    let stray = ["conflicts", "resolve", &id, "--take", "ours", "no/such"];
+    run(&mut world.mesa(&stray)).expect(1);
+
+    // A link to the outside is no way for their files.
+    let outside = world.folder().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::remove_dir_all(app.join("bin")).unwrap();
+    std::os::unix::fs::symlink(&outside, app.join("bin")).unwrap();
+    run(&mut world.mesa(&["conflicts", "resolve", &id, "--take", "theirs"])).success();
+    assert!(listed(&world).is_empty());
+    assert_eq!(conflicts(&world), 0);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(
+        fs::read_to_string(app.join("docs/one.md")).unwrap(),
+        "theirs\n"
+    );
+    assert_eq!(
+        fs::read_to_string(app.join("shared/dir/file")).unwrap(),
+        "theirs\n"
+    );
+    assert_eq!(
+        fs::read_to_string(app.join("bin/tool")).unwrap(),
+        "their tool\n"
+    );
+    assert_eq!(fs::read_to_string(app.join("README.md")).unwrap(), "ours\n");
+    assert!(!app.join("quiet").exists(), "nobody asked for it");
+    let mode = fs::metadata(app.join("bin/tool")).unwrap().permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o100,
+        0o100
+    );
+
+    // It is pushed to our change, and theirs is as it was.
+    world.flush_and_compare("app");
+    assert_eq!(change_id(&world), sibling);
+    assert_eq!(shown(&world, &sibling, "docs/one.md"), "theirs");
+    assert_eq!(shown(&world, &change, "docs/one.md"), "theirs");
+    assert_eq!(shown(&world, &change, "quiet"), "theirs alone");
+    world.kill_daemon_hard();
+    world.mount();
+    assert!(listed(&world).is_empty());
+    git_text(&world.bare("app"), &["fsck", "--strict"]);
 }

@@ -13,6 +13,8 @@ use crate::daemon::Error;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long reading all local state may take: a terabyte of it is not expected.
 const VERIFY_PATIENCE: Duration = Duration::from_secs(3_600);
+/// How long the daemon may take to look at both sides of a conflict, and to fetch theirs.
+const CONFLICT_PATIENCE: Duration = Duration::from_secs(600);
 /// Longest answer: a full journal listing with the longest paths fits.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
@@ -39,6 +41,8 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, Error> {
         | Request::JournalShow { .. }
         | Request::JournalOrder { .. }
         | Request::JournalDrop { .. } => Duration::ZERO,
+        // Several listings, and files, come from the server meanwhile.
+        Request::Conflicts(_) => CONFLICT_PATIENCE,
     };
     let line = match exchange(&stream, request, allowed.saturating_add(PATIENCE)) {
         // It died with our request in its hands: whoever asks next finds nobody.

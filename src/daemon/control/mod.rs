@@ -5,6 +5,7 @@
 //! by hand. Everything is bounded: connections, lines, and how long either side waits.
 
 mod client;
+mod conflicts;
 mod protocol;
 mod server;
 mod words;
@@ -15,6 +16,10 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 pub use client::ask;
+pub use conflicts::{
+    ConflictAnswer, ConflictDetail, ConflictEntry, ConflictList, ConflictRequest, ConflictResolved,
+    ConflictSide, ConflictSpot, ConflictingPath, TheirFiles, TheirKind, TheirStep,
+};
 pub use protocol::{Answer, Drained, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions};
 pub use server::{CONNECTIONS_MAX, ControlServer, Handler, Peers};
 pub use words::{

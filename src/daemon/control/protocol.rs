@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::{Failure, Status};
+use super::conflicts::{ConflictAnswer, ConflictRequest};
 use super::words::{JournalListing, JournalRecords, Ordered, Verified};
 
 /// Longest request line: the longest request carries a path of 4096 bytes, each of which may take six
@@ -50,6 +51,8 @@ pub enum Request {
         #[serde(default)]
         repo: Option<String>,
     },
+    /// About conflicts.
+    Conflicts(ConflictRequest),
     /// Push everything; wait that long for it.
     Flush {
         /// Milliseconds.
@@ -92,6 +95,8 @@ pub enum Answer {
     Verified(Verified),
     /// To [`Request::JournalOrder`] and [`Request::JournalDrop`].
     Ordered(Ordered),
+    /// To [`Request::Conflicts`].
+    Conflicts(Box<ConflictAnswer>),
     /// To [`Request::Flush`]: everything was pushed, or the time is over.
     Flushed(Drained),
     /// To [`Request::Stop`]: the mount is gone, and the daemon ends.
@@ -162,6 +167,7 @@ mod tests {
                 path: String::new(),
             },
             Request::Flush { timeout_ms: 5 },
+            Request::Conflicts(ConflictRequest::Show { id: "0a".into() }),
             Request::Stop {
                 drain_ms: 30_000,
                 force: true,

@@ -101,6 +101,16 @@ impl ForeignEdits {
         contradictions(&wanted(edits, extensions), foreign, &mut blob)
     }
 
+    /// Whether the server shows any commit, not only what a change is now.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Failure`], after at most 5 s of retries.
+    pub fn shows_commits(&self) -> Result<bool, Failure> {
+        let ask = self.remote.extensions(&self.repository);
+        Ok(self.remote.block_on(ask)?.commit_read)
+    }
+
     /// What a commit has at some paths, or the change that is given where the server can show no
     /// commits; in their order.
     ///

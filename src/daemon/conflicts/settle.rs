@@ -1,9 +1,4 @@
-//! Conflicts: listing them, showing what they are about, and settling them.
-//!
-//! Taking their side of a foreign edit is done from outside this process, through the mount like any
-//! other edit, so that it is journaled and the kernel sees it: a daemon that waited for its own mount
-//! could not even be killed. Here their files are fetched into a private folder, and a list of steps
-//! says where they belong.
+//! What one repository does about its conflicts.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,178 +7,22 @@ use std::path::{Path, PathBuf};
 use journal::ConflictKind;
 use uuid::Uuid;
 
-use super::control::{
-    ConflictDetail, ConflictEntry, ConflictList, ConflictResolved, ConflictSpot, ConflictingPath,
-    TheirFiles, TheirKind, TheirStep,
+use super::super::control::{
+    ConflictDetail, ConflictEntry, ConflictResolved, ConflictSide, ConflictSpot, TheirFiles,
+    TheirKind, TheirStep,
 };
-use super::private_folder;
-use super::repository::Repository;
+use super::super::private_folder;
+use super::super::repository::Repository;
+use super::{Error, detail, entry};
 use crate::lower::EntryKind;
-use crate::overlay::{self, Overlay};
 use crate::remote::{At, Failure, Foreign, Spot, Verdict};
 use crate::tree::{GitOid, TreePath};
-use crate::upper::{Conflict, RemoteState};
+use crate::upper::Conflict;
 
 /// Longest target of a symbolic link that is taken over (PATH_MAX).
 const TARGET_BYTES_MAX: u64 = 4096;
 /// Paths of which a conflict shows what they are: each may cost three listings.
 const SHOWN_MAX: usize = 200;
-
-/// Why a conflict could not be shown or settled.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// None begins like this.
-    #[error("no conflict has the id {id}")]
-    NoSuchConflict {
-        /// What was asked for.
-        id: String,
-    },
-    /// More than one begins like this.
-    #[error("more than one conflict has an id that begins with {id}")]
-    ManyConflicts {
-        /// What was asked for.
-        id: String,
-    },
-    /// The conflict is not about this path.
-    #[error("the conflict is not about {path}")]
-    NotInConflict {
-        /// Which.
-        path: String,
-    },
-    /// Our side has no change of its own so far.
-    #[error("our side is still on its way to a change of its own")]
-    OnItsWay,
-    /// One merge settles all paths at once.
-    #[error("a publication is settled for all of its paths together")]
-    NotInPart,
-    /// The server cannot show the commits.
-    #[error("this server cannot show their side")]
-    NotShown,
-    /// It is not a few files.
-    #[error("their side is too large to be taken over here")]
-    TooMuch,
-    /// The server, or the way to it.
-    #[error("the server cannot be asked")]
-    Remote(#[from] Failure),
-    /// The local state.
-    #[error("the local state")]
-    Overlay(#[from] overlay::Error),
-    /// The folder for their files.
-    #[error("their files cannot be kept in {}", path.display())]
-    Staging {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl Error {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Error::NoSuchConflict { .. } | Error::ManyConflicts { .. } => {
-                Some("`mesa conflicts list` shows the ids")
-            }
-            Error::NotInConflict { .. } => Some("`mesa conflicts show` lists its paths"),
-            Error::OnItsWay => Some("`mesa journal flush` pushes it; then try again"),
-            Error::NotInPart => Some("name no paths"),
-            Error::NotShown | Error::TooMuch => Some(
-                "`mesa conflicts show` has the commits: merge them with Git, then resolve with \
-                 --take ours",
-            ),
-            Error::Remote(_) | Error::Overlay(_) | Error::Staging { .. } => None,
-        }
-    }
-}
-
-/// What a listing shows of a conflict.
-pub(super) fn entry(organization: &str, name: &str, conflict: &Conflict) -> ConflictEntry {
-    let (kind, ours, theirs) = match conflict.kind {
-        ConflictKind::Foreign => ("edit", conflict.sibling, Some(conflict.change)),
-        ConflictKind::Publish => ("publish", Some(conflict.change), None),
-    };
-    ConflictEntry {
-        id: Uuid::from_bytes(conflict.id).simple().to_string(),
-        org: organization.to_owned(),
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        age_seconds: Overlay::age_seconds(conflict.time),
-        paths: conflict.paths.len() as u64,
-        our_change: ours.map(|change| change.to_string()),
-        their_change: theirs.map(|change| change.to_string()),
-        their_commit: conflict.theirs.to_string(),
-        bookmark: conflict.bookmark.clone(),
-    }
-}
-
-/// All conflicts of a repository that somebody has to settle.
-pub(super) fn entries(organization: &str, name: &str, remote: &RemoteState) -> Vec<ConflictEntry> {
-    let open = remote.open_conflicts();
-    open.map(|one| entry(organization, name, one)).collect()
-}
-
-/// What is known of a conflict without asking anybody.
-pub(super) fn detail(entry: ConflictEntry, conflict: &Conflict, remote: &RemoteState) -> ConflictDetail {
-    let (base, ours) = match conflict.kind {
-        ConflictKind::Foreign => {
-            let ours = remote.change.filter(|(id, _)| Some(*id) == conflict.sibling);
-            (Some(conflict.base), ours.map(|(_, commit)| commit))
-        }
-        ConflictKind::Publish => (None, Some(conflict.base)),
-    };
-    let commits: Vec<String> = [base, Some(conflict.theirs), ours]
-        .into_iter()
-        .flatten()
-        .map(|commit| commit.to_string())
-        .collect();
-    let mut commands = vec![format!("git fetch origin {}", commits.join(" "))];
-    commands.extend(commits.windows(2).map(|pair| format!("git diff {}", pair.join(" "))));
-    let short = entry.id.get(..8).unwrap_or(&entry.id);
-    for side in ["ours", "theirs"] {
-        commands.push(format!("mesa conflicts resolve {short} --take {side}"));
-    }
-    ConflictDetail {
-        base_commit: base.map(|commit| commit.to_string()),
-        our_commit: ours.map(|commit| commit.to_string()),
-        conflicting: conflict.paths.iter().map(path_only).collect(),
-        unknown: None,
-        commands,
-        entry,
-    }
-}
-
-fn path_only(path: &TreePath) -> ConflictingPath {
-    ConflictingPath {
-        path: path.to_string(),
-        base: None,
-        theirs: None,
-        ours: None,
-    }
-}
-
-/// Picks the one whose id begins like this.
-///
-/// # Errors
-///
-/// None does, or more than one.
-pub(super) fn pick<T>(
-    wanted: &str,
-    all: impl IntoIterator<Item = (T, Conflict)>,
-) -> Result<(T, Conflict), Error> {
-    let lower = wanted.to_ascii_lowercase().replace('-', "");
-    let begins = |conflict: &Conflict| {
-        let id = Uuid::from_bytes(conflict.id).simple().to_string();
-        !lower.is_empty() && id.starts_with(&lower)
-    };
-    let mut found = all.into_iter().filter(|(_, conflict)| begins(conflict));
-    let id = wanted.to_owned();
-    match (found.next(), found.next()) {
-        (Some(found), None) => Ok(found),
-        (None, _) => Err(Error::NoSuchConflict { id }),
-        (Some(_), Some(_)) => Err(Error::ManyConflicts { id }),
-    }
-}
 
 /// The paths of a conflict that somebody names: these, or what is below them; all when none is named.
 fn selected(conflict: &Conflict, wanted: &[String]) -> Result<Vec<TreePath>, Error> {
@@ -208,16 +47,27 @@ fn selected(conflict: &Conflict, wanted: &[String]) -> Result<Vec<TreePath>, Err
 
 impl Repository {
     /// Shows a conflict, with what its paths are on each side where the server can tell.
-    pub(super) fn conflict_detail(&self, conflict: &Conflict) -> ConflictDetail {
+    pub(in super::super) fn conflict_detail(&self, conflict: &Conflict) -> ConflictDetail {
         let remote = self.overlay().remote();
         let mut shown = detail(self.conflict_entry(conflict), conflict, &remote);
         let paths = conflict.paths.get(..SHOWN_MAX).unwrap_or(&conflict.paths);
         let look = |commit: Option<&String>| -> Result<Vec<Option<Spot>>, Failure> {
             match commit.and_then(|text| text.parse::<GitOid>().ok()) {
-                Some(commit) => self.others().spots_of_commit(commit, paths),
+                Some(commit) => self.others().spots(At::Commit(commit), paths),
                 None => Ok(vec![None; paths.len()]),
             }
         };
+        match self.others().shows_commits() {
+            Ok(true) => {}
+            Ok(false) => {
+                shown.unknown = Some(Error::NotShown.to_string());
+                return shown;
+            }
+            Err(failure) => {
+                shown.unknown = Some(failure.to_string());
+                return shown;
+            }
+        }
         let sides = look(shown.base_commit.as_ref()).and_then(|base| {
             let theirs = look(Some(&shown.entry.their_commit))?;
             Ok((base, theirs, look(shown.our_commit.as_ref())?))
@@ -231,7 +81,8 @@ impl Repository {
                     path.ours = ours.map(spot);
                 }
                 if conflict.paths.len() > SHOWN_MAX {
-                    shown.unknown = Some(format!("only the first {SHOWN_MAX} paths were looked at"));
+                    shown.unknown =
+                        Some(format!("only the first {SHOWN_MAX} paths were looked at"));
                 }
             }
             Err(failure) => shown.unknown = Some(failure.to_string()),
@@ -244,7 +95,7 @@ impl Repository {
     /// # Errors
     ///
     /// [`Error`]; nothing in the mount has changed.
-    pub(super) fn their_files(
+    pub(in super::super) fn their_files(
         &self,
         conflict: &Conflict,
         wanted: &[String],
@@ -256,6 +107,9 @@ impl Repository {
         }
         if conflict.waits_for_sibling() {
             return Err(Error::OnItsWay);
+        }
+        if !self.others().shows_commits()? {
+            return Err(Error::NotShown);
         }
         let commits = (conflict.base, conflict.theirs);
         let leaves = match self.others().between(conflict.change, commits, &[])? {
@@ -324,12 +178,23 @@ impl Repository {
         })
     }
 
-    /// Takes a conflict off the list, or some of its paths.
+    /// Settles a conflict, or some of its paths. Of a foreign edit both sides are on the server, and
+    /// what is wanted of theirs has been written into the mount by now.
     ///
     /// # Errors
     ///
     /// [`Error`]; it stays listed then.
-    pub(super) fn settle_conflict(
+    pub(in super::super) fn resolve_conflict(
+        &self,
+        conflict: &Conflict,
+        _take: ConflictSide,
+        wanted: &[String],
+    ) -> Result<ConflictResolved, Error> {
+        self.settle_conflict(conflict, wanted)
+    }
+
+    /// Takes a conflict off the list, or some of its paths.
+    fn settle_conflict(
         &self,
         conflict: &Conflict,
         wanted: &[String],
@@ -340,8 +205,8 @@ impl Repository {
         let settled = selected(conflict, wanted)?;
         // What was taken over from them is durable before nobody is reminded of it any more.
         self.overlay().sync_all()?;
-        let left: Vec<TreePath> = conflict.paths.iter().cloned().collect();
-        let left: Vec<TreePath> = left.into_iter().filter(|one| !settled.contains(one)).collect();
+        let mut left = conflict.paths.clone();
+        left.retain(|one| !settled.contains(one));
         let rest = (!left.is_empty()).then(|| Conflict {
             id: Uuid::new_v4().into_bytes(),
             paths: left,
@@ -370,13 +235,6 @@ impl Repository {
         let id = Uuid::from_bytes(conflict.id).simple().to_string();
         self.folder().join("theirs").join(id)
     }
-}
-
-/// Lists the conflicts of several repositories, oldest first.
-pub(super) fn list(entries: impl IntoIterator<Item = ConflictEntry>) -> ConflictList {
-    let mut conflicts: Vec<ConflictEntry> = entries.into_iter().collect();
-    conflicts.sort_by_key(|entry| std::cmp::Reverse(entry.age_seconds));
-    ConflictList { conflicts }
 }
 
 fn spot(spot: Spot) -> ConflictSpot {
