@@ -1,6 +1,7 @@
 //! What every verb may need: the global flags, and the configuration that they lead to.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -41,7 +42,18 @@ impl Context {
     ///
     /// Everything that is wrong with it, together.
     pub(super) fn settings(&self) -> Result<Config, Error> {
-        let mut values = BTreeMap::new();
+        self.settings_with(BTreeMap::new())
+    }
+
+    /// The same, with flags of a single verb.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::settings`].
+    pub(super) fn settings_with(
+        &self,
+        mut values: BTreeMap<Key, OsString>,
+    ) -> Result<Config, Error> {
         if let Some(level) = &self.globals.log_level {
             values.insert(Key::LogLevel, level.into());
         }

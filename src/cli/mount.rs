@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::{Context, Error, logging, output, remains};
-use crate::config::{Config, LogLevel};
+use crate::config::{Config, Key, LogLevel};
 use crate::daemon::control::{Answer, Request, Versions, ask};
 use crate::daemon::{self, background, control_socket};
 
@@ -18,6 +18,16 @@ pub(super) struct Mount {
     /// The child that `--daemonize` starts: standard output is the ready pipe.
     #[arg(long, hide = true, conflicts_with = "daemonize")]
     background_child: bool,
+    /// Whether bookmarks follow what is pushed: never, fast-forward or merge.
+    #[arg(long, value_name = "MODE")]
+    publish: Option<String>,
+}
+
+impl Mount {
+    fn settings(&self, context: &Context) -> Result<Config, Error> {
+        let publish = self.publish.iter();
+        context.settings_with(publish.map(|mode| (Key::Publish, mode.into())).collect())
+    }
 }
 
 /// Mounts.
@@ -27,9 +37,9 @@ pub(super) struct Mount {
 /// Why the mount does not answer.
 pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
     if arguments.background_child {
-        return Ok(child(context));
+        return Ok(child(arguments, context));
     }
-    let config = context.settings()?;
+    let config = arguments.settings(context)?;
     if let Some(running) = already_mounted(&config)? {
         output::talk(format_args!(
             "already mounted at {} (process {})",
@@ -40,6 +50,9 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
     if arguments.daemonize {
         let mut words = context.arguments();
         words.extend(["mount".into(), "--background-child".into()]);
+        if let Some(mode) = &arguments.publish {
+            words.extend(["--publish".into(), mode.into()]);
+        }
         let ready = background::start(&config.data_folder, &words)?;
         output::talk(format_args!(
             "mounted at {} (process {})",
@@ -80,9 +93,9 @@ fn already_mounted(config: &Config) -> Result<Option<Versions>, Error> {
 
 /// The daemon in the background. Its failures go through the ready pipe until it is ready, and to
 /// the log after that.
-fn child(context: &Context) -> Exit {
+fn child(arguments: &Mount, context: &Context) -> Exit {
     let mut announced = false;
-    let outcome = background::detached(|| context.settings()).and_then(|config| {
+    let outcome = background::detached(|| arguments.settings(context)).and_then(|config| {
         logging::to_stderr(config.log_level);
         let drained = daemon::run(config, |ready| {
             announced = true;

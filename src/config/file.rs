@@ -10,7 +10,8 @@ use toml::{Table, Value};
 
 use super::values::{is_change, is_organization, is_repository};
 use super::{
-    Error, Key, MountMode, Organization, Origin, Overrides, Problem, Reason, Revision, Surroundings,
+    Error, Key, MountMode, Organization, Origin, Overrides, Problem, Publish, Reason,
+    RepositorySettings, Revision, Surroundings,
 };
 
 /// What is wrong with the file's syntax, and where.
@@ -183,7 +184,7 @@ impl Reader<'_> {
         }
     }
 
-    fn repositories(&mut self, place: &str, table: Table) -> BTreeMap<String, Revision> {
+    fn repositories(&mut self, place: &str, table: Table) -> BTreeMap<String, RepositorySettings> {
         let mut repositories = BTreeMap::new();
         for (name, value) in table {
             let place = format!("{place}.{name}");
@@ -195,15 +196,22 @@ impl Reader<'_> {
                 self.problem(place, Reason::Repository);
                 continue;
             }
-            let mut revision = Revision::default();
+            let mut settings = RepositorySettings::default();
             for (key, value) in table {
-                match (key.as_str(), revision_of(&value)) {
-                    ("rev", Some(found)) => revision = found,
-                    ("rev", None) => self.problem(format!("{place}.rev"), Reason::Revision),
-                    _ => self.problem(format!("{place}.{key}"), Reason::Unknown),
+                let place = format!("{place}.{key}");
+                match key.as_str() {
+                    "rev" => match revision_of(&value) {
+                        Some(found) => settings.revision = found,
+                        None => self.problem(place, Reason::Revision),
+                    },
+                    "publish" => match value.as_str().and_then(Publish::of_name) {
+                        Some(mode) => settings.publish = Some(mode),
+                        None => self.problem(place, Reason::Publish),
+                    },
+                    _ => self.problem(place, Reason::Unknown),
                 }
             }
-            repositories.insert(name, revision);
+            repositories.insert(name, settings);
         }
         repositories
     }

@@ -28,11 +28,13 @@ pub enum Key {
     LogLevel,
     /// How long an acknowledged operation may stay without being synced.
     CommitInterval,
+    /// Whether bookmarks follow what is pushed.
+    Publish,
 }
 
 impl Key {
     /// All of them.
-    pub const ALL: [Key; 11] = [
+    pub const ALL: [Key; 12] = [
         Key::ApiUrl,
         Key::ServiceDomain,
         Key::Org,
@@ -44,6 +46,7 @@ impl Key {
         Key::Gid,
         Key::LogLevel,
         Key::CommitInterval,
+        Key::Publish,
     ];
 
     /// The name in the file, and behind `--`.
@@ -60,6 +63,7 @@ impl Key {
             Key::Gid => "gid",
             Key::LogLevel => "log-level",
             Key::CommitInterval => "commit-interval",
+            Key::Publish => "publish",
         }
     }
 
@@ -77,6 +81,7 @@ impl Key {
             Key::Gid => "MESA_GID",
             Key::LogLevel => "MESA_LOG_LEVEL",
             Key::CommitInterval => "MESA_COMMIT_INTERVAL",
+            Key::Publish => "MESA_PUBLISH",
         }
     }
 }

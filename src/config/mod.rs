@@ -69,13 +69,53 @@ pub enum Revision {
     Change(String),
 }
 
+/// Whether the bookmark that a repository was checked out by follows what is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Publish {
+    /// Never; edits stay in a change of their own.
+    #[default]
+    Never,
+    /// When it still is where our change began.
+    FastForward,
+    /// Always: by the server's three-way merge if others moved it meanwhile.
+    Merge,
+}
+
+impl Publish {
+    /// All of them.
+    pub const ALL: [Publish; 3] = [Publish::Never, Publish::FastForward, Publish::Merge];
+
+    /// The mode's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Publish::Never => "never",
+            Publish::FastForward => "fast-forward",
+            Publish::Merge => "merge",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn of_name(name: &str) -> Option<Publish> {
+        Publish::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// What the file says of one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RepositorySettings {
+    /// What its checkout shows.
+    pub revision: Revision,
+    /// Whether its bookmark follows; `None` leaves it to [`Config::publish`].
+    pub publish: Option<Publish>,
+}
+
 /// What is mounted of one organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
     /// All repositories, or those below.
     pub mount: MountMode,
     /// Repositories with settings of their own.
-    pub repositories: BTreeMap<String, Revision>,
+    pub repositories: BTreeMap<String, RepositorySettings>,
 }
 
 /// The whole configuration, checked.
@@ -101,10 +141,23 @@ pub struct Config {
     pub log_level: LogLevel,
     /// How long an acknowledged operation may stay without being synced.
     pub commit_interval: Duration,
+    /// Whether bookmarks follow what is pushed, of repositories for which the file says nothing else.
+    pub publish: Publish,
     /// Credentials.
     pub secrets: Arc<Secrets>,
     /// The configuration file, if one was found.
     pub file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Whether the bookmark of a repository follows what is pushed.
+    pub fn publish(&self, organization: &str, repository: &str) -> Publish {
+        let organization = self.organizations.get(organization);
+        let settings = organization.and_then(|one| one.repositories.get(repository));
+        settings
+            .and_then(|settings| settings.publish)
+            .unwrap_or(self.publish)
+    }
 }
 
 /// Reads all sources.
@@ -131,6 +184,15 @@ pub fn load(overrides: &Overrides, surroundings: &Surroundings<'_>) -> Result<Co
         if let Some(value) = overrides.values.get(&key) {
             given.insert(key, (Origin::Flag(key.name()), value.clone()));
         }
+    }
+    // What a flag or a variable says is meant for all of them.
+    if !matches!(
+        given.get(&Key::Publish),
+        None | Some((Origin::File { .. }, _))
+    ) {
+        let all = organizations.values_mut();
+        all.flat_map(|one| one.repositories.values_mut())
+            .for_each(|settings| settings.publish = None);
     }
     let mut values = values::Values::new(given, surroundings, &mut problems);
     if let Some(organization) = values.organization() {

@@ -59,6 +59,9 @@ pub enum Reason {
     /// Neither all nor explicit.
     #[error("want \"all\" or \"explicit\"")]
     MountMode,
+    /// Not one of the modes.
+    #[error("want never, fast-forward or merge")]
+    Publish,
     /// Neither a bookmark nor a change, or both.
     #[error("want {{bookmark = \"...\"}} or {{change-id = \"...\"}}")]
     Revision,

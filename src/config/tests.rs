@@ -104,14 +104,35 @@ fn organizations_and_their_repositories() {
     let config = load_with(Some(file), &[], &[]).unwrap();
     let acme = &config.organizations["acme"];
     assert_eq!(acme.mount, MountMode::All);
-    assert_eq!(acme.repositories["app"], Revision::Bookmark("dev".into()));
+    let app = &acme.repositories["app"];
+    assert_eq!(app.revision, Revision::Bookmark("dev".into()));
     let beta = &config.organizations["beta"];
     assert_eq!(beta.mount, MountMode::Explicit);
-    assert_eq!(beta.repositories["lib"], Revision::DefaultBookmark);
-    assert!(matches!(beta.repositories["old"], Revision::Change(_)));
+    assert_eq!(beta.repositories["lib"], RepositorySettings::default());
+    let old = &beta.repositories["old"].revision;
+    assert!(matches!(old, Revision::Change(_)));
     let config = load_with(Some(file), &[("MESA_ORG", "beta")], &[]).unwrap();
     assert_eq!(config.organizations.len(), 1);
     assert_eq!(config.organizations["beta"].repositories.len(), 2);
+}
+
+#[test]
+fn publishing_is_told_by_repository_and_a_variable_is_meant_for_all() {
+    let file = r#"
+        [organizations.acme]
+        mount = "all"
+        repos.app.publish = "merge"
+        repos.lib.rev = { bookmark = "dev" }
+    "#;
+    let modes = |variables: &[(&str, &str)], flags: &[(Key, &str)]| {
+        let config = load_with(Some(file), variables, flags).unwrap();
+        ["app", "lib", "other"].map(|name| config.publish("acme", name))
+    };
+    let (never, forward, merge) = (Publish::Never, Publish::FastForward, Publish::Merge);
+    assert_eq!(modes(&[], &[]), [merge, never, never]);
+    let variable = [("MESA_PUBLISH", "fast-forward")];
+    assert_eq!(modes(&variable, &[]), [forward; 3]);
+    assert_eq!(modes(&variable, &[(Key::Publish, "never")]), [never; 3]);
 }
 
 #[test]
@@ -128,6 +149,7 @@ fn every_problem_of_every_source_is_listed() {
         mount = "some"
         repos.app.rev = { tag = "x" }
         repos.app.mode = "rw"
+        repos.app.publish = true
     "#;
     let variables = [("MESA_LOG_LEVEL", "loud"), ("MESA_API_KEY", "two words")];
     let flags = [(Key::ApiUrl, "ftp://x"), (Key::CommitInterval, "2 days")];
@@ -148,6 +170,7 @@ fn every_problem_of_every_source_is_listed() {
             "organizations.Acme",
             "organizations.acme.mount",
             "organizations.acme.repos.app.mode",
+            "organizations.acme.repos.app.publish",
             "organizations.acme.repos.app.rev",
             "uid",
         ]

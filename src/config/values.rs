@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Key, Organization, Origin, Problem, Reason, Surroundings};
+use super::{Config, Key, Organization, Origin, Problem, Publish, Reason, Surroundings};
 use crate::secrets::{Credential, Environment, Secrets};
 
 const SERVICE_DOMAIN: &str = "mesa.dev";
@@ -195,6 +195,9 @@ impl<'a> Values<'a> {
         let gid = self.value(Key::Gid, id);
         let log_level = self.value(Key::LogLevel, level);
         let commit_interval = self.value(Key::CommitInterval, duration);
+        let publish = self.value(Key::Publish, |text| {
+            Publish::of_name(text).ok_or(Reason::Publish)
+        });
         let secrets = self.secrets();
         Some(Config {
             api_url,
@@ -207,6 +210,7 @@ impl<'a> Values<'a> {
             gid: gid.unwrap_or(self.surroundings.gid),
             log_level: log_level.unwrap_or_default(),
             commit_interval: commit_interval.unwrap_or(COMMIT_INTERVAL),
+            publish: publish.unwrap_or_default(),
             secrets: Arc::new(secrets),
             file,
         })

@@ -160,7 +160,8 @@ impl Opener {
 
     fn resolve(&self, name: &RepositoryName) -> Result<Resolved, Failure> {
         let organization = self.config.organizations.get(name.organization());
-        let revision = organization.and_then(|one| one.repositories.get(name.name()));
+        let settings = organization.and_then(|one| one.repositories.get(name.name()));
+        let revision = settings.map(|settings| &settings.revision);
         let target = match revision {
             None | Some(Revision::DefaultBookmark) => Target::DefaultBookmark,
             Some(Revision::Bookmark(bookmark)) => Target::Bookmark(bookmark.clone()),
