@@ -13,6 +13,7 @@ mod journal;
 mod logging;
 mod mount;
 mod output;
+mod publish;
 mod remains;
 mod repo;
 mod serve;
@@ -54,6 +55,8 @@ enum Verb {
     /// Show and push what the remote does not have.
     #[command(subcommand)]
     Journal(journal::Journal),
+    /// Push everything, and give it to a bookmark.
+    Publish(publish::Publish),
     /// Show and settle what contradicts somebody else's work.
     #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
@@ -112,6 +115,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Umount(arguments) => umount::run(&arguments, &context),
         Verb::Status(arguments) => status::run(&arguments, &context),
         Verb::Journal(verb) => journal::run(&verb, &context),
+        Verb::Publish(arguments) => publish::run(&arguments, &context),
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),
         Verb::Token(verb) => token::run(&verb, &context),
         Verb::Repo(verb) => repo::run(&verb, &context),

@@ -8,7 +8,9 @@ use clap::Args;
 use super::exit::Exit;
 use super::{Context, Error, duration, output};
 use crate::daemon::control::{Answer, Request, ask};
-use crate::daemon::status::{CredentialState, RepoState, RepoStatus, State, Status};
+use crate::daemon::status::{
+    CredentialState, PublishState, PublishStatus, RepoState, RepoStatus, State, Status,
+};
 use crate::daemon::{self, at_rest};
 
 #[derive(Debug, Args)]
@@ -61,6 +63,9 @@ fn render(status: &Status) -> String {
         if let Some(change) = &repo.change {
             lines.push(format!("  change:  {}", change.id));
         }
+        if let Some(publish) = &repo.publish {
+            lines.push(format!("  publish: {}", publishing(publish)));
+        }
         if repo.conflicts > 0 {
             let conflicts = output::counted(repo.conflicts, "conflict", "conflicts");
             lines.push(format!("  {conflicts}: see `mesa conflicts list`"));
@@ -72,6 +77,20 @@ fn render(status: &Status) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn publishing(publish: &PublishStatus) -> String {
+    let bookmark = publish.bookmark.as_deref().unwrap_or("nothing");
+    let state = match publish.state {
+        PublishState::UpToDate => "has everything",
+        PublishState::Pending => "will get what it lacks",
+        PublishState::Diverged => "is elsewhere",
+        PublishState::Conflicted => "has edits that contradict ours",
+    };
+    match &publish.reason {
+        Some(reason) => format!("{bookmark} {state} ({}; {reason})", publish.mode),
+        None => format!("{bookmark} {state} ({})", publish.mode),
+    }
 }
 
 fn headline(status: &Status) -> String {
@@ -165,6 +184,12 @@ mod tests {
                 reason: Some("connection refused".into()),
                 kept_local: vec!["a.sock".into()],
                 conflicts: 2,
+                publish: Some(PublishStatus {
+                    mode: "merge".into(),
+                    bookmark: Some("main".into()),
+                    state: PublishState::Conflicted,
+                    reason: Some("see there".into()),
+                }),
             }],
             pid: Some(7),
             mount_point: Some("/mnt".into()),
@@ -176,6 +201,7 @@ mod tests {
              local/app: 3 operations (2.0 KiB) not pushed, the oldest 61 s old; offline (connection refused)\n  \
              base:    zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz (main)\n  \
              change:  kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk\n  \
+             publish: main has edits that contradict ours (merge; see there)\n  \
              2 conflicts: see `mesa conflicts list`\n  \
              stays local, since the server cannot hold it: a.sock"
         );

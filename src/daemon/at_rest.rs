@@ -7,6 +7,7 @@ use super::control::{ConflictDetail, ConflictList};
 use super::control::{EntryState, JournalListing};
 use super::failure::in_a_line;
 use super::journals::{self, Standing};
+use super::replay_worker::publishing;
 use super::status::{
     Base, Change, Credential, CredentialState, PendingWork, RepoState, RepoStatus, State, Status,
 };
@@ -176,6 +177,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
         reason: None,
         kept_local: Vec::new(),
         conflicts: 0,
+        publish: None,
     };
     match Local::open(&options(config, folder, name)) {
         Ok(local) => {
@@ -184,6 +186,9 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
             status.change = change(remote);
             status.pending = work(&local.pending());
             status.conflicts = remote.open_conflicts().count() as u64;
+            let mode = config.publish(&status.org, &status.name);
+            let pending = status.pending.operations;
+            status.publish = publishing(mode, remote, pending, None);
         }
         // One damaged repository must not hide the others.
         Err(error) => status.reason = Some(in_a_line(&error)),

@@ -23,6 +23,7 @@ mod known;
 mod lists;
 mod lock;
 mod opener;
+mod publishing;
 pub mod ready;
 mod replay_worker;
 mod repositories;

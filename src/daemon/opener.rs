@@ -118,8 +118,12 @@ impl Opener {
             &options,
         )?;
         let overlay = Arc::new(overlay);
-        let worker = ReplayWorker::start(remote_name.clone(), Arc::clone(&overlay), pusher)
-            .map_err(OpenError::State)?;
+        let publish = self
+            .config
+            .publish(remote_name.organization(), remote_name.name());
+        let worker =
+            ReplayWorker::start(remote_name.clone(), Arc::clone(&overlay), pusher, publish)
+                .map_err(OpenError::State)?;
         tracing::info!(repository = %remote_name, commit = %overlay.pin().commit, "opened");
         let folder = options.folder;
         Ok(Repository::new(
@@ -129,6 +133,7 @@ impl Opener {
             worker,
             others,
             folder,
+            publish,
         ))
     }
 

@@ -21,7 +21,7 @@ use super::lists::{Lists, organizations};
 use super::opener::Opener;
 use super::replay_worker::Handshake;
 use super::repository::Repository;
-use super::status::{CredentialState, RepoStatus, State, Status};
+use super::status::{CredentialState, PublishState, RepoStatus, State, Status};
 use super::{Error, Service, known, private_folder, verification};
 use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
@@ -107,7 +107,11 @@ impl OpenRepositories {
             let folder = folder.join(organization.as_os_str());
             for name in known::opened(&folder).unwrap_or_default() {
                 let found = at_rest::look(&self.config, &folder, organization, &name);
-                if found.pending.operations == 0 && found.conflicts == 0 && found.reason.is_none() {
+                if found.pending.operations == 0
+                    && found.conflicts == 0
+                    && !is_unpublished(&found)
+                    && found.reason.is_none()
+                {
                     self.closed.lock().push(found);
                 } else if let Err(error) = Repositories::open(self, organization, &name) {
                     let error = in_a_line(&error);
@@ -331,6 +335,12 @@ impl Repositories for OpenRepositories {
     fn space(&self) -> io::Result<Space> {
         space(&self.config.data_folder)
     }
+}
+
+/// Whether a bookmark is still to get what was pushed.
+fn is_unpublished(found: &RepoStatus) -> bool {
+    let publish = found.publish.as_ref();
+    publish.is_some_and(|publish| publish.state != PublishState::UpToDate)
 }
 
 fn space(folder: &Path) -> io::Result<Space> {

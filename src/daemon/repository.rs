@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaining, RepoVerified};
 use super::journals::{self, LISTED_MAX, Standing, is_within};
-use super::replay_worker::{Handshake, Progress, ReplayWorker};
-use super::status::{CredentialState, RepoState, RepoStatus};
+use super::replay_worker::{self, Granted, Handshake, Progress, ReplayWorker, Wish};
+use super::status::{CredentialState, PublishState, RepoState, RepoStatus};
 use super::{at_rest, verification};
+use crate::config::Publish;
 use crate::fuse::{Opened, Slot};
 use crate::overlay::{self, Overlay};
 use crate::remote::{ForeignEdits, RepositoryName};
@@ -22,6 +23,7 @@ pub(super) struct Repository {
     worker: ReplayWorker,
     others: ForeignEdits,
     folder: PathBuf,
+    publish: Publish,
 }
 
 impl Repository {
@@ -33,6 +35,7 @@ impl Repository {
         worker: ReplayWorker,
         others: ForeignEdits,
         folder: PathBuf,
+        publish: Publish,
     ) -> Repository {
         Repository {
             name,
@@ -41,6 +44,7 @@ impl Repository {
             worker,
             others,
             folder,
+            publish,
         }
     }
 
@@ -90,8 +94,17 @@ impl Repository {
             blocked,
             reason,
             kept_local,
+            diverged,
+            unpublished,
             ..
         } = self.worker.progress();
+        let mut publish =
+            replay_worker::publishing(self.publish, &remote, pending.operations, diverged);
+        if let Some(publish) = &mut publish
+            && publish.state == PublishState::Pending
+        {
+            publish.reason = publish.reason.take().or(unpublished);
+        }
         let read_only = self.read_only();
         RepoStatus {
             org: self.name.organization().to_owned(),
@@ -106,7 +119,13 @@ impl Repository {
             reason: read_only.or(reason),
             kept_local,
             conflicts: remote.open_conflicts().count() as u64,
+            publish,
         }
+    }
+
+    /// Has something published; `None` when that did not happen before the deadline.
+    pub(super) fn publish(&self, wish: Wish, deadline: Instant) -> Option<Granted> {
+        self.worker.publish(wish).recv_deadline(deadline).ok()
     }
 
     /// Adds what the remote does not have to a listing, path by path.

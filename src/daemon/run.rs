@@ -186,6 +186,7 @@ impl Handler for Desk {
             Request::Conflicts(request) => {
                 answered(self.repositories.conflicts(&request, &self.mount_point))
             }
+            Request::Publish(request) => answered(self.repositories.publish(&request)),
             Request::Flush { timeout_ms } => {
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
                 Answer::Flushed(self.repositories.drain(deadline, &never()).drained)

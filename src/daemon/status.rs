@@ -94,6 +94,33 @@ pub struct PendingWork {
     pub oldest_age_seconds: Option<u64>,
 }
 
+/// How publishing stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PublishState {
+    /// The bookmark has everything that was pushed, and everything was.
+    UpToDate,
+    /// It will get what it lacks, by itself.
+    Pending,
+    /// It is elsewhere, and a move would not be forward.
+    Diverged,
+    /// It has other edits of the same paths.
+    Conflicted,
+}
+
+/// Whether and how the bookmark follows what is pushed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublishStatus {
+    /// `fast-forward` or `merge`.
+    pub mode: String,
+    /// The bookmark; `null` when a change was checked out by its id.
+    pub bookmark: Option<String>,
+    /// How it stands.
+    pub state: PublishState,
+    /// Why it is not up to date, in words.
+    pub reason: Option<String>,
+}
+
 /// One repository.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RepoStatus {
@@ -118,6 +145,9 @@ pub struct RepoStatus {
     /// Conflicts that somebody has to settle.
     #[serde(default)]
     pub conflicts: u64,
+    /// How publishing stands; `null` when the bookmark is left alone.
+    #[serde(default)]
+    pub publish: Option<PublishStatus>,
 }
 
 /// Everything.
@@ -163,6 +193,7 @@ mod tests {
                 reason: None,
                 kept_local: Vec::new(),
                 conflicts: 0,
+                publish: None,
             }],
             pid: None,
             mount_point: None,

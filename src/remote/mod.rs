@@ -5,7 +5,7 @@
 //! call, client, bookmarks   the REST contract as typed calls, one attempt each
 //! retry, breaker   pure: when a read is tried again, when it fails at once
 //! connection       blocking face: reads with retries, writes with none, known extensions
-//! source, pin, push   what lower layer and replay ask for
+//! source, pin, push, publish   what lower layer and replay ask for
 //! conflict         pure but for its listings: whether what others did contradicts ours
 //! ```
 //!
@@ -25,6 +25,7 @@ mod failure;
 mod http;
 mod listing;
 mod pin;
+mod publish;
 mod push;
 mod repository;
 mod requests;
@@ -38,6 +39,7 @@ pub use connection::Remote;
 pub use extensions::Extensions;
 pub use failure::{Cause, Conflict, Failure, Violation};
 pub use pin::{Resolved, Target};
+pub use publish::{Absent, Earlier, How, Outcome, Publication, Publisher, Standing};
 pub use push::{Forked, KeptLocal, KeptReason, Push, PushError, Pushed, Pusher, Settled};
 pub use repository::RepositoryName;
 pub use requests::Requests;

@@ -24,6 +24,7 @@ mod names;
 mod offline;
 mod parallel;
 mod programs;
+mod publish;
 mod push;
 mod renames;
 mod requests;

@@ -52,6 +52,12 @@ pub enum Error {
     /// One merge settles all paths at once.
     #[error("a publication is settled for all of its paths together")]
     NotInPart,
+    /// The merge was refused again.
+    #[error("not merged: {reason}")]
+    NotMerged {
+        /// Why.
+        reason: String,
+    },
     /// The server cannot show the commits.
     #[error("this server cannot show their side")]
     NotShown,
@@ -88,6 +94,7 @@ impl Error {
                 "`mesa conflicts show` has the commits: merge them with Git, then resolve with \
                  --take ours",
             ),
+            Error::NotMerged { .. } => Some("`mesa conflicts show` has it as it is now"),
             Error::Remote(_) | Error::Overlay(_) | Error::Staging { .. } => None,
         }
     }

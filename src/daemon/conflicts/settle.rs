@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use journal::ConflictKind;
 use uuid::Uuid;
@@ -12,15 +13,19 @@ use super::super::control::{
     TheirKind, TheirStep,
 };
 use super::super::private_folder;
+use super::super::replay_worker::{Granted, Wish};
 use super::super::repository::Repository;
 use super::{Error, detail, entry};
 use crate::lower::EntryKind;
+use crate::remote::api::Take;
 use crate::remote::{At, Failure, Foreign, Spot, Verdict};
 use crate::tree::{GitOid, TreePath};
 use crate::upper::Conflict;
 
 /// Longest target of a symbolic link that is taken over (PATH_MAX).
 const TARGET_BYTES_MAX: u64 = 4096;
+/// How long a merge may take, with a push before it that is under way.
+const MERGE_PATIENCE: Duration = Duration::from_secs(120);
 /// Paths of which a conflict shows what they are: each may cost three listings.
 const SHOWN_MAX: usize = 200;
 
@@ -179,7 +184,8 @@ impl Repository {
     }
 
     /// Settles a conflict, or some of its paths. Of a foreign edit both sides are on the server, and
-    /// what is wanted of theirs has been written into the mount by now.
+    /// what is wanted of theirs has been written into the mount by now; of a publication it is the
+    /// server that merges, with one side where they contradict.
     ///
     /// # Errors
     ///
@@ -187,10 +193,36 @@ impl Repository {
     pub(in super::super) fn resolve_conflict(
         &self,
         conflict: &Conflict,
-        _take: ConflictSide,
+        take: ConflictSide,
         wanted: &[String],
     ) -> Result<ConflictResolved, Error> {
-        self.settle_conflict(conflict, wanted)
+        if conflict.kind == ConflictKind::Foreign {
+            return self.settle_conflict(conflict, wanted);
+        }
+        if !wanted.is_empty() {
+            return Err(Error::NotInPart);
+        }
+        let wish = Wish::Resolve {
+            conflict: conflict.clone(),
+            take: match take {
+                ConflictSide::Ours => Take::Source,
+                ConflictSide::Theirs => Take::Target,
+            },
+        };
+        let reason = match self.publish(wish, Instant::now() + MERGE_PATIENCE) {
+            Some(Granted::Published { .. }) => {
+                return Ok(ConflictResolved {
+                    id: self.conflict_entry(conflict).id,
+                    left: None,
+                });
+            }
+            Some(Granted::Refused { reason, .. }) => reason,
+            Some(Granted::Nothing { .. } | Granted::NoBookmark) => {
+                "there is nothing of ours to merge".to_owned()
+            }
+            None => "not finished in time".to_owned(),
+        };
+        Err(Error::NotMerged { reason })
     }
 
     /// Takes a conflict off the list, or some of its paths.

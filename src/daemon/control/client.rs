@@ -43,6 +43,9 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, Error> {
         | Request::JournalDrop { .. } => Duration::ZERO,
         // Several listings, and files, come from the server meanwhile.
         Request::Conflicts(_) => CONFLICT_PATIENCE,
+        Request::Publish(request) => {
+            Duration::from_millis(request.timeout_ms).saturating_add(CONFLICT_PATIENCE)
+        }
     };
     let line = match exchange(&stream, request, allowed.saturating_add(PATIENCE)) {
         // It died with our request in its hands: whoever asks next finds nobody.

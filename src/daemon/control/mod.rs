@@ -7,6 +7,7 @@
 mod client;
 mod conflicts;
 mod protocol;
+mod publish;
 mod server;
 mod words;
 
@@ -21,6 +22,7 @@ pub use conflicts::{
     ConflictSide, ConflictSpot, ConflictingPath, TheirFiles, TheirKind, TheirStep,
 };
 pub use protocol::{Answer, Drained, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions};
+pub use publish::{PublishAnswer, PublishRequest, PublishedRepository};
 pub use server::{CONNECTIONS_MAX, ControlServer, Handler, Peers};
 pub use words::{
     EntryState, FindingEntry, JournalEntry, JournalListing, JournalRecords, Ordered, RecordEntry,

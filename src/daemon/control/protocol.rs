@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Failure, Status};
 use super::conflicts::{ConflictAnswer, ConflictRequest};
+use super::publish::{PublishAnswer, PublishRequest};
 use super::words::{JournalListing, JournalRecords, Ordered, Verified};
 
 /// Longest request line: the longest request carries a path of 4096 bytes, each of which may take six
@@ -53,6 +54,8 @@ pub enum Request {
     },
     /// About conflicts.
     Conflicts(ConflictRequest),
+    /// Push everything, and give it to a bookmark.
+    Publish(PublishRequest),
     /// Push everything; wait that long for it.
     Flush {
         /// Milliseconds.
@@ -97,6 +100,8 @@ pub enum Answer {
     Ordered(Ordered),
     /// To [`Request::Conflicts`].
     Conflicts(Box<ConflictAnswer>),
+    /// To [`Request::Publish`].
+    Published(PublishAnswer),
     /// To [`Request::Flush`]: everything was pushed, or the time is over.
     Flushed(Drained),
     /// To [`Request::Stop`]: the mount is gone, and the daemon ends.
@@ -168,6 +173,12 @@ mod tests {
             },
             Request::Flush { timeout_ms: 5 },
             Request::Conflicts(ConflictRequest::Show { id: "0a".into() }),
+            Request::Publish(PublishRequest {
+                repo: None,
+                bookmark: Some("main".into()),
+                fast_forward_only: true,
+                timeout_ms: 5,
+            }),
             Request::Stop {
                 drain_ms: 30_000,
                 force: true,

@@ -17,7 +17,9 @@ use super::beside::{Beside, Compared};
 use crate::daemon::status::CredentialState;
 use crate::lower::{self, SourceError};
 use crate::overlay::{self, Capture, KeptLocalReason, Overlay, Scope};
-use crate::remote::{Failure, ForeignEdits, KeptReason, Push, PushError, Pusher, Settled};
+use crate::remote::{
+    Failure, ForeignEdits, KeptReason, Publisher, Push, PushError, Pusher, Settled,
+};
 use crate::tree::{ChangeId, GitOid};
 use crate::upper::RemoteState;
 
@@ -63,6 +65,7 @@ pub(super) struct Replay {
     pub(super) overlay: Arc<Overlay>,
     pub(super) pusher: Pusher,
     pub(super) others: ForeignEdits,
+    pub(super) publisher: Publisher,
     torn: u32,
     /// The commit that the next push is meant for, where it is not the recorded one: a series of
     /// parts was cut off.
@@ -71,6 +74,8 @@ pub(super) struct Replay {
     pub(super) theirs: Option<GitOid>,
     /// What others did that stands beside ours, as far as it was looked at.
     pub(super) beside: Beside,
+    /// An announced publication that is known not to have taken effect.
+    pub(super) unpublished: Option<[u8; 16]>,
 }
 
 /// How one round of an attempt ended.
@@ -87,11 +92,13 @@ impl Replay {
         Replay {
             overlay,
             others: pusher.foreign_edits(),
+            publisher: pusher.publisher(),
             pusher,
             torn: 0,
             base: None,
             theirs: None,
             beside: Beside::default(),
+            unpublished: None,
         }
     }
 
@@ -114,6 +121,7 @@ impl Replay {
         if !self.overlay.has_pending() {
             return Ok(Round::Done(Vec::new()));
         }
+        self.settle_publishing()?;
         self.look_at_published()?;
         self.fork_sibling()?;
         // A change that never took a push of ours lacks what earlier changes took.

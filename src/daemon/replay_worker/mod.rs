@@ -6,6 +6,9 @@
 
 mod attempt;
 mod beside;
+mod bookmark;
+mod plan;
+mod publish;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -19,10 +22,16 @@ use journal::replay::{self, Action, Backlog, Event, Policy, State};
 use parking_lot::Mutex;
 
 use self::attempt::Replay;
+use self::bookmark::Errand;
+use self::plan::Plan;
 use super::failure::in_a_line;
 use super::status::{CredentialState, RepoState};
+use crate::config::Publish;
 use crate::overlay::Overlay;
 use crate::remote::{Pusher, RepositoryName};
+
+pub(super) use self::bookmark::{Granted, Wish};
+pub(super) use self::plan::status as publishing;
 
 /// Orders that wait for the worker: from people, scripts, and the daemon's own end.
 const ORDERS_MAX: usize = 32;
@@ -40,6 +49,10 @@ pub(super) struct Progress {
     pub(super) credential: Option<CredentialState>,
     /// What the server cannot hold.
     pub(super) kept_local: Vec<String>,
+    /// Why the bookmark does not get what was pushed, before something changes.
+    pub(super) diverged: Option<String>,
+    /// Why it did not get it so far.
+    pub(super) unpublished: Option<String>,
 }
 
 /// What somebody wants of the worker.
@@ -52,6 +65,8 @@ enum Order {
     Hold,
     /// The end of that.
     Release,
+    /// Something published.
+    Publish(Errand),
 }
 
 /// Somebody who waits until everything is pushed.
@@ -91,6 +106,7 @@ impl ReplayWorker {
         name: RepositoryName,
         overlay: Arc<Overlay>,
         pusher: Pusher,
+        publish: Publish,
     ) -> io::Result<ReplayWorker> {
         let progress = Arc::default();
         let (sender, orders) = bounded(ORDERS_MAX);
@@ -103,6 +119,7 @@ impl ReplayWorker {
             not_before: Instant::now(),
             progress: Arc::clone(&progress),
             waiting: Vec::new(),
+            plan: Plan::new(publish),
         };
         let thread = thread::Builder::new()
             .name("replay".into())
@@ -144,6 +161,13 @@ impl ReplayWorker {
         self.order(Order::Release);
     }
 
+    /// Asks for something to be published; the outcome comes when it is the worker's turn.
+    pub(super) fn publish(&self, wish: Wish) -> Receiver<Granted> {
+        let (reply, granted) = bounded(1);
+        self.order(Order::Publish(Errand { wish, reply }));
+        granted
+    }
+
     fn order(&self, order: Order) {
         if let Some((orders, _)) = &*self.running.lock()
             && orders.try_send(order).is_err()
@@ -181,6 +205,7 @@ struct Worker {
     not_before: Instant,
     progress: Arc<Mutex<Progress>>,
     waiting: Vec<Drain>,
+    plan: Plan,
 }
 
 impl Worker {
@@ -203,6 +228,7 @@ impl Worker {
                 Action::WaitUntil(until) => Some(self.began + until),
                 Action::Wait => None,
             };
+            self.publish_if_due(&machine);
             self.release(&machine);
             match self.wait(orders, until, &mut machine) {
                 ControlFlow::Continue(next) => action = next,
@@ -230,7 +256,12 @@ impl Worker {
         let again = (fails && !self.waiting.is_empty())
             .then(|| (Instant::now() + DRAIN_RETRY).max(self.not_before));
         let deadline = self.waiting.iter().map(|drain| drain.deadline).min();
-        let timer = match [until, again, deadline].into_iter().flatten().min() {
+        let publish = match machine.state() {
+            State::Idle if !self.overlay.has_pending() => self.plan.next,
+            _ => None,
+        };
+        let timers = [until, again, deadline, publish];
+        let timer = match timers.into_iter().flatten().min() {
             Some(next) => after(next.saturating_duration_since(Instant::now())),
             None => never(),
         };
@@ -265,6 +296,10 @@ impl Worker {
                 }
             }
             Order::Hold => self.step(machine, Event::Hold),
+            Order::Publish(errand) => {
+                self.grant(errand);
+                self.step(machine, Event::Tick)
+            }
         };
         self.progress.lock().blocked = blocked(machine.state());
         action
@@ -319,6 +354,7 @@ impl Worker {
         progress.blocked = blocked(machine.state());
         *self.progress.lock() = progress;
         if event == Event::Accepted {
+            self.publish_if_due(machine);
             // What the push covers is what they waited for; what was written meanwhile is not.
             self.waiting.clear();
         }

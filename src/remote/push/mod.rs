@@ -25,7 +25,7 @@ use self::message::{Mark, describe, mark_of};
 use self::part::Part;
 use self::plan::{Action, Bytes, Step, plan};
 use super::api::{ChangePatch, FileMode, FileOp, Ident, NewChange};
-use super::{Extensions, Failure, ForeignEdits, Remote, RepositoryName};
+use super::{Extensions, Failure, ForeignEdits, Publisher, Remote, RepositoryName};
 use crate::lower::{self, Listing, Lower, Want};
 use crate::tree::{ChangeId, ContentSource, Edit, GitOid, TreePath};
 
@@ -128,6 +128,11 @@ impl Pusher {
     /// What tells whether others' edits of the same repository contradict ours.
     pub fn foreign_edits(&self) -> ForeignEdits {
         ForeignEdits::new(Arc::clone(&self.remote), self.repository.clone())
+    }
+
+    /// What gives bookmarks of the same repository our changes.
+    pub fn publisher(&self) -> Publisher {
+        Publisher::new(Arc::clone(&self.remote), self.repository.clone())
     }
 
     /// Makes the change that takes the edits, on top of `base`. Repeating it with the same
