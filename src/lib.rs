@@ -52,6 +52,17 @@
 //! 4. The replay worker wakes, waits until the edits pause, captures, announces the push in the
 //!    journal, sends it guarded by the commit that it builds on, and records the answer. A lost
 //!    answer is settled by asking for the identifier that the push carried.
+//! 5. If the bookmark is to follow, it is moved to the change, or merged with it by the server; the
+//!    next push then goes to a new change on top of the published one.
+//!
+//! # Others
+//!
+//! Somebody else may advance the change that takes our edits, or the bookmark. `remote::conflict`
+//! compares what they did with what is about to be pushed, path by path, and only where both say
+//! something different is it a conflict: recorded in the journal, then parted by forking a sibling.
+//! Where nothing contradicts, ours go on top of theirs, and theirs are remembered, since the mount does
+//! not show them. Whatever is decided is in the journal before it has an effect, and is decided again
+//! the same way after a crash.
 //!
 //! # What is where
 //!

@@ -57,6 +57,7 @@ const DOORS: [(&str, &[&str], Door); 8] = [
             "src/server/",
             "src/remote/bookmarks_tests.rs",
             "src/remote/fake.rs",
+            "src/remote/publish_tests.rs",
             "src/remote/push_tests.rs",
             "src/remote/tests.rs",
         ],

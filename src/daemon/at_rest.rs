@@ -58,7 +58,9 @@ pub fn journal(config: &Config) -> Result<JournalListing, Error> {
                 let standing = Standing {
                     state: EntryState::Blocked,
                     reason: Some("not mounted".to_owned()),
+                    conflicted: Vec::new(),
                 };
+                let standing = standing.with_conflicts(local.remote());
                 let name = (&*organization, &*name_text);
                 journals::list(&mut listing, name, local.pending_effects(), &standing);
             }

@@ -6,6 +6,8 @@ use super::control::{EntryState, JournalEntry, JournalListing, RecordEntry};
 use super::status::RepoState;
 use crate::overlay::{Overlay, PendingEffect};
 use crate::remote::api::format_date;
+use crate::tree::TreePath;
+use crate::upper::RemoteState;
 
 /// Entries that a listing shows: more do not help a reader, and 64 MiB of answer hold them even with
 /// the longest paths.
@@ -17,6 +19,8 @@ pub(super) struct Standing {
     pub(super) state: EntryState,
     /// The same in words.
     pub(super) reason: Option<String>,
+    /// Paths that somebody else edited as well: what is pending there is conflicted.
+    pub(super) conflicted: Vec<TreePath>,
 }
 
 impl Standing {
@@ -35,6 +39,26 @@ impl Standing {
         Standing {
             state,
             reason: reason.or_else(|| known.map(str::to_owned)),
+            conflicted: Vec::new(),
+        }
+    }
+
+    /// With the conflicts that nobody has settled.
+    pub(super) fn with_conflicts(mut self, remote: &RemoteState) -> Standing {
+        let open = remote.open_conflicts();
+        self.conflicted = open.flat_map(|one| one.paths.iter().cloned()).collect();
+        self
+    }
+
+    fn of_path(&self, path: &journal::Path) -> (EntryState, Option<String>) {
+        let path = TreePath::try_from(&path.0[..]).ok();
+        let within = |one: &TreePath| path.as_ref().is_some_and(|path| path.starts_with(one));
+        match self.conflicted.iter().any(within) {
+            true => {
+                let reason = "somebody else edited it: see `mesa conflicts list`";
+                (EntryState::Conflicted, Some(reason.to_owned()))
+            }
+            false => (self.state, self.reason.clone()),
         }
     }
 }
@@ -60,6 +84,7 @@ pub(super) fn list(
             Effect::Put { .. } => ("put", None),
             Effect::Copy { from, .. } => ("copy", Some(shown(from))),
         };
+        let (state, reason) = standing.of_path(pending.effect.path());
         listing.entries.push(JournalEntry {
             org: organization.to_owned(),
             name: name.to_owned(),
@@ -68,8 +93,8 @@ pub(super) fn list(
             from,
             bytes: pending.bytes,
             age_seconds: Overlay::age_seconds(pending.since),
-            state: standing.state,
-            reason: standing.reason.clone(),
+            state,
+            reason,
         });
     }
 }

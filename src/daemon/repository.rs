@@ -137,7 +137,7 @@ impl Repository {
             .read_only()
             .map_or(blocked, |_| Some(RepoState::ReadOnly));
         let name = (self.name.organization(), self.name.name());
-        let standing = Standing::of(blocked, reason);
+        let standing = Standing::of(blocked, reason).with_conflicts(&self.overlay.remote());
         journals::list(listing, name, self.overlay.pending_effects(), &standing);
     }
 

@@ -51,6 +51,8 @@ mod bookmarks_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod publish_tests;
+#[cfg(test)]
 mod push_tests;
 #[cfg(test)]
 mod tests;

@@ -241,53 +241,63 @@ fn an_empty_repository_gets_its_first_bookmark() {
     assert_eq!(count, "2");
 }
 
-#[test]
-fn lost_answers_publish_once() {
-    for elsewhere in [false, true] {
-        let source = tempfile::tempdir().unwrap();
-        let repository = crate::support::fixture::small(source.path());
-        let mut world = World::serve(&[("app", &repository)]);
-        world.count_requests();
-        mount(&mut world, "merge");
-        let app = world.repo("app");
-        fs::write(app.join("first"), "1\n").unwrap();
-        world.flush();
-        if elsewhere {
-            stranger::advance(&world, "app", "main", &[file("theirs", "2\n")]);
-        }
-        world.proxy().take();
-        fs::write(app.join("second"), "2\n").unwrap();
-        // The push arrives, and the answer to what publishes it does not.
-        let verb = if elsewhere {
-            "/bookmarks/merge"
-        } else {
-            "PATCH /v1/local/app/bookmarks"
-        };
-        wait_until("the publication is sent", DEADLINE, || {
-            let sent = world.proxy().requests();
-            if sent
-                .iter()
-                .any(|request| request.contains("PATCH /v1/local/app/changes/"))
-            {
-                world.proxy().lose_answers();
-            }
-            sent.iter().any(|request| request.contains(verb)) || world.proxy().lost() > 0
-        });
+/// Loses the answer to one kind of request while publishing, perhaps dies then, and checks that the
+/// bookmark has everything, once.
+fn lose_and_go_on(lost: &str, elsewhere: bool, dies: bool) {
+    let source = tempfile::tempdir().unwrap();
+    let repository = crate::support::fixture::small(source.path());
+    let mut world = World::serve(&[("app", &repository)]);
+    world.count_requests();
+    mount(&mut world, "merge");
+    let app = world.repo("app");
+    fs::write(app.join("first"), "1\n").unwrap();
+    world.flush();
+    if elsewhere {
+        stranger::advance(&world, "app", "main", &[file("theirs", "2\n")]);
+    }
+    world.proxy().lose_answers_to(lost);
+    fs::write(app.join("second"), "2\n").unwrap();
+    wait_until(lost, DEADLINE, || world.proxy().lost() > 0);
+    if dies {
         world.kill_daemon_hard();
-        world.proxy().pass_answers();
+    }
+    world.proxy().pass_answers();
+    if dies {
         mount(&mut world, "merge");
-        wait_for(&world, "up-to-date");
-        world.flush_and_compare("app");
-        wait_for(&world, "up-to-date");
-        assert_eq!(shown(&world, "main", "second"), "2");
-        let merges = git_text(
-            &world.bare("app"),
-            &["rev-list", "--merges", "--count", "main"],
-        );
-        assert_eq!(merges, if elsewhere { "1" } else { "0" });
-        assert_eq!(bookmarks(&world), "main");
-        assert!(conflicts(&world).is_empty());
-        git_text(&world.bare("app"), &["fsck", "--strict"]);
+    }
+    wait_for(&world, "up-to-date");
+    fs::write(app.join("third"), "3\n").unwrap();
+    world.flush_and_compare("app");
+    wait_for(&world, "up-to-date");
+    for (path, text) in [("second", "2"), ("third", "3")] {
+        assert_eq!(shown(&world, "main", path), text);
+    }
+    let count = |what: &str| {
+        let count = ["rev-list", what, "--count", "main"];
+        git_text(&world.bare("app"), &count)
+    };
+    let expected = if elsewhere { ("5", "2") } else { ("4", "0") };
+    let merges = count("--merges");
+    let commits = count("--no-merges");
+    assert_eq!((&*commits, &*merges), expected, "{lost} {dies}");
+    assert_eq!(bookmarks(&world), "main");
+    assert!(conflicts(&world).is_empty());
+    git_text(&world.bare("app"), &["fsck", "--strict"]);
+}
+
+#[test]
+fn a_lost_answer_to_a_move_publishes_once() {
+    for dies in [false, true] {
+        lose_and_go_on("PATCH /v1/local/app/bookmarks/main", false, dies);
+    }
+}
+
+#[test]
+fn a_lost_answer_on_the_way_of_a_merge_publishes_once() {
+    for dies in [false, true] {
+        lose_and_go_on("PATCH /v1/local/app/bookmarks/main", true, dies);
+        lose_and_go_on("POST /v1/local/app/bookmarks", true, dies);
+        lose_and_go_on("POST /v1/local/app/bookmarks/merge", true, dies);
     }
 }
 

@@ -20,6 +20,7 @@ struct Shared {
     server: SocketAddr,
     requests: Mutex<Vec<String>>,
     losing: AtomicBool,
+    losing_to: Mutex<Option<String>>,
     lost: AtomicUsize,
     stopped: AtomicBool,
 }
@@ -33,6 +34,7 @@ impl Proxy {
             server,
             requests: Mutex::new(Vec::new()),
             losing: AtomicBool::new(false),
+            losing_to: Mutex::new(None),
             lost: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         });
@@ -66,8 +68,14 @@ impl Proxy {
         self.shared.losing.store(true, Ordering::SeqCst);
     }
 
+    /// From now on the answers to requests that begin like this (`METHOD target`) are lost.
+    pub fn lose_answers_to(&self, beginning: &str) {
+        *self.shared.losing_to.lock().unwrap() = Some(beginning.to_owned());
+    }
+
     /// From now on answers arrive again.
     pub fn pass_answers(&self) {
+        *self.shared.losing_to.lock().unwrap() = None;
         self.shared.losing.store(false, Ordering::SeqCst);
     }
 
@@ -95,21 +103,28 @@ fn serve(client: &TcpStream, shared: &Shared) {
     let Ok(server) = TcpStream::connect(shared.server) else {
         return;
     };
+    // Whether the answer that this connection waits for is one to lose.
+    let lose = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let _ended = pass_answers(&server, client, shared);
+            let _ended = pass_answers(&server, client, (shared, &lose));
             let _closed = client.shutdown(Shutdown::Both);
         });
-        let _ended = pass_requests(&mut BufReader::new(client), &mut &server, shared);
+        let _ended = pass_requests(&mut BufReader::new(client), &mut &server, (shared, &lose));
         let _closed = server.shutdown(Shutdown::Write);
     });
 }
 
-fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, shared: &Shared) -> io::Result<()> {
+fn pass_answers(
+    mut server: &TcpStream,
+    mut client: &TcpStream,
+    (shared, lose): (&Shared, &AtomicBool),
+) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let count = server.read(&mut buffer)?;
-        if count > 0 && shared.losing.load(Ordering::SeqCst) {
+        let losing = shared.losing.load(Ordering::SeqCst) || lose.load(Ordering::SeqCst);
+        if count > 0 && losing {
             shared.lost.fetch_add(1, Ordering::SeqCst);
             return Ok(());
         }
@@ -123,7 +138,7 @@ fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, shared: &Shared)
 fn pass_requests(
     client: &mut BufReader<&TcpStream>,
     server: &mut &TcpStream,
-    shared: &Shared,
+    (shared, lose): (&Shared, &AtomicBool),
 ) -> io::Result<()> {
     loop {
         let mut head = Vec::new();
@@ -139,8 +154,11 @@ fn pass_requests(
             if start == 0 {
                 let mut words = line.split(' ');
                 let (method, target) = (words.next().unwrap(), words.next().unwrap_or(""));
-                let mut requests = shared.requests.lock().unwrap();
-                requests.push(format!("{method} {target}"));
+                let request = format!("{method} {target}");
+                let losing_to = shared.losing_to.lock().unwrap().clone();
+                let is_lost = losing_to.is_some_and(|beginning| request.starts_with(&beginning));
+                lose.store(is_lost, Ordering::SeqCst);
+                shared.requests.lock().unwrap().push(request);
             } else if line.is_empty() {
                 break;
             }

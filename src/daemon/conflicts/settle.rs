@@ -211,6 +211,8 @@ impl Repository {
         };
         let reason = match self.publish(wish, Instant::now() + MERGE_PATIENCE) {
             Some(Granted::Published { .. }) => {
+                // The worker has settled it, unless an earlier publication had everything already.
+                self.overlay().record_conflict_resolved(conflict.id)?;
                 return Ok(ConflictResolved {
                     id: self.conflict_entry(conflict).id,
                     left: None,

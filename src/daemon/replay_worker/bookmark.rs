@@ -113,6 +113,7 @@ impl Worker {
     fn published(&mut self, due: Due, outcome: &Outcome) {
         let mut progress = self.progress.lock();
         progress.unpublished = None;
+        progress.credential = None;
         progress.diverged = match outcome {
             Outcome::Published => None,
             refused => Some(refusal(&due.bookmark, refused)),

@@ -38,8 +38,7 @@ impl Replay {
             .publisher
             .standing(&publishing.bookmark, publishing.change, base)?;
         if standing == Standing::Has {
-            self.overlay
-                .record_published(publishing.change, &publishing.bookmark)?;
+            self.published(&remote, publishing.change, &publishing.bookmark)?;
             self.publisher.forget(publishing.id)?;
         } else {
             self.unpublished = Some(publishing.id);
@@ -69,6 +68,11 @@ impl Replay {
             commit: due.commit,
             bookmark: due.bookmark.clone(),
         };
+        if let Some(other) = &remote.publishing
+            && other.id != id
+        {
+            self.publisher.forget(other.id)?;
+        }
         if remote.publishing.as_ref() != Some(&publishing) {
             self.overlay.record_publish_intended(&publishing)?;
         }
@@ -95,9 +99,7 @@ impl Replay {
         };
         match &outcome {
             Outcome::Published => {
-                self.overlay.record_published(due.change, &due.bookmark)?;
-                self.forget_conflicts(&remote, &due.bookmark)?;
-                tracing::info!(change = %due.change, bookmark = due.bookmark, "published");
+                self.published(&remote, due.change, &due.bookmark)?;
             }
             Outcome::Diverged(_) => self.unpublished = Some(id),
             Outcome::Conflict { paths, theirs, .. } => {
@@ -154,7 +156,15 @@ impl Replay {
         Ok(())
     }
 
-    fn forget_conflicts(&self, remote: &RemoteState, bookmark: &str) -> Result<(), Error> {
+    /// Records that a bookmark has our change, which settles what contradicted it.
+    fn published(
+        &self,
+        remote: &RemoteState,
+        change: ChangeId,
+        bookmark: &str,
+    ) -> Result<(), Error> {
+        self.overlay.record_published(change, bookmark)?;
+        tracing::info!(%change, bookmark, "published");
         for known in &remote.conflicts {
             let of_it = known.bookmark.as_deref() == Some(bookmark);
             if known.kind == ConflictKind::Publish && of_it {

@@ -197,7 +197,7 @@ fn directories_that_went_came_or_changed_their_kind() {
     // An empty directory of ours stands where they have one with files.
     let empty = Edit::Directory { path: path_of("e") };
     assert_eq!(
-        contradicting(base, "a=1 d/x=1 d/y=1 e/f=1", &[empty.clone()]),
+        contradicting(base, "a=1 d/x=1 d/y=1 e/f=1", std::slice::from_ref(&empty)),
         none
     );
     assert_eq!(contradicting(base, "a=1 d/x=1 d/y=1 e=1", &[empty]), ["e"]);
