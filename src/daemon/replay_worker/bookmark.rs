@@ -9,6 +9,7 @@ use journal::replay::{self, State};
 use super::attempt::Error;
 use super::plan::{Due, Step, Urgency, Went};
 use super::{Progress, Worker};
+use crate::daemon::failure::in_a_line;
 use crate::daemon::status::PublishState;
 use crate::remote::api::Take;
 use crate::remote::{Absent, How, Outcome};
@@ -130,9 +131,9 @@ impl Worker {
     /// Takes that it is not known how a publication went, or that it did not go.
     fn unpublished(&mut self, due: Due, error: &Error) {
         let (failure, credential) = error.outcome();
-        tracing::warn!(repository = %self.name, error = %error, "not published");
+        tracing::warn!(repository = %self.name, error = in_a_line(error), "not published");
         let mut progress = self.progress.lock();
-        progress.unpublished = Some(error.to_string());
+        progress.unpublished = Some(in_a_line(error));
         progress.credential = credential;
         drop(progress);
         let wait = match failure {
@@ -217,7 +218,7 @@ impl Worker {
                 let granted = Granted::Refused {
                     bookmark: Some(due.bookmark.clone()),
                     state: PublishState::Pending,
-                    reason: error.to_string(),
+                    reason: in_a_line(&error),
                     needs_credential: error.outcome().1.is_some(),
                 };
                 if remote.bookmark.as_ref() == Some(&due.bookmark) {
