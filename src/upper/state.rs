@@ -137,8 +137,8 @@ pub struct Conflict {
     /// The bookmark that was to be published to.
     pub bookmark: Option<String>,
     /// The change that took our side, once there is one. The same as `change` when theirs contradicted
-    /// nothing, so that ours went on top of them: then it is no conflict, but may become one, see
-    /// [`Conflict::is_beside`].
+    /// nothing, so that ours went on top of them: then it is no conflict, but may become one, and the
+    /// paths are those that both wrote alike. See [`Conflict::is_beside`].
     pub sibling: Option<ChangeId>,
     /// When it was found.
     pub time: Timestamp,

@@ -1,9 +1,11 @@
 //! What contradicts, what does not, and what becomes of it: both sides are always there.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::support::git::git_text;
 use crate::support::process::run;
+use crate::support::stopwatch::wait_until;
 use crate::support::stranger::{self, file, gone};
 use crate::support::world::World;
 
@@ -67,6 +69,7 @@ fn edits_of_other_paths_and_equal_edits_stand_beside_ours() {
     world.kill_daemon_hard();
     world.mount();
     fs::write(app.join("docs/two.md"), "ours\n").unwrap();
+    fs::write(app.join("src/both"), "ours once more\n").unwrap();
     world.flush();
     assert_eq!((change_id(&world), conflicts(&world)), (change.clone(), 0));
     fs::write(app.join("docs/one.md"), "ours, not knowing theirs\n").unwrap();
@@ -259,4 +262,42 @@ fn ours_or_theirs_is_taken_and_nothing_is_deleted() {
     world.mount();
     assert!(listed(&world).is_empty());
     git_text(&world.bare("app"), &["fsck", "--strict"]);
+}
+
+#[test]
+fn a_crash_between_finding_and_forking_lists_it_once() {
+    let source = tempfile::tempdir().unwrap();
+    let repository = crate::support::fixture::small(source.path());
+    let mut world = World::serve(&[("app", &repository)]);
+    world.count_requests();
+    world.mount();
+    let app = world.repo("app");
+    fs::write(app.join("ours"), "first\n").unwrap();
+    world.flush();
+    let change = change_id(&world);
+    stranger::edit(&world, "app", &change, &[file("ours", "theirs\n")]);
+    // The fork is made, and nobody learns it.
+    world.proxy().lose_answers_to("POST /v1/local/app/changes");
+    fs::write(app.join("ours"), "second\n").unwrap();
+    wait_until("the fork is sent", Duration::from_secs(60), || {
+        world.proxy().lost() > 0
+    });
+    let before = listed(&world);
+    world.kill_daemon_hard();
+    world.proxy().pass_answers();
+    world.mount();
+    world.flush_and_compare("app");
+    let after = listed(&world);
+    assert_eq!((before.len(), after.len()), (1, 1), "{before:?} {after:?}");
+    assert_eq!(before[0]["id"], after[0]["id"]);
+    assert!(before[0]["our_change"].is_null());
+    assert_eq!(after[0]["our_change"], change_id(&world).as_str());
+    assert_eq!(shown(&world, &change, "ours"), "theirs");
+    let changes = ["for-each-ref", "--format=%(refname)", "refs/mesa/changes"];
+    let changes = git_text(&world.bare("app"), &changes);
+    assert_eq!(
+        changes.lines().count(),
+        3,
+        "base, ours and its sibling: {changes}"
+    );
 }

@@ -27,6 +27,8 @@ fn work_goes_on_after_the_token_has_expired() {
     assert!(flush.errors().contains("local/app"), "{flush}");
     assert!(flush.errors().contains("hint:"), "{flush}");
     assert_eq!(world.status()["state"], "auth-needed");
+    let publish = run(&mut world.mesa(&["publish", "--timeout", "5s"])).expect(5);
+    assert!(publish.errors().contains("not published"), "{publish}");
     assert!(world.pending("app") > 0);
     let unread = fs::read(app.join("docs/one.md")).unwrap_err();
     assert_eq!(unread.raw_os_error(), Some(libc::EKEYEXPIRED), "{unread}");

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -174,7 +175,9 @@ impl Repository {
             path: staged.clone(),
             source,
         };
-        let mut file = File::create(&staged).map_err(failed)?;
+        let mut options = File::options();
+        options.create(true).write(true).truncate(true).mode(0o600);
+        let mut file = options.open(&staged).map_err(failed)?;
         self.others().fetch(at, path, spot, &mut file)?;
         file.flush().map_err(failed)?;
         Ok(TheirKind::File {

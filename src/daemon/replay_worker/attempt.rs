@@ -123,6 +123,7 @@ impl Replay {
         }
         self.settle_publishing()?;
         self.look_at_published()?;
+        self.finish_fork()?;
         self.fork_sibling()?;
         // A change that never took a push of ours lacks what earlier changes took.
         let scope = match self.overlay.remote().pushed {
@@ -214,10 +215,17 @@ impl Replay {
             (Some((published, _)), _) if remote.is_published() => self.fork(Some(published)),
             (Some((change, commit)), Some(transaction)) => Ok((change, commit, transaction)),
             (Some(_), None) => Err(Error::NoTransaction),
-            // Announced, and perhaps made: the same transaction gives the same change again.
-            (None, Some(transaction)) => self.fork_as(transaction),
-            (None, None) => self.fork(None),
+            (None, _) => self.fork(None),
         }
+    }
+
+    /// Makes the change that was announced, and perhaps made: the same transaction gives the same one.
+    fn finish_fork(&mut self) -> Result<(), Error> {
+        let RemoteState { change, fork, .. } = self.overlay.remote();
+        if let (None, Some(transaction)) = (change, fork) {
+            self.fork_as(transaction)?;
+        }
+        Ok(())
     }
 
     /// Makes a change on the pinned one, or on a published one of ours.

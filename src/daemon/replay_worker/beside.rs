@@ -68,7 +68,10 @@ impl Replay {
             }
             let commits = (known.base, known.theirs);
             match self.others.between(known.change, commits, edits)? {
-                Verdict::Known(foreign) => self.beside.known.join(foreign),
+                Verdict::Known(mut foreign) => {
+                    known.paths.iter().for_each(|path| foreign.forget(path));
+                    self.beside.known.join(foreign);
+                }
                 // A server that shows no commits shows what stands there now, whosever it is.
                 Verdict::Moved => self.beside.known = Foreign::TooMuch,
             }
@@ -87,7 +90,7 @@ impl Replay {
         let paths = self.others.contradictions(edits, &foreign)?;
         let too_often = beside.len() >= BESIDE_MAX && self.theirs.is_some();
         if paths.is_empty() && !too_often {
-            return self.stand_beside(&remote, (change, commit), foreign);
+            return self.stand_beside(&remote, (change, commit), edits, foreign);
         }
         let first = beside.first().map(|known| known.base);
         let last = beside.last().map(|known| known.theirs);
@@ -121,6 +124,7 @@ impl Replay {
         &mut self,
         remote: &RemoteState,
         (change, commit): (ChangeId, GitOid),
+        edits: &[Edit],
         foreign: Foreign,
     ) -> Result<Compared, Error> {
         let Some(theirs) = self.theirs.take() else {
@@ -134,8 +138,14 @@ impl Replay {
         for known in again {
             self.overlay.record_conflict_resolved(known.id)?;
         }
+        // What both wrote alike is ours as much as theirs, and may be written again.
+        let alike = edits
+            .iter()
+            .map(Edit::path)
+            .filter(|path| foreign.is_at(path));
         let known = Conflict {
             sibling: Some(change),
+            paths: alike.take(CONFLICT_PATHS_MAX).cloned().collect(),
             ..conflict(change, commit, theirs)
         };
         self.overlay.record_conflict(&known)?;

@@ -75,6 +75,16 @@ impl Foreign {
         }
     }
 
+    /// Whether something of it is at a path, or below it.
+    pub fn is_at(&self, path: &TreePath) -> bool {
+        match self {
+            Foreign::Leaves(leaves) => {
+                leaves.contains_key(path) || below(leaves, path).next().is_some()
+            }
+            Foreign::TooMuch => true,
+        }
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         matches!(self, Foreign::Leaves(leaves) if leaves.is_empty())
