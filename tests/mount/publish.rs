@@ -338,3 +338,44 @@ fn kills_at_any_moment_leave_a_bookmark_with_everything_once() {
     assert!(conflicts(&world).is_empty());
     git_text(&world.bare("app"), &["fsck", "--strict"]);
 }
+
+#[test]
+fn a_push_that_is_published_is_a_few_calls() {
+    let source = tempfile::tempdir().unwrap();
+    let repository = crate::support::fixture::small(source.path());
+    let mut world = World::serve(&[("app", &repository)]);
+    world.count_requests();
+    mount(&mut world, "fast-forward");
+    let app = world.repo("app");
+    fs::write(app.join("first"), "1\n").unwrap();
+    world.flush();
+    world.proxy().take();
+    fs::write(app.join("second"), "2\n").unwrap();
+    world.flush();
+    let sent = world.proxy().take();
+    let kinds: Vec<String> = sent
+        .iter()
+        .map(|request| {
+            let mut parts = request.split('/');
+            let method = parts.next().unwrap().trim().to_owned();
+            format!("{method} {}", parts.nth(3).unwrap_or(""))
+        })
+        .collect();
+    let expected = [
+        "GET changes",
+        "POST changes",
+        "PATCH changes",
+        "GET bookmarks",
+        "PATCH bookmarks",
+    ];
+    assert_eq!(kinds, expected, "{sent:?}");
+
+    // Held work is neither pushed nor published; released, it is both.
+    run(&mut world.mesa(&["journal", "hold"])).success();
+    fs::write(app.join("third"), "3\n").unwrap();
+    run(&mut world.mesa(&["publish", "--timeout", "1s"])).expect(4);
+    run(&mut world.mesa(&["journal", "release"])).success();
+    world.flush();
+    assert_eq!(state(&world), "up-to-date");
+    assert_eq!(shown(&world, "main", "third"), "3");
+}

@@ -286,6 +286,7 @@ impl Worker {
             }
             Order::Retry if matches!(machine.state(), State::Held { .. }) => Action::Wait,
             Order::Retry | Order::Release => {
+                self.plan.again();
                 let action = self.step(machine, Event::Release);
                 // What came while it was held did not wake anybody.
                 match machine.state() {

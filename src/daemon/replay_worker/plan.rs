@@ -132,6 +132,11 @@ impl Plan {
         }
     }
 
+    /// A person wants it tried again, whatever was refused.
+    pub(super) fn again(&mut self) {
+        *self = Plan::new(self.mode);
+    }
+
     /// Takes how it went: published, refused with the bookmark there, or tried again later.
     pub(super) fn went(&mut self, due: Due, how: Went, now: Instant) {
         match how {
@@ -197,6 +202,9 @@ mod tests {
         assert_eq!(step(&mut plan, &due(1), Duration::ZERO), Step::Rest);
         let look = Step::Look(at, How::FastForward);
         assert_eq!(step(&mut plan, &due(1), BACKOFF_MAX), look);
+        assert_eq!(step(&mut plan, &due(2), Duration::ZERO), publish);
+        plan.went(due(2), Went::Refused(at), now);
+        plan.again();
         assert_eq!(step(&mut plan, &due(2), Duration::ZERO), publish);
         plan.went(due(2), Went::Published, now);
         assert_eq!(plan.step(None, now, Urgency::Waited), Step::Rest);
