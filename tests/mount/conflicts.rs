@@ -197,6 +197,18 @@ fn a_conflict_is_listed_and_shown_also_after_a_crash_and_without_a_daemon() {
     assert!(of("bin/tool")["ours"].is_null());
     assert_eq!(of("shared/dir")["theirs"]["kind"], "directory");
 
+    // What is written there before it is settled is marked in the journal.
+    world.stop_server();
+    fs::write(world.repo("app").join("docs/one.md"), "ours again\n").unwrap();
+    fs::write(world.repo("app").join("elsewhere"), "ours\n").unwrap();
+    let journal = run(&mut world.mesa(&["journal", "list", "--json"])).success();
+    let journal: serde_json::Value = serde_json::from_slice(&journal.stdout).unwrap();
+    let entries = journal["entries"].as_array().unwrap();
+    let of = |path: &str| entries.iter().find(|entry| entry["path"] == path).unwrap();
+    assert_eq!(of("docs/one.md")["state"], "conflicted");
+    assert_ne!(of("elsewhere")["state"], "conflicted");
+    world.start_server();
+
     world.kill_daemon_hard();
     let at_rest = listed(&world);
     assert_eq!(at_rest[0]["id"], id.as_str());
