@@ -103,33 +103,42 @@ fn decode_entry(bytes: &[u8]) -> Option<(ListingEntry, &[u8])> {
 /// It differs from the tree's true id when that has modes that the listing cannot tell (100664 of
 /// old Git versions, 040000 with a leading zero), or submodules that the server left out.
 pub(super) fn tree_oid(listing: &Listing) -> GitOid {
-    let mut entries: Vec<&ListingEntry> = listing.entries().iter().collect();
-    // Git compares names as if those of directories ended in a slash.
-    let key = |entry: &ListingEntry| {
-        let slash = match entry.kind {
-            EntryKind::Directory => &b"/"[..],
-            _ => &b""[..],
-        };
-        [entry.name.as_bytes(), slash].concat()
-    };
-    entries.sort_by_cached_key(|entry| key(entry));
-    let mut tree = Vec::new();
-    for entry in entries {
-        tree.extend_from_slice(match entry.kind {
-            EntryKind::File => b"100644 ",
-            EntryKind::Executable => b"100755 ",
-            EntryKind::Symlink => b"120000 ",
-            EntryKind::Directory => b"40000 ",
-            EntryKind::Submodule => b"160000 ",
-        });
-        tree.extend_from_slice(entry.name.as_bytes());
-        tree.push(0);
-        tree.extend_from_slice(&entry.oid.0);
-    }
+    let tree = listing.git_tree();
     let mut hasher = Sha1::new();
     hasher.update(format!("tree {}\0", tree.len()));
     hasher.update(&tree);
     GitOid(hasher.finalize().into())
+}
+
+impl Listing {
+    /// The bytes of the Git tree that has these entries: what [`super::EntryKind`] cannot tell, a
+    /// true tree may have.
+    pub fn git_tree(&self) -> Vec<u8> {
+        let mut entries: Vec<&ListingEntry> = self.entries().iter().collect();
+        // Git compares names as if those of directories ended in a slash.
+        let key = |entry: &ListingEntry| {
+            let slash = match entry.kind {
+                EntryKind::Directory => &b"/"[..],
+                _ => &b""[..],
+            };
+            [entry.name.as_bytes(), slash].concat()
+        };
+        entries.sort_by_cached_key(|entry| key(entry));
+        let mut tree = Vec::new();
+        for entry in entries {
+            tree.extend_from_slice(match entry.kind {
+                EntryKind::File => b"100644 ",
+                EntryKind::Executable => b"100755 ",
+                EntryKind::Symlink => b"120000 ",
+                EntryKind::Directory => b"40000 ",
+                EntryKind::Submodule => b"160000 ",
+            });
+            tree.extend_from_slice(entry.name.as_bytes());
+            tree.push(0);
+            tree.extend_from_slice(&entry.oid.0);
+        }
+        tree
+    }
 }
 
 #[cfg(test)]

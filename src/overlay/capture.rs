@@ -86,6 +86,38 @@ impl Overlay {
         self.capture_with(scope, Bodies::Copied)
     }
 
+    /// Everything that differs from the pinned commit, also what was given up, for whoever only looks:
+    /// what is to be pushed, and what a push on its way has captured, stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Overlay::capture`].
+    pub fn survey(&self) -> Result<Capture, Error> {
+        self.survey_with(Bodies::InPlace)
+    }
+
+    /// The same, with private copies of all bodies.
+    ///
+    /// # Errors
+    ///
+    /// As [`Overlay::capture_copies`].
+    pub fn survey_copies(&self) -> Result<Capture, Error> {
+        self.survey_with(Bodies::Copied)
+    }
+
+    fn survey_with(&self, bodies: Bodies) -> Result<Capture, Error> {
+        let _gate = self.gate.write();
+        let state = self.state.lock();
+        let mut edits = Edits::new(self, &state, bodies);
+        edits.everything()?;
+        let (edits, kept_local) = edits.finish_whole();
+        Ok(Capture {
+            through: self.journal.head(),
+            edits,
+            kept_local,
+        })
+    }
+
     fn capture_with(&self, scope: Scope, bodies: Bodies) -> Result<Option<Capture>, Error> {
         let _gate = self.gate.write();
         let mut state = self.state.lock();

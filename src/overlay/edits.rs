@@ -54,6 +54,11 @@ impl<'a> Edits<'a> {
     pub(super) fn finish(mut self) -> (Vec<Edit>, Vec<KeptLocal>) {
         self.edits
             .retain(|edit| !self.state.upper.is_given_up(edit.path()));
+        self.finish_whole()
+    }
+
+    /// The same, with what was given up.
+    pub(super) fn finish_whole(mut self) -> (Vec<Edit>, Vec<KeptLocal>) {
         let mut folders = BTreeSet::new();
         self.edits.retain(|edit| match git_folder(edit.path()) {
             Some(folder) => {

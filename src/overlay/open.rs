@@ -254,6 +254,11 @@ impl Overlay {
         self.lower.pin()
     }
 
+    /// The snapshot itself, and what of it is in the local store.
+    pub fn lower(&self) -> &Lower {
+        &self.lower
+    }
+
     /// Fetches what an operation missed. Blocks on the network, with the source's deadline.
     ///
     /// # Errors

@@ -26,10 +26,15 @@ impl RepositorySource {
     /// Reads `repository`.
     pub fn new(remote: Arc<Remote>, repository: RepositoryName) -> RepositorySource {
         RepositorySource {
-            domain: Domain::of(remote.base()),
+            domain: Self::domain_of(remote.base()),
             remote,
             repository,
         }
+    }
+
+    /// Whose word the listings of the server at `address` are, without a connection to it.
+    pub fn domain_of(address: &str) -> Domain {
+        Domain::of(address.trim_end_matches('/'))
     }
 
     async fn at(&self, pin: &Pin) -> Result<At, Failure> {

@@ -316,3 +316,41 @@ fn what_was_given_up_goes_to_no_change_until_it_changes_again() {
     }
     assert_eq!(fixture.read("a/b/only/child").unwrap(), b"alone");
 }
+
+#[test]
+fn a_survey_disturbs_neither_what_is_pending_nor_a_push_on_its_way() {
+    let fixture = Fixture::new(&sample());
+    let overlay = fixture.overlay();
+    fixture.write("a/one", 0, b"first").unwrap();
+    let capture = fixture
+        .call(|overlay| overlay.capture(Scope::Pending))
+        .unwrap()
+        .unwrap();
+    fixture.write("a/two", 0, b"second").unwrap();
+    let before = overlay.pending();
+    let survey = fixture.call(|overlay| overlay.survey()).unwrap();
+    assert_eq!(survey.edits.len(), 2, "everything, pushed or not");
+    assert_eq!(overlay.pending(), before);
+    fixture.write("b/empty", 0, b"given up").unwrap();
+    let given_up = crate::tree::TreePath::try_from("b/empty").unwrap();
+    overlay.give_up(&given_up).unwrap();
+    let survey = fixture.call(|overlay| overlay.survey()).unwrap();
+    assert!(survey.edits.iter().any(|edit| *edit.path() == given_up));
+    overlay
+        .record_push_intended(capture.through, [1; 16])
+        .unwrap();
+    overlay
+        .record_pushed(capture.through, crate::tree::GitOid([3; 20]))
+        .unwrap();
+    let rest = overlay.capture(Scope::Pending).unwrap().unwrap();
+    let paths: Vec<_> = rest
+        .edits
+        .iter()
+        .map(|edit| edit.path().to_string())
+        .collect();
+    assert_eq!(
+        paths,
+        ["a/two"],
+        "what came after the push is still pending"
+    );
+}
