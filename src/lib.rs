@@ -19,7 +19,8 @@
 //! main -> cli -+-> daemon -+-> fuse -> overlay -+-> upper -+-> tree     journal: a crate of its own,
 //!              |           |                    +-> lower -+            imports nothing of ours; used
 //!              |           +-> remote -> lower::Source, secrets, tree   by overlay, upper, remote and
-//!              |           +-> config -> secrets                        daemon
+//!              |           +-> export -> lower, tree                    daemon
+//!              |           +-> config -> secrets
 //!              +-> server -> remote::api, tree
 //! ```
 //!
@@ -32,6 +33,7 @@
 //! | [`overlay`] | the two as one tree of inodes; the one path by which anything changes; captures; the lock order |
 //! | [`fuse`] | kernel request -> one overlay call -> reply; mounting; the errno table |
 //! | [`remote`] | the REST contract, one attempt a call; retry policy; pushing and settling |
+//! | [`export`] | captured edits as a Git bundle, a patch or a tar, and such a tar taken in again |
 //! | [`daemon`] | wiring, lifecycle, replay workers, control socket |
 //! | [`server`] | `mesa serve`: the same REST contract over bare Git repositories |
 //! | [`config`], [`secrets`], [`cli`] | settings and where they come from; the credential; one file a verb |
@@ -90,6 +92,7 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod export;
 pub mod fuse;
 pub mod lower;
 pub mod overlay;

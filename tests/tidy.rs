@@ -19,32 +19,33 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// What each folder of `src` may import of ours. The architecture page draws it.
-const IMPORTS: [(&str, &[&str]); 11] = [
+const IMPORTS: [(&str, &[&str]); 12] = [
     ("tree", &[]),
     ("secrets", &[]),
     ("config", &["secrets"]),
     ("lower", &["tree"]),
     ("upper", &["tree"]),
     ("overlay", &["upper", "lower", "tree"]),
+    ("export", &["lower", "tree"]),
     ("fuse", &["overlay", "lower", "tree"]),
     ("remote", &["lower", "secrets", "tree"]),
     ("server", &["remote", "tree"]),
     (
         "daemon",
         &[
-            "fuse", "overlay", "upper", "lower", "remote", "config", "secrets", "tree",
+            "fuse", "overlay", "upper", "lower", "remote", "config", "secrets", "tree", "export",
         ],
     ),
     (
         "cli",
         &[
-            "daemon", "server", "remote", "config", "secrets", "lower", "tree",
+            "daemon", "server", "remote", "config", "secrets", "lower", "tree", "export",
         ],
     ),
 ];
 
 /// Where a dependency may be named: path prefixes, and whether it must be one file.
-const DOORS: [(&str, &[&str], Door); 8] = [
+const DOORS: [(&str, &[&str], Door); 11] = [
     ("sled", &["src/upper/"], Door::OneFile),
     ("gix", &["src/server/git"], Door::Anywhere),
     ("reqwest", &["src/remote/"], Door::OneFile),
@@ -64,6 +65,13 @@ const DOORS: [(&str, &[&str], Door); 8] = [
         Door::Anywhere,
     ),
     ("toml", &["src/config/"], Door::Anywhere),
+    ("tar", &["src/export/"], Door::Anywhere),
+    ("flate2", &["src/export/"], Door::Anywhere),
+    (
+        "imara_diff",
+        &["src/export/hunks.rs", "src/server/git/merge/text.rs"],
+        Door::Anywhere,
+    ),
     (
         "tokio",
         &["src/remote/", "src/server/", "src/daemon/", "src/cli/"],
