@@ -1,10 +1,11 @@
 //! Why a command failed, and how it says so.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::config;
 use crate::daemon::{self, Failure, Reason};
-use crate::{remote, server};
+use crate::{export, remote, server};
 
 /// What a missing credential asks for.
 const KEY_HINT: &str = "set MESA_API_KEY to an API key of the organization";
@@ -48,6 +49,58 @@ pub(super) enum Error {
     /// A token, or a credential that the server has no key for.
     #[error("the credential cannot sign tokens: only an API key can")]
     TokenCannotSign,
+    /// An export could not be put where it belongs, or be read from there.
+    #[error("{}", path.display())]
+    ExportFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is nothing that an import knows.
+    #[error("{} is no export: neither a tar nor a patch", path.display())]
+    NoExport {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A bundle is for Git.
+    #[error("{} is a Git bundle, which Git takes in, and no import", path.display())]
+    BundleImport {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The tar names no repository.
+    #[error("the export names no repository that could be mounted")]
+    NoRepositoryName,
+    /// A patch does not say where it belongs.
+    #[error("a patch does not say which repository it belongs to")]
+    PatchNeedsRepository,
+    /// The repository is not below the mount.
+    #[error("{repository} is not mounted")]
+    NotMounted {
+        /// Which.
+        repository: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Git is needed, and does not start.
+    #[error("git cannot be started, which applies patches")]
+    NoGit(#[source] io::Error),
+    /// Git does not take the patch.
+    #[error("the patch does not apply, and nothing was changed: {said}")]
+    PatchRefused {
+        /// What Git said.
+        said: String,
+    },
+    /// Paths are neither what the export was made on nor what it becomes.
+    #[error("nothing was changed: {} not what the export was made on", if *count == 1 { "1 path is".to_owned() } else { format!("{count} paths are") })]
+    Contradicts {
+        /// How many.
+        count: usize,
+    },
+    /// An export cannot be taken in.
+    #[error(transparent)]
+    Import(#[from] export::Error),
     /// The demo saw a difference, or could not go on.
     #[error(transparent)]
     Demo(#[from] super::demo::Error),
@@ -85,7 +138,47 @@ impl Error {
             Error::NoApiKey | Error::TokenCannotSign => {
                 Failure::of(self, Reason::Credential, Some(KEY_HINT.into()))
             }
+            Error::Import(error) => {
+                Failure::of(error, Reason::Failed, error.hint().map(str::to_owned))
+            }
+            Error::ExportFile { .. }
+            | Error::NoExport { .. }
+            | Error::BundleImport { .. }
+            | Error::NoRepositoryName
+            | Error::PatchNeedsRepository
+            | Error::NotMounted { .. }
+            | Error::NoGit(_)
+            | Error::PatchRefused { .. }
+            | Error::Contradicts { .. } => Failure::of(self, Reason::Failed, self.transfer_hint()),
             Error::Demo(error) => Failure::of(error, Reason::Failed, error.hint()),
         }
+    }
+
+    /// What to do about an export or an import that failed.
+    fn transfer_hint(&self) -> Option<String> {
+        Some(match self {
+            Error::BundleImport { path } => format!(
+                "in a clone of the repository: git fetch {} 'refs/heads/mesa/*:refs/heads/mesa/*'; to import \
+                 into a mount, export with --format tar",
+                path.display()
+            ),
+            Error::NoExport { .. } => "`mesa journal export --format tar` writes one".to_owned(),
+            Error::PatchNeedsRepository | Error::NoRepositoryName => {
+                "name a mounted one with --repo ORG/REPO".to_owned()
+            }
+            Error::NotMounted { .. } => {
+                "--repo ORG/REPO names another one; `mesa status` shows the mount".to_owned()
+            }
+            Error::NoGit(_) => {
+                "install Git, or export with --format tar, which needs none".to_owned()
+            }
+            Error::PatchRefused { .. } => {
+                "`git am` takes it in a clone of the commit that it was made on; a tar can be \
+                 imported with --force"
+                    .to_owned()
+            }
+            Error::Contradicts { .. } => "--force overwrites them".to_owned(),
+            _ => return None,
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Failure, Reason};
-use crate::{fuse, lower, remote, tree};
+use crate::{export, fuse, lower, overlay, remote, tree};
 
 /// Why the daemon, or a request to it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ pub enum Error {
         /// Which.
         name: String,
         /// Why.
-        source: crate::overlay::Error,
+        source: overlay::Error,
     },
     /// A conflict.
     #[error(transparent)]
@@ -101,6 +101,37 @@ pub enum Error {
     /// The server names an organization that cannot be a directory.
     #[error("the organization's name cannot be a directory")]
     Organization(#[source] tree::NameError),
+    /// There is nothing to export.
+    #[error("the remote has everything: no repository has pending work")]
+    NothingPending,
+    /// It is not clear what to export.
+    #[error("more than one repository has pending work: {}", repositories.join(", "))]
+    WhichRepository {
+        /// Those that have.
+        repositories: Vec<String>,
+    },
+    /// No local state of that name.
+    #[error("no repository {repository} was ever opened here")]
+    UnknownRepository {
+        /// As it was asked for.
+        repository: String,
+    },
+    /// A repository could not be opened.
+    #[error("{repository} cannot be opened")]
+    Open {
+        /// Which.
+        repository: String,
+        /// Why.
+        source: fuse::OpenError,
+    },
+    /// A repository's work could not be exported.
+    #[error("{repository} cannot be exported")]
+    Export {
+        /// Which.
+        repository: String,
+        /// Why.
+        source: export::Error,
+    },
     /// Threads or signals of the daemon itself.
     #[error("the daemon cannot set itself up")]
     Setup(#[source] io::Error),
@@ -151,7 +182,14 @@ impl Error {
             Error::Remote(failure) if failure.is_unreachable() => {
                 Some("MESA_API_URL says where the server is; what is mounted first needs it once".into())
             }
+            Error::NothingPending => {
+                Some("--repo ORG/REPO exports what one differs in, pushed or not".into())
+            }
+            Error::WhichRepository { .. } => Some("choose one with --repo ORG/REPO".into()),
+            Error::UnknownRepository { .. } => Some("`mesa status` lists those that were".into()),
+            Error::Export { source, .. } => source.hint().map(str::to_owned),
             Error::Folder { .. }
+            | Error::Open { .. }
             | Error::Repository { .. }
             | Error::Store(_)
             | Error::Remote(_)

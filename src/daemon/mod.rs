@@ -15,6 +15,7 @@ pub mod background;
 mod conflicts;
 pub mod control;
 mod error;
+pub mod exporting;
 mod failure;
 mod folders;
 mod harden;

@@ -123,6 +123,11 @@ impl OpenRepositories {
         }
     }
 
+    /// What the user wants.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The open repositories, by name.
     pub(super) fn all(&self) -> Vec<Arc<Repository>> {
         let mut all: Vec<_> = self.table.read().by_name.values().cloned().collect();

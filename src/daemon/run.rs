@@ -13,7 +13,9 @@ use super::ready::Ready;
 use super::repositories::OpenRepositories;
 use super::status::State;
 use super::upkeep::Upkeep;
-use super::{DataLock, Error, Failure, Reason, control_socket, harden, private_folder, signals};
+use super::{
+    DataLock, Error, Failure, Reason, control_socket, exporting, harden, private_folder, signals,
+};
 use crate::config::Config;
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
 
@@ -55,6 +57,7 @@ pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Erro
         private_folder(folder)?;
     }
     let locks = (DataLock::take(&config.data_folder)?, runtime_lock(&config)?);
+    exporting::sweep(&config.data_folder);
     let signals = blocked.listen().map_err(Error::Setup)?;
     let config = Arc::new(config);
     let repositories = OpenRepositories::open(&config)?;
@@ -187,6 +190,10 @@ impl Handler for Desk {
                 answered(self.repositories.conflicts(&request, &self.mount_point))
             }
             Request::Publish(request) => answered(self.repositories.publish(&request)),
+            Request::Export { repo, format } => answered(
+                exporting::of_mounted(&self.repositories, repo.as_deref(), format)
+                    .map(Answer::Exported),
+            ),
             Request::Flush { timeout_ms } => {
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
                 Answer::Flushed(self.repositories.drain(deadline, &never()).drained)

@@ -17,6 +17,7 @@ mod conflicts;
 mod contents;
 mod crash;
 mod credentials;
+mod export;
 mod foreign;
 mod journal;
 mod judges;

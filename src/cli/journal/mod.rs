@@ -1,7 +1,9 @@
 //! `mesa journal`: what the remote does not have, and what can be done about it.
 
 mod discard;
+mod export;
 mod flush;
+mod import;
 mod list;
 mod order;
 mod show;
@@ -33,6 +35,10 @@ pub(super) enum Journal {
     Drop(discard::Drop),
     /// Read every byte of the local state; on request, make what is damaged open again.
     Verify(verify::Verify),
+    /// Write the work into a file, without a network or a credential.
+    Export(export::Export),
+    /// Take the work of another sandbox in.
+    Import(import::Import),
 }
 
 /// Does what was asked.
@@ -50,6 +56,8 @@ pub(super) fn run(verb: &Journal, context: &Context) -> Result<Exit, Error> {
         Journal::Release(arguments) => order::release(arguments, context),
         Journal::Drop(arguments) => discard::run(arguments, context),
         Journal::Verify(arguments) => verify::run(arguments, context),
+        Journal::Export(arguments) => export::run(arguments, context),
+        Journal::Import(arguments) => import::run(arguments, context),
     }
 }
 

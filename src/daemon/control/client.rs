@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const VERIFY_PATIENCE: Duration = Duration::from_secs(3_600);
 /// How long the daemon may take to look at both sides of a conflict, and to fetch theirs.
 const CONFLICT_PATIENCE: Duration = Duration::from_secs(600);
+/// How long an export may take: some 100 GiB, from a disk that is busy.
+const EXPORT_MAX: Duration = Duration::from_secs(3600);
 /// Longest answer: a full journal listing with the longest paths fits.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
@@ -32,6 +34,7 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, Error> {
     let stream = connect(socket)?;
     let allowed = match request {
         Request::Flush { timeout_ms } => Duration::from_millis(*timeout_ms),
+        Request::Export { .. } => EXPORT_MAX,
         Request::Stop { drain_ms, .. } => Duration::from_millis(*drain_ms),
         // Reads what there is, at some hundred megabytes a second.
         Request::JournalVerify { .. } => VERIFY_PATIENCE,

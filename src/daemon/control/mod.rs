@@ -25,8 +25,8 @@ pub use protocol::{Answer, Drained, Order, REQUEST_BYTES_MAX, Remaining, Request
 pub use publish::{PublishAnswer, PublishRequest, PublishedRepository};
 pub use server::{CONNECTIONS_MAX, ControlServer, Handler, Peers};
 pub use words::{
-    EntryState, FindingEntry, JournalEntry, JournalListing, JournalRecords, Ordered, RecordEntry,
-    RepairEntry, RepoVerified, Verified,
+    EntryState, Exported, FindingEntry, JournalEntry, JournalListing, JournalRecords, Ordered,
+    RecordEntry, RepairEntry, RepoVerified, Verified,
 };
 
 /// Longest path that fits a socket address, with its final NUL.

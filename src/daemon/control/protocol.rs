@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::super::{Failure, Status};
 use super::conflicts::{ConflictAnswer, ConflictRequest};
 use super::publish::{PublishAnswer, PublishRequest};
-use super::words::{JournalListing, JournalRecords, Ordered, Verified};
+use super::words::{Exported, JournalListing, JournalRecords, Ordered, Verified};
+use crate::export::Format;
 
 /// Longest request line: the longest request carries a path of 4096 bytes, each of which may take six
 /// as JSON.
@@ -56,6 +57,13 @@ pub enum Request {
     Conflicts(ConflictRequest),
     /// Push everything, and give it to a bookmark.
     Publish(PublishRequest),
+    /// Write everything that differs from the pinned commit into a file.
+    Export {
+        /// `org/repo`; else the one that has pending work.
+        repo: Option<String>,
+        /// As what.
+        format: Format,
+    },
     /// Push everything; wait that long for it.
     Flush {
         /// Milliseconds.
@@ -102,6 +110,8 @@ pub enum Answer {
     Conflicts(Box<ConflictAnswer>),
     /// To [`Request::Publish`].
     Published(PublishAnswer),
+    /// To [`Request::Export`].
+    Exported(Exported),
     /// To [`Request::Flush`]: everything was pushed, or the time is over.
     Flushed(Drained),
     /// To [`Request::Stop`]: the mount is gone, and the daemon ends.
@@ -170,6 +180,10 @@ mod tests {
             Request::JournalDrop {
                 repo: None,
                 path: String::new(),
+            },
+            Request::Export {
+                repo: Some("local/app".into()),
+                format: Format::Patch,
             },
             Request::Flush { timeout_ms: 5 },
             Request::Conflicts(ConflictRequest::Show { id: "0a".into() }),

@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::status;
+use crate::export::{Format, LeftOut};
+
 /// What the journals hold for the remote, coalesced: the shortest list of effects.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct JournalListing {
@@ -179,4 +182,31 @@ pub struct RepairEntry {
     pub left_out: u64,
     /// Where the old files are.
     pub aside: String,
+}
+
+/// An export, in a file that is the asker's to move or delete.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Exported {
+    /// Where it is.
+    pub path: String,
+    /// Organization.
+    pub org: String,
+    /// Repository.
+    pub name: String,
+    /// As what.
+    pub format: Format,
+    /// What it was made on.
+    pub base: status::Base,
+    /// The commit of a bundle.
+    pub commit_oid: Option<String>,
+    /// The ref of a bundle.
+    pub reference: Option<String>,
+    /// Paths that are new, different or gone; of a bundle, Git objects.
+    pub count: u64,
+    /// The file's size.
+    pub bytes: u64,
+    /// How many of the operations behind it the remote lacks.
+    pub operations: u64,
+    /// What it does not carry.
+    pub left_out: Vec<LeftOut>,
 }
