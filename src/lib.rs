@@ -36,6 +36,7 @@
 //! | [`export`] | captured edits as a Git bundle, a patch or a tar, and such a tar taken in again |
 //! | [`daemon`] | wiring, lifecycle, replay workers, control socket |
 //! | [`server`] | `mesa serve`: the same REST contract over bare Git repositories |
+//! | [`failpoints`] | where a debug build can be made to die, for tests of crashes |
 //! | [`config`], [`secrets`], [`cli`] | settings and where they come from; the credential; one file a verb |
 //!
 //! One door each: sled in `upper/index.rs`, Git in `server/git`, the HTTP client in one file of
@@ -93,6 +94,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod export;
+pub mod failpoints;
 pub mod fuse;
 pub mod lower;
 pub mod overlay;

@@ -19,16 +19,17 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// What each folder of `src` may import of ours. The architecture page draws it.
-const IMPORTS: [(&str, &[&str]); 12] = [
+const IMPORTS: [(&str, &[&str]); 13] = [
+    ("failpoints", &[]),
     ("tree", &[]),
     ("secrets", &[]),
     ("config", &["secrets"]),
     ("lower", &["tree"]),
-    ("upper", &["tree"]),
-    ("overlay", &["upper", "lower", "tree"]),
+    ("upper", &["failpoints", "tree"]),
+    ("overlay", &["failpoints", "upper", "lower", "tree"]),
     ("export", &["lower", "tree"]),
     ("fuse", &["overlay", "lower", "tree"]),
-    ("remote", &["lower", "secrets", "tree"]),
+    ("remote", &["failpoints", "lower", "secrets", "tree"]),
     ("server", &["remote", "tree"]),
     (
         "daemon",

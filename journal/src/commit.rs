@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::disk::DiskFile;
 use crate::error::Error;
+use crate::failpoint;
 use crate::journal::Barrier;
 use crate::record::Sequence;
 
@@ -156,12 +157,15 @@ impl Commit {
 
     fn sync(&self, through: Sequence, file: &dyn DiskFile) -> Result<(), ()> {
         self.check().map_err(drop)?;
+        failpoint::COMMIT_BEGUN.reach();
         let synced = match self.barrier.get() {
             Some(barrier) => barrier.before_sync(through),
             None => Ok(()),
         };
+        failpoint::COMMIT_BARRED.reach();
         match synced.and_then(|()| file.sync_data()) {
             Ok(()) => {
+                failpoint::COMMIT_SYNCED.reach();
                 let mut state = self.state.lock();
                 state.synced = state.synced.max(through);
                 state.syncs += 1;

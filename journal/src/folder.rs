@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
+use crate::failpoint;
 use crate::recovery::{Files, Repair};
 use crate::scan::Source;
 use crate::segment::{FileName, RebuildName, TEMPORARY_SUFFIX};
@@ -117,6 +118,7 @@ impl Folder {
             before_rename()?;
             let renamed = self.disk.rename(&temporary, name);
             renamed.map_err(Error::io(&path))?;
+            failpoint::renamed(name);
             Ok(written)
         });
         let written = written.map_err(|error| {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::commit::Commit;
 use crate::disk::{Disk, FolderDisk};
 use crate::error::Error;
+use crate::failpoint;
 use crate::folder::Folder;
 use crate::inspect::{Report, verify_on};
 use crate::log::{Log, Shape};
@@ -139,12 +140,14 @@ impl Journal {
         rebuild::finish(&folder)?;
         let listing = folder.list()?;
         let recovery = recovery::recover(&*folder, &listing.published)?;
+        failpoint::OPEN_READ.reach();
         // What a killed process renamed may not be durable yet, and everything from here on, what is
         // deleted as well as what is acknowledged, rests on it.
         folder.sync()?;
         for file in &listing.temporary {
             folder.delete_file(file)?;
         }
+        failpoint::OPEN_REPAIRED.reach();
         folder.repair(&recovery.repairs)?;
         let epoch = match recovery.epoch {
             Some(epoch) => epoch,

@@ -77,6 +77,7 @@
 //! | `journal` | the door: open, append, sync, compact |
 //! | [`verify()`], [`salvage()`], [`rebuild()`] | for a journal that is damaged: what is wrong, what is sound, a new one |
 //! | [`coalesce`] | pure: many records to the few effects that the remote must see |
+//! | [`failpoint`] | where a debug build can be made to die, for tests of crashes |
 //! | [`replay`] | pure: when to push, wait, fork or ask |
 //!
 //! The crate knows nothing of the kernel, the network or where the caller keeps file contents.
@@ -88,6 +89,7 @@ pub mod codec;
 mod commit;
 pub mod disk;
 mod error;
+pub mod failpoint;
 mod folder;
 mod frame;
 mod inspect;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::disk::DiskFile;
 use crate::error::Error;
+use crate::failpoint;
 use crate::folder::{Folder, PublishError, write_zeroes};
 use crate::frame::Seal;
 use crate::record::{Record, Sequence};
@@ -151,12 +152,14 @@ impl Log {
         let frame_bytes = frame.len() as u64;
         self.clean()?;
         self.make_room(frame_bytes, reserve)?;
+        failpoint::APPEND_BEGUN.reach();
         if let Err(error) = self.file.write_all_at(frame, self.end) {
             self.soiled = self.end + frame_bytes;
             // For whoever reads the file without another append; the next one makes sure of it.
             let _ = write_zeroes(&*self.file, self.end, self.soiled);
             return Err(Error::io(self.folder.path_of(self.name))(error));
         }
+        failpoint::APPEND_WRITTEN.reach();
         self.end += frame_bytes;
         Ok(())
     }
@@ -212,10 +215,13 @@ impl Log {
         self.settle()?;
         let growth = self.shape.growth;
         let published = publish_segment(&self.folder, self.epoch, name, growth, || {
+            failpoint::SEGMENT_SYNCED.reach();
             // A closed segment has nothing but zeroes behind its end, and is durable in full before
             // another has a name: so damage in it is never mistaken for a torn tail.
             write_zeroes(&*self.file, self.end, self.soiled).map_err(Error::io(&old_path))?;
-            self.sync()
+            self.sync()?;
+            failpoint::SEGMENT_OLD_SYNCED.reach();
+            Ok(())
         });
         let (file, allocated) = match published {
             Ok(published) => published,
@@ -224,6 +230,7 @@ impl Log {
                 return Err(Error::SyncFailed(Arc::new(error)));
             }
         };
+        failpoint::SEGMENT_PUBLISHED.reach();
         self.closed.push(Closed {
             name: self.name,
             last: self.head,
@@ -276,6 +283,7 @@ pub(crate) fn publish_segment(
                 .write_all_at(&header.encode(), 0)
                 .and_then(|()| write_zeroes(file, HEADER_BYTES as u64, growth));
             written.map_err(Error::io(path))?;
+            failpoint::SEGMENT_WRITTEN.reach();
             Ok(growth)
         },
         before_rename,

@@ -8,13 +8,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use journal::failpoint::limit;
 use parking_lot::Mutex;
 
 use super::repositories::OpenRepositories;
 
-/// How often the index is brought up to the journal's head: reopening reads at most what half a
-/// minute of edits wrote.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// How often the index is brought up to the journal's head, in milliseconds: reopening reads at most
+/// what half a minute of edits wrote.
+const CHECKPOINT_EVERY_MS: u64 = 30_000;
 /// Shortest pause between two rounds, for a commit interval of zero, which needs no rounds to sync.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
@@ -61,12 +62,13 @@ impl Drop for Upkeep {
 }
 
 fn rounds(repositories: &Weak<OpenRepositories>, pause: Duration, ended: &Receiver<()>) {
+    let every = Duration::from_millis(limit("MESA_TEST_CHECKPOINT_MS", CHECKPOINT_EVERY_MS));
     let mut checkpointed = Instant::now();
     while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         let Some(repositories) = repositories.upgrade() else {
             return;
         };
-        let due = checkpointed.elapsed() >= CHECKPOINT_EVERY;
+        let due = checkpointed.elapsed() >= every;
         for repository in repositories.all() {
             let overlay = repository.overlay();
             let mut done = overlay.sync_in_background();

@@ -15,6 +15,7 @@ use super::error::Error;
 use super::ledger::Ledger;
 use super::open::Overlay;
 use super::state::Work;
+use crate::failpoints;
 use crate::tree::{ContentSource, Edit, Ino, TreePath};
 
 /// How much a capture covers.
@@ -133,6 +134,7 @@ impl Overlay {
         let (edits, kept_local) = edits.finish();
         state.marked.clear();
         state.since_capture = Some(Work::default());
+        failpoints::CAPTURED.reach();
         Ok(Some(Capture {
             through: self.journal.head(),
             edits,

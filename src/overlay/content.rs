@@ -12,6 +12,7 @@ use super::error::Error;
 use super::inodes::Known;
 use super::open::{Overlay, now};
 use super::state::State;
+use crate::failpoints;
 use crate::lower::Want;
 use crate::tree::{Ino, Kind};
 use crate::upper::{journal_path, journal_time};
@@ -160,7 +161,10 @@ impl Overlay {
                 Bytes::Opened(_) | Bytes::Object(_) | Bytes::None => return Err(Error::Stale),
             }
         };
-        change(&body).map_err(Error::Body)
+        failpoints::WRITE_MARKED.reach();
+        change(&body).map_err(Error::Body)?;
+        failpoints::WRITE_DONE.reach();
+        Ok(())
     }
 
     /// Makes sure that a file has a body. The copy is made without any lock; if somebody else was
@@ -180,6 +184,7 @@ impl Overlay {
                 // A fresh description of the file: others read this one by offset, not by cursor.
                 let source = reopen(&object).map_err(Error::Body)?;
                 let copy = self.ledger.bodies.prepare(&source, size.min(keep));
+                failpoints::COPY_PREPARED.reach();
                 Some(copy.map_err(Error::Body)?)
             }
             _ => None,
@@ -195,7 +200,9 @@ impl Overlay {
         };
         let body = Arc::new(body.map_err(Error::Body)?);
         self.ledger.note_write(ino);
+        failpoints::COPY_INSTALLED.reach();
         self.mark(&mut state, ino)?;
+        failpoints::COPY_MARKED.reach();
         keep_body(&mut state, ino, &body);
         Ok(())
     }

@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use journal::{Barrier, Sequence};
 use parking_lot::Mutex;
 
+use crate::failpoints;
 use crate::tree::Ino;
 use crate::upper::Bodies;
 
@@ -105,9 +106,11 @@ impl Ledger {
             ready.into_iter().map(|(_, ino)| ino).collect()
         };
         for ino in ready {
+            failpoints::GRAVE_DUE.reach();
             if let Err(error) = self.bodies.remove(ino) {
                 tracing::warn!(ino = ino.0, %error, "a removed file's body could not be deleted");
             }
+            failpoints::GRAVE_SWEPT.reach();
             self.generations.lock().remove(&ino);
             self.unsynced.lock().remove(&ino);
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use journal::failpoint::limit;
 use journal::{AttributeChange, Journal, Record, Sequence};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
@@ -15,6 +16,7 @@ use super::error::Error;
 use super::ledger::Ledger;
 use super::state::{State, Work};
 use super::types::Owner;
+use crate::failpoints;
 use crate::lower::{Listing, Lower, Pin, Source, Store, Want};
 use crate::tree::{Ino, Name, Timestamp};
 use crate::upper::{Bodies, Index, RemoteState, Upper, journal_time};
@@ -69,14 +71,16 @@ impl Local {
             &folder.join("journal"),
             journal::Options {
                 commit_interval: options.commit_interval,
-                segment_bytes_max: SEGMENT_BYTES_MAX,
+                segment_bytes_max: limit("MESA_TEST_SEGMENT_BYTES", SEGMENT_BYTES_MAX),
             },
         )?;
+        failpoints::OPEN_JOURNAL.reach();
         let ledger = Arc::new(Ledger::new(
             Bodies::open(folder.join("bodies")).map_err(Error::Body)?,
         ));
         recovered.journal.set_barrier(Arc::clone(&ledger) as _);
         let (index, loaded) = Index::open(&folder.join("index"))?;
+        failpoints::OPEN_INDEX.reach();
         let state = rebuild(loaded, &recovered, options.owner)?;
         let swept = ledger
             .bodies
@@ -147,6 +151,7 @@ impl Local {
                     time: journal_time(pin.time),
                 },
             )?;
+            failpoints::PINNED.reach();
             state.lower_time = pin.time;
             if recorded.is_none() {
                 overlay.own_root(&mut state, options.owner)?;

@@ -6,6 +6,7 @@ use super::error::Error;
 use super::ledger::Ledger;
 use super::open::{Local, Overlay, now};
 use super::state::State;
+use crate::failpoints;
 use crate::tree::{ChangeId, GitOid, Ino, Timestamp};
 use crate::upper::{RemoteState, tree_path};
 
@@ -202,7 +203,9 @@ impl Overlay {
         self.record_durably(&Record::ForkIntended {
             transaction,
             continues,
-        })
+        })?;
+        failpoints::FORK_INTENDED.reach();
+        Ok(())
     }
 
     /// Records the change that takes the edits. Durable on return.
@@ -214,7 +217,9 @@ impl Overlay {
         self.record_durably(&Record::Forked {
             change: change.0,
             commit: commit.0,
-        })
+        })?;
+        failpoints::FORK_RECORDED.reach();
+        Ok(())
     }
 
     /// Records that a push is about to be sent. Durable on return.
@@ -223,7 +228,9 @@ impl Overlay {
     ///
     /// The journal's; nothing must be sent then.
     pub fn record_push_intended(&self, through: Sequence, batch: [u8; 16]) -> Result<(), Error> {
-        self.record_durably(&Record::PushIntended { through, batch })
+        self.record_durably(&Record::PushIntended { through, batch })?;
+        failpoints::PUSH_INTENDED.reach();
+        Ok(())
     }
 
     /// Records that the remote has everything up to `through`: after the push that was captured
@@ -237,6 +244,7 @@ impl Overlay {
             through,
             commit: commit.0,
         })?;
+        failpoints::PUSH_RECORDED.reach();
         let mut state = self.state.lock();
         if let Some(rest) = state.since_capture.take() {
             state.work = rest;

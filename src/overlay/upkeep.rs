@@ -1,7 +1,10 @@
 //! What has to be done now and then: syncing what is old, checkpoints, compaction.
 
+use journal::failpoint::limit;
+
 use super::error::Error;
 use super::open::Overlay;
+use crate::failpoints;
 
 /// A log below this is not worth compacting; nor is one that is shorter than the snapshot that it
 /// would be folded into, so that compacting costs at most as much again as appending did.
@@ -40,11 +43,10 @@ impl Overlay {
             let reaches = self.journal.head();
             (reaches, state.upper.checkpoint(reaches))
         };
-        let written = self
-            .journal
-            .sync(reaches)
-            .map_err(Error::from)
-            .and_then(|()| Ok(index.write(&checkpoint)?));
+        failpoints::CHECKPOINT_TAKEN.reach();
+        let written = self.journal.sync(reaches).map_err(Error::from);
+        failpoints::CHECKPOINT_JOURNALED.reach();
+        let written = written.and_then(|()| Ok(index.write(&checkpoint)?));
         if written.is_err() {
             // What was taken must come with the next one.
             self.state.lock().upper.mark_all_changed();
@@ -60,7 +62,8 @@ impl Overlay {
     /// The journal's; the old one is in force then.
     pub fn compact_if_large(&self) -> Result<bool, Error> {
         let sizes = self.journal.sizes();
-        if sizes.log < COMPACT_BYTES_MIN.max(sizes.snapshot) {
+        let bytes_min = limit("MESA_TEST_COMPACT_BYTES", COMPACT_BYTES_MIN);
+        if sizes.log < bytes_min.max(sizes.snapshot) {
             return Ok(false);
         }
         self.compact()?;

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::failpoints;
 use crate::tree::Ino;
 
 /// Above this many files, one syncfs is cheaper than a sync of each: about 6 ms against 4 ms a
@@ -175,6 +176,7 @@ impl Bodies {
             if !keep(ino) {
                 self.remove(ino)?;
                 swept += 1;
+                failpoints::BODY_SWEPT.reach();
             }
         }
         Ok(swept)

@@ -23,6 +23,7 @@ use super::state::{Entry, Node, Upper};
 use super::stored::{
     Meta, StoredEntry, StoredNode, decode, encode, load_node, load_remote, store_node, store_remote,
 };
+use crate::failpoints;
 use crate::tree::{Ino, Name, TreePath};
 
 /// Layout of keys and values; another one is rebuilt, not read.
@@ -73,6 +74,7 @@ impl Index {
         }
         tracing::warn!(folder = %folder.display(), "the index is in doubt and will be rebuilt");
         set_aside(folder).map_err(Error::Folder)?;
+        failpoints::INDEX_SET_ASIDE.reach();
         Ok((Index::open_folder(folder)?, None))
     }
 
@@ -175,6 +177,7 @@ impl Index {
         batch.insert(b"m", encode(b"m", &checkpoint.meta));
         let written = catch_unwind(AssertUnwindSafe(|| {
             self.db.apply_batch(batch)?;
+            failpoints::CHECKPOINT_APPLIED.reach();
             self.db.flush()
         }));
         match written {
@@ -182,8 +185,10 @@ impl Index {
             Ok(Err(error)) => return Err(Error::Index(IndexError::Store(error))),
             Err(_) => return Err(Error::Index(IndexError::Panic)),
         }
+        failpoints::CHECKPOINT_FLUSHED.reach();
         let file = File::open(self.folder.join("db")).map_err(Error::Folder)?;
         file.sync_data().map_err(Error::Folder)?;
+        failpoints::CHECKPOINT_SYNCED.reach();
         tracing::debug!(reaches = checkpoint.reaches.0, "checkpoint written");
         Ok(())
     }

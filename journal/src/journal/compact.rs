@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use super::Shared;
 use crate::disk::DiskFile;
 use crate::error::Error;
+use crate::failpoint;
 use crate::folder::PublishError;
 use crate::frame::{FRAME_BYTES_MAX, Seal};
 use crate::record::{Record, Sequence};
@@ -37,15 +38,21 @@ impl Shared {
             });
         }
         let bytes = self.publish_snapshot(through, records)?;
+        failpoint::SNAPSHOT_PUBLISHED.reach();
         let old = std::mem::replace(&mut *snapshot, through);
         self.snapshot_bytes.store(bytes, Ordering::Relaxed);
         // A crash from here on leaves files that the next open deletes.
         if old < through {
             self.folder.delete(FileName::snapshot(old))?;
         }
+        failpoint::COMPACT_OLD_DELETED.reach();
         self.delete_closed(through)?;
+        failpoint::COMPACT_CLOSED_DELETED.reach();
         self.log.lock().rotate()?;
-        self.delete_closed(through)
+        failpoint::COMPACT_ROTATED.reach();
+        self.delete_closed(through)?;
+        failpoint::COMPACT_DONE.reach();
+        Ok(())
     }
 
     fn delete_closed(&self, through: Sequence) -> Result<(), Error> {
@@ -106,5 +113,6 @@ pub(crate) fn write_snapshot(
     };
     file.write_all_at(&header.encode(), 0)
         .map_err(Error::io(path))?;
+    failpoint::SNAPSHOT_WRITTEN.reach();
     Ok(bytes)
 }

@@ -26,6 +26,7 @@ use self::part::Part;
 use self::plan::{Action, Bytes, Step, plan};
 use super::api::{ChangePatch, FileMode, FileOp, Ident, NewChange};
 use super::{Extensions, Failure, ForeignEdits, Publisher, Remote, RepositoryName};
+use crate::failpoints;
 use crate::lower::{self, Listing, Lower, Want};
 use crate::tree::{ChangeId, ContentSource, Edit, GitOid, TreePath};
 
@@ -154,6 +155,7 @@ impl Pusher {
         let client = self.remote.client();
         let call = client.create_change(&self.repository, &change, key);
         let change = self.remote.block_on(self.remote.write(call))?;
+        failpoints::FORK_ANSWERED.reach();
         Ok(Forked {
             change: change.id,
             commit: change.current_commit_oid,
@@ -214,6 +216,7 @@ impl Pusher {
             .remote
             .ask(async || client.change(&self.repository, change).await);
         let found = self.remote.block_on(ask)?.change;
+        failpoints::PUSH_SETTLED.reach();
         let commit = found.current_commit_oid;
         Ok(match mark_of(&found.message, Uuid::from_bytes(batch)) {
             Some(Mark::Batch) => Settled::Accepted(commit),
@@ -251,6 +254,7 @@ impl Pusher {
         let client = self.remote.client();
         let call = client.patch_change(&self.repository, push.change, &patch);
         let change = self.remote.block_on(self.remote.write(call))?;
+        failpoints::PUSH_ANSWERED.reach();
         Ok(change.current_commit_oid)
     }
 
@@ -296,6 +300,7 @@ impl Pusher {
             let client = self.remote.client();
             let call = client.upload_blob(&self.repository, file, size);
             let stored = self.remote.block_on(self.remote.write(call));
+            failpoints::BLOB_UPLOADED.reach();
             // Whatever the server said, it said it of bytes that nobody meant.
             if !body.is_unchanged() {
                 return Err(torn());

@@ -1,0 +1,60 @@
+//! The points of this crate at which a debug build can be made to die; see [`journal::failpoint`].
+//!
+//! `tests/failpoints` goes through all of them, and through the journal's.
+
+use journal::failpoints;
+
+failpoints! {
+    /// The journal is recovered; nothing else was looked at.
+    OPEN_JOURNAL = "overlay.open.journal";
+    /// The index is read; the records after it are not applied.
+    OPEN_INDEX = "overlay.open.index";
+    /// A body that belongs to nothing is deleted; there may be others.
+    BODY_SWEPT = "upper.body.swept";
+    /// An index in doubt is out of the way; there is no other.
+    INDEX_SET_ASIDE = "upper.index.set-aside";
+    /// The snapshot that is beneath is recorded.
+    PINNED = "overlay.pin.recorded";
+    /// The bytes of a lower file are copied aside.
+    COPY_PREPARED = "overlay.copy.prepared";
+    /// The copy is the body; no record says so.
+    COPY_INSTALLED = "overlay.copy.installed";
+    /// A record says that the bytes are in the body.
+    COPY_MARKED = "overlay.copy.marked";
+    /// A write is announced in the journal; the bytes are not in the body.
+    WRITE_MARKED = "overlay.write.marked";
+    /// The bytes are in the body; nobody was told.
+    WRITE_DONE = "overlay.write.done";
+    /// A body whose file is gone for good is about to be deleted.
+    GRAVE_DUE = "overlay.grave.due";
+    /// It is deleted.
+    GRAVE_SWEPT = "overlay.grave.swept";
+    /// A checkpoint is taken from the state; the journal may be behind it.
+    CHECKPOINT_TAKEN = "overlay.checkpoint.taken";
+    /// The journal is durable up to the checkpoint.
+    CHECKPOINT_JOURNALED = "overlay.checkpoint.journaled";
+    /// The index has the checkpoint in memory.
+    CHECKPOINT_APPLIED = "upper.checkpoint.applied";
+    /// The index has the checkpoint in its file.
+    CHECKPOINT_FLUSHED = "upper.checkpoint.flushed";
+    /// The index has the checkpoint for good.
+    CHECKPOINT_SYNCED = "upper.checkpoint.synced";
+    /// What is to be pushed is captured.
+    CAPTURED = "overlay.capture.taken";
+    /// It is recorded that a change will be asked for.
+    FORK_INTENDED = "replay.fork.intended";
+    /// The server has made the change.
+    FORK_ANSWERED = "replay.fork.answered";
+    /// The change is recorded.
+    FORK_RECORDED = "replay.fork.recorded";
+    /// It is recorded that a push will be sent.
+    PUSH_INTENDED = "replay.push.intended";
+    /// The server has a content that the push will name.
+    BLOB_UPLOADED = "replay.blob.uploaded";
+    /// The server has accepted the push.
+    PUSH_ANSWERED = "replay.push.answered";
+    /// It is recorded that it has; the state does not know.
+    PUSH_RECORDED = "replay.push.recorded";
+    /// The server has told what became of a push whose answer was lost.
+    PUSH_SETTLED = "replay.push.settled";
+}
