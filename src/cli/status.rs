@@ -190,6 +190,7 @@ mod tests {
                     state: PublishState::Conflicted,
                     reason: Some("see there".into()),
                 }),
+                journal: None,
             }],
             pid: Some(7),
             mount_point: Some("/mnt".into()),

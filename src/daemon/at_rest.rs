@@ -180,6 +180,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
         kept_local: Vec::new(),
         conflicts: 0,
         publish: None,
+        journal: None,
     };
     match Local::open(&options(config, folder, name)) {
         Ok(local) => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaining, RepoVerified};
 use super::journals::{self, LISTED_MAX, Standing, is_within};
 use super::replay_worker::{self, Granted, Handshake, Progress, ReplayWorker, Wish};
-use super::status::{CredentialState, PublishState, RepoState, RepoStatus};
+use super::status::{CredentialState, JournalProgress, PublishState, RepoState, RepoStatus};
 use super::{at_rest, verification};
 use crate::config::Publish;
 use crate::fuse::{Opened, Slot};
@@ -89,6 +89,7 @@ impl Repository {
     /// What `mesa status` shows of it.
     pub(super) fn status(&self) -> RepoStatus {
         let remote = self.overlay.remote();
+        let durability = self.overlay.durability();
         let pending = at_rest::work(&self.overlay.pending());
         let Progress {
             blocked,
@@ -120,6 +121,11 @@ impl Repository {
             kept_local,
             conflicts: remote.open_conflicts().count() as u64,
             publish,
+            journal: Some(JournalProgress {
+                synced: durability.synced.0,
+                head: durability.head.0,
+                syncs: durability.syncs,
+            }),
         }
     }
 

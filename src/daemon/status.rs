@@ -121,6 +121,17 @@ pub struct PublishStatus {
     pub reason: Option<String>,
 }
 
+/// How far a repository's journal is, while it is open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JournalProgress {
+    /// The last record that survives a power cut.
+    pub synced: u64,
+    /// The last record.
+    pub head: u64,
+    /// Syncs of the disk since it was opened: those who wait at the same time share one.
+    pub syncs: u64,
+}
+
 /// One repository.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RepoStatus {
@@ -148,6 +159,9 @@ pub struct RepoStatus {
     /// How publishing stands; `null` when the bookmark is left alone.
     #[serde(default)]
     pub publish: Option<PublishStatus>,
+    /// How far its journal is; `null` while it is not open.
+    #[serde(default)]
+    pub journal: Option<JournalProgress>,
 }
 
 /// Everything.
@@ -194,6 +208,11 @@ mod tests {
                 kept_local: Vec::new(),
                 conflicts: 0,
                 publish: None,
+                journal: Some(JournalProgress {
+                    synced: 1,
+                    head: 2,
+                    syncs: 3,
+                }),
             }],
             pid: None,
             mount_point: None,
@@ -208,6 +227,9 @@ mod tests {
         assert_eq!(repo["base"]["change_id"].as_str().unwrap().len(), 32);
         assert_eq!(repo["base"]["commit_oid"].as_str().unwrap().len(), 40);
         assert!(repo["change"].is_null());
+        assert_eq!(repo["journal"]["synced"], 1);
+        assert_eq!(repo["journal"]["head"], 2);
+        assert_eq!(repo["journal"]["syncs"], 3);
         assert_eq!(repo["pending"]["operations"], 0);
         assert_eq!(repo["pending"]["bytes"], 0);
         assert!(repo["pending"]["oldest_age_seconds"].is_null());

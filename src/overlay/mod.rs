@@ -54,4 +54,5 @@ pub use open::{Local, Options, Overlay};
 pub use remote::{Pending, PendingEffect, Position};
 pub use repair::{Repaired, repair};
 pub use types::{AttributeChange, NewNode, Owner, Rename, Space, Visit, XattrMode};
+pub use upkeep::Durability;
 pub use verify::{Soundness, verify};

@@ -1,6 +1,7 @@
 //! What has to be done now and then: syncing what is old, checkpoints, compaction.
 
 use journal::failpoint::limit;
+use journal::{Record, Sequence};
 
 use super::error::Error;
 use super::open::Overlay;
@@ -10,7 +11,28 @@ use crate::failpoints;
 /// would be folded into, so that compacting costs at most as much again as appending did.
 const COMPACT_BYTES_MIN: u64 = 16 << 20;
 
+/// How much of the journal survives a power cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Durability {
+    /// The last record that does.
+    pub synced: Sequence,
+    /// The last record.
+    pub head: Sequence,
+    /// Syncs of the journal's file since it was opened; those who wait at the same time share one.
+    pub syncs: u64,
+}
+
 impl Overlay {
+    /// How much of the journal survives a power cut.
+    pub fn durability(&self) -> Durability {
+        Durability {
+            // In this order, so that what is called synced is never beyond the head.
+            synced: self.journal.synced(),
+            head: self.journal.head(),
+            syncs: self.journal.syncs(),
+        }
+    }
+
     /// Makes what is older than the commit interval survive a power cut, and deletes bodies that
     /// nothing can bring back. Call it once an interval.
     ///

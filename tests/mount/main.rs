@@ -29,6 +29,7 @@ mod publish;
 mod push;
 mod renames;
 mod requests;
+mod syncs;
 mod tour;
 mod trees;
 mod workload;
