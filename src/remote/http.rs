@@ -20,7 +20,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::io::ReaderStream;
 
 use super::Failure;
-use super::api::ErrorBody;
 use super::failure::{Refusal, Violation};
 use crate::secrets::Credential;
 use crate::tree::GitOid;
@@ -199,13 +198,6 @@ fn transport(error: reqwest::Error) -> Failure {
     }
 }
 
-/// What we want to know of an error's details.
-#[derive(Default, serde::Deserialize)]
-struct ConflictPaths {
-    #[serde(default)]
-    conflict_paths: Vec<String>,
-}
-
 /// What is known of a body that is being sent.
 #[derive(Default)]
 struct Sent {
@@ -315,25 +307,9 @@ impl Answer {
     }
 
     async fn refusal(&mut self) -> Refusal {
-        let mut refusal = Refusal {
-            status: self.response.status().as_u16(),
-            retry_after: self
-                .header("retry-after")
-                .and_then(|seconds| seconds.trim().parse().ok())
-                .map(Duration::from_secs),
-            ..Refusal::default()
-        };
-        // The status alone decides when there is no body, or none that makes sense.
+        let status = self.response.status().as_u16();
+        let retry_after = self.header("retry-after").map(str::to_owned);
         let body = self.bytes(ERROR_BYTES_MAX).await.unwrap_or_default();
-        if let Ok(body) = serde_json::from_slice::<ErrorBody>(&body) {
-            refusal.code = body.error.code;
-            refusal.message = body.error.message;
-            // Details of another shape are details of another error.
-            if let Some(details) = body.error.details {
-                let details = serde_json::from_value::<ConflictPaths>(details);
-                refusal.conflict_paths = details.unwrap_or_default().conflict_paths;
-            }
-        }
-        refusal
+        Refusal::read(status, retry_after.as_deref(), &body)
     }
 }
