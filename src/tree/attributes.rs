@@ -88,7 +88,8 @@ impl From<SystemTime> for Timestamp {
                 let seconds = before.as_secs().cast_signed();
                 match before.subsec_nanos() {
                     0 => Timestamp {
-                        seconds: -seconds,
+                        // The earliest time of all has no positive counterpart.
+                        seconds: seconds.wrapping_neg(),
                         nanoseconds: 0,
                     },
                     nanoseconds => Timestamp {
@@ -149,6 +150,15 @@ pub struct Attributes {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_earliest_time_of_all_survives_the_round_trip() {
+        let time = Timestamp {
+            seconds: i64::MIN,
+            nanoseconds: 0,
+        };
+        assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+    }
 
     proptest! {
         #[test]
