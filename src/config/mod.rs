@@ -8,6 +8,9 @@
 //! A credential found in the environment goes into [`Secrets`], which Debug does not show.
 
 mod file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod problem;
 mod values;

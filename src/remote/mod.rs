@@ -22,6 +22,9 @@ mod conflict;
 mod connection;
 mod extensions;
 mod failure;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod listing;
 mod pin;

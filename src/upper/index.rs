@@ -19,9 +19,10 @@ use std::path::{Path, PathBuf};
 use journal::Sequence;
 
 use super::Error;
-use super::state::{Entry, Node, Upper};
+use super::state::{Node, Upper};
 use super::stored::{
-    Meta, StoredEntry, StoredNode, decode, encode, load_node, load_remote, store_node, store_remote,
+    Meta, StoredEntry, StoredNode, decode, encode, entry_key, load_entry_at, load_node_at,
+    load_remote, node_key, store_entry, store_node, store_remote,
 };
 use crate::failpoints;
 use crate::tree::{Ino, Name, TreePath};
@@ -120,19 +121,13 @@ impl Index {
         };
         for item in self.db.scan_prefix(b"n") {
             let (key, value) = item.ok()?;
-            let ino = Ino(number(key.get(1..)?)?);
-            upper.nodes.insert(ino, load_node(decode(&key, &value)?)?);
+            let (ino, node) = load_node_at(&key, &value)?;
+            upper.nodes.insert(ino, node);
         }
         let mut entries = 0;
         for item in self.db.scan_prefix(b"e") {
             let (key, value) = item.ok()?;
-            let directory = Ino(number(key.get(1..9)?)?);
-            let name = Name::try_from(key.get(9..)?).ok()?;
-            let stored: StoredEntry = decode(&key, &value)?;
-            let entry = Entry {
-                node: stored.node.map(Ino),
-                covers: stored.covers,
-            };
+            let (directory, name, entry) = load_entry_at(&key, &value)?;
             if let Some(ino) = entry.node {
                 let node = upper.nodes.get_mut(&ino)?;
                 node.names.push((directory, name.clone()));
@@ -205,10 +200,7 @@ impl Upper {
         let entries = std::mem::take(&mut self.changed_entries)
             .into_iter()
             .map(|(directory, name)| {
-                let entry = self.entry(directory, &name).map(|entry| StoredEntry {
-                    node: entry.node.map(|ino| ino.0),
-                    covers: entry.covers,
-                });
+                let entry = self.entry(directory, &name).map(store_entry);
                 (directory, name, entry)
             })
             .collect();
@@ -280,16 +272,4 @@ fn load_paths(stored: &[Vec<u8>]) -> Option<BTreeSet<TreePath>> {
     paths
         .map(|path| TreePath::try_from(&path[..]).ok())
         .collect()
-}
-
-fn node_key(ino: Ino) -> Vec<u8> {
-    [&b"n"[..], &ino.0.to_be_bytes()].concat()
-}
-
-fn entry_key(directory: Ino, name: &Name) -> Vec<u8> {
-    [&b"e"[..], &directory.0.to_be_bytes(), name.as_bytes()].concat()
-}
-
-fn number(bytes: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }

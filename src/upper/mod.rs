@@ -10,6 +10,9 @@
 mod apply;
 mod body;
 mod convert;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod remote;
 mod snapshot;

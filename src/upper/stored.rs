@@ -1,4 +1,4 @@
-//! Values of the index: postcard behind eight bytes of the blake3 hash of key and value.
+//! Keys and values of the index. A value is postcard behind eight bytes of the blake3 hash of key and value.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,10 @@ use journal::Record;
 use serde::{Deserialize, Serialize};
 
 use super::convert::tree_path;
-use super::state::{Node, Origin, RemoteState};
-use crate::tree::{GitOid, Kind, Permissions, Timestamp, TreePath};
+use super::state::{Entry, Node, Origin, RemoteState};
+use crate::tree::{GitOid, Ino, Kind, Name, Permissions, Timestamp, TreePath};
+
+const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
 
 /// Seconds and nanoseconds.
 type StoredTime = (i64, u32);
@@ -75,7 +77,11 @@ pub(super) fn encode(key: &[u8], value: &impl Serialize) -> Vec<u8> {
     // Serializing these plain structs into memory cannot fail; an empty value would be refused by
     // its checksum when it is read.
     let value = postcard::to_stdvec(value).unwrap_or_default();
-    [&checksum(key, &value)[..], &value].concat()
+    seal(key, &value)
+}
+
+pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [&checksum(key, value)[..], value].concat()
 }
 
 pub(super) fn decode<'a, T: Deserialize<'a>>(key: &[u8], stored: &'a [u8]) -> Option<T> {
@@ -114,10 +120,49 @@ pub(super) fn store_node(node: &Node) -> StoredNode {
     }
 }
 
-pub(super) fn load_node(stored: StoredNode) -> Option<Node> {
-    let time = |(seconds, nanoseconds)| Timestamp {
-        seconds,
-        nanoseconds,
+/// What a key and its value say of a node. `None` is doubt, here and below.
+pub(super) fn load_node_at(key: &[u8], value: &[u8]) -> Option<(Ino, Node)> {
+    let ino = number(key.strip_prefix(b"n")?)?;
+    Some((Ino(ino), load_node(decode(key, value)?)?))
+}
+
+/// What a key and its value say of an entry: its directory, its name, and itself.
+pub(super) fn load_entry_at(key: &[u8], value: &[u8]) -> Option<(Ino, Name, Entry)> {
+    let (directory, name) = key.strip_prefix(b"e")?.split_at_checked(8)?;
+    let stored: StoredEntry = decode(key, value)?;
+    let entry = Entry {
+        node: stored.node.map(Ino),
+        covers: stored.covers,
+    };
+    Some((Ino(number(directory)?), Name::try_from(name).ok()?, entry))
+}
+
+pub(super) fn store_entry(entry: Entry) -> StoredEntry {
+    StoredEntry {
+        node: entry.node.map(|ino| ino.0),
+        covers: entry.covers,
+    }
+}
+
+pub(super) fn node_key(ino: Ino) -> Vec<u8> {
+    [&b"n"[..], &ino.0.to_be_bytes()].concat()
+}
+
+pub(super) fn entry_key(directory: Ino, name: &Name) -> Vec<u8> {
+    [&b"e"[..], &directory.0.to_be_bytes(), name.as_bytes()].concat()
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+fn load_node(stored: StoredNode) -> Option<Node> {
+    let time = |(seconds, nanoseconds): StoredTime| {
+        // The journal would refuse to read a record with such a time, once a snapshot had it.
+        (nanoseconds < NANOSECONDS_PER_SECOND).then_some(Timestamp {
+            seconds,
+            nanoseconds,
+        })
     };
     let origin = match stored.origin {
         None => None,
@@ -134,9 +179,9 @@ pub(super) fn load_node(stored: StoredNode) -> Option<Node> {
         gid: stored.gid,
         rdev: stored.rdev,
         target: stored.target,
-        atime: time(stored.atime),
-        mtime: time(stored.mtime),
-        ctime: time(stored.ctime),
+        atime: time(stored.atime)?,
+        mtime: time(stored.mtime)?,
+        ctime: time(stored.ctime)?,
         origin,
         body: stored.body,
         xattrs: BTreeMap::from_iter(stored.xattrs),

@@ -6,6 +6,9 @@
 
 mod client;
 mod conflicts;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod protocol;
 mod publish;
 mod server;

@@ -169,14 +169,7 @@ fn serve(stream: &UnixStream, handler: &dyn Handler) -> io::Result<()> {
         );
         return answer(stream, &failed("the daemon belongs to another user"));
     }
-    let line = match read_line(stream, REQUEST_BYTES_MAX) {
-        Ok(line) => line,
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return answer(stream, &failed("the request is too long"));
-        }
-        Err(error) => return Err(error),
-    };
-    let reply = match serde_json::from_slice::<Request>(&line) {
+    let reply = match receive(stream)? {
         Ok(request) => std::panic::catch_unwind(AssertUnwindSafe(|| handler.handle(request)))
             .unwrap_or_else(|_panic| {
                 Answer::Failed(Failure {
@@ -186,9 +179,24 @@ fn serve(stream: &UnixStream, handler: &dyn Handler) -> io::Result<()> {
                     hint: Some("please report it, with the daemon's log".into()),
                 })
             }),
-        Err(_) => failed("the request is not one that this daemon knows"),
+        Err(refusal) => *refusal,
     };
     answer(stream, &reply)
+}
+
+/// One request, or the answer to what is none; no answer to a peer that said too little.
+pub(super) fn receive(from: impl io::Read) -> io::Result<Result<Request, Box<Answer>>> {
+    let refused = |message| Ok(Err(Box::new(failed(message))));
+    match read_line(from, REQUEST_BYTES_MAX) {
+        Ok(line) => match serde_json::from_slice(&line) {
+            Ok(request) => Ok(Ok(request)),
+            Err(_) => refused("the request is not one that this daemon knows"),
+        },
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            refused("the request is too long")
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn answer(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {

@@ -11,6 +11,8 @@
 //!
 //! Blocking, single attempts: when to try again is decided by the journal's replay.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod message;
 mod part;
 mod plan;
