@@ -39,6 +39,12 @@ failpoints! {
     CHECKPOINT_FLUSHED = "upper.checkpoint.flushed";
     /// The index has the checkpoint for good.
     CHECKPOINT_SYNCED = "upper.checkpoint.synced";
+    /// It is recorded that nothing is to be pushed; the replay does not know.
+    HELD = "decision.hold.recorded";
+    /// It is recorded that pushing may go on; the replay does not know.
+    RELEASED = "decision.release.recorded";
+    /// It is recorded that something pending is given up.
+    DROPPED = "decision.drop.recorded";
     /// What is to be pushed is captured.
     CAPTURED = "overlay.capture.taken";
     /// It is recorded that a change will be asked for.

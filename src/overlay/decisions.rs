@@ -7,6 +7,7 @@ use journal::{Effect, Record};
 
 use super::error::Error;
 use super::open::{Overlay, now};
+use crate::failpoints;
 use crate::tree::{ChangeId, TreePath};
 use crate::upper::{Conflict, Publishing, journal_time, records_of, tree_path};
 
@@ -18,7 +19,9 @@ impl Overlay {
     /// The journal's.
     pub fn hold(&self) -> Result<(), Error> {
         let time = journal_time(now());
-        self.record_durably(&Record::Held { time })
+        self.record_durably(&Record::Held { time })?;
+        failpoints::HELD.reach();
+        Ok(())
     }
 
     /// Takes [`Overlay::hold`] back.
@@ -29,6 +32,7 @@ impl Overlay {
     pub fn release_hold(&self) -> Result<(), Error> {
         let time = journal_time(now());
         self.record_durably(&Record::Released { time })?;
+        failpoints::RELEASED.reach();
         self.wake_replay();
         Ok(())
     }
@@ -57,6 +61,7 @@ impl Overlay {
             if state.work.plan.touches(&path) {
                 self.commit(&mut state, &Record::Dropped { path, time })?;
                 dropped += 1;
+                failpoints::DROPPED.reach();
             }
         }
         drop(state);

@@ -1,7 +1,7 @@
 //! What has to be done now and then: syncing what is old, checkpoints, compaction.
 
+use journal::Sequence;
 use journal::failpoint::limit;
-use journal::{Record, Sequence};
 
 use super::error::Error;
 use super::open::Overlay;

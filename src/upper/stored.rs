@@ -1,4 +1,5 @@
-//! Keys and values of the index. A value is postcard behind eight bytes of the blake3 hash of key and value.
+//! Keys and values of the index. A value is postcard behind eight bytes of the blake3 hash of key and
+//! value.
 
 use std::collections::BTreeMap;
 

@@ -14,6 +14,8 @@ use crate::support::world::World;
 
 /// A call that hangs in the daemon is freed by killing it after this time, and the test fails.
 const WATCHDOG: Duration = Duration::from_secs(60);
+/// More than one segment of the smallest size takes with all that is filled ahead, and less than two.
+const COMPACT_BYTES: u64 = 600 << 10;
 /// A mount is there within this time, or its daemon is dead.
 const READY: Duration = Duration::from_secs(30);
 
@@ -34,7 +36,7 @@ impl Armed {
             .mesa(&["mount"])
             .env("MESA_FAILPOINT", failpoint)
             .env("MESA_TEST_SEGMENT_BYTES", "1")
-            .env("MESA_TEST_COMPACT_BYTES", (2 << 20).to_string())
+            .env("MESA_TEST_COMPACT_BYTES", COMPACT_BYTES.to_string())
             .env("MESA_TEST_CHECKPOINT_MS", "1")
             .env("MESA_COMMIT_INTERVAL", "200ms")
             .stdin(Stdio::null())

@@ -44,10 +44,10 @@ pub fn die_and_compare(scenario: &Scenario, nth: u64) {
     let mut crash = Crash { world, states };
     let failpoint = format!("{}:{nth}", scenario.point);
     match scenario.way {
-        Way::Driven => crash.drive(&failpoint, scenario.point),
+        Way::Driven | Way::Decided => crash.drive(&failpoint, scenario.point, scenario.way),
         Way::Restarted { first, plant } => {
             match first {
-                Some(first) => crash.drive(first, first),
+                Some(first) => crash.drive(first, first, Way::Driven),
                 None => crash.live_one_round(),
             }
             plant_in(&crash.world, plant);
@@ -56,11 +56,10 @@ pub fn die_and_compare(scenario: &Scenario, nth: u64) {
     }
     crash.world.mount();
     crash.resolve();
-    for step in story::round(DRIVEN) {
-        crash
-            .perform(&step)
-            .unwrap_or_else(|error| panic!("afterwards, {step:?}: {error}"));
+    if matches!(scenario.way, Way::Decided) {
+        crash.undo_decisions();
     }
+    crash.perform_all(&story::round(DRIVEN)).unwrap();
     let tree = crash.world.flush_and_compare(REPO);
     let state = &crash.states[0];
     tree.assert_equals(&state.tree(), "mount (left), what was acknowledged (right)");
@@ -73,15 +72,19 @@ pub fn die_and_compare(scenario: &Scenario, nth: u64) {
 
 impl Crash {
     /// Drives a daemon until it dies.
-    fn drive(&mut self, failpoint: &str, point: &str) {
+    fn drive(&mut self, failpoint: &str, point: &str, way: Way) {
         let mut daemon = Armed::mount(&self.world, failpoint);
-        'story: for round in 0..DRIVEN {
-            for step in story::round(round) {
-                if let Err(error) = self.perform(&step) {
-                    let gone = [Some(libc::ENOTCONN), Some(libc::ECONNABORTED)];
-                    assert!(gone.contains(&error.raw_os_error()), "{step:?}: {error}");
-                    break 'story;
-                }
+        for round in 0..DRIVEN {
+            let lived = self
+                .perform_all(&story::round(round))
+                .and_then(|()| match way {
+                    Way::Decided => self.decide(round),
+                    Way::Driven | Way::Restarted { .. } => Ok(()),
+                });
+            if let Err(error) = lived {
+                let gone = [Some(libc::ENOTCONN), Some(libc::ECONNABORTED)];
+                assert!(gone.contains(&error.raw_os_error()), "{error}");
+                break;
             }
             // Fails when the daemon dies meanwhile, which is seen next.
             run(&mut self.world.mesa(&["journal", "flush", "--timeout", "20s"]));
@@ -94,13 +97,35 @@ impl Crash {
         daemon.assert_died_at(point);
     }
 
+    /// Holds, gives up what then changes again, and lets go. A command fails when the daemon dies.
+    fn decide(&mut self, round: usize) -> std::io::Result<()> {
+        let path = story::dropped(round);
+        self.journal(&["hold"]);
+        self.perform_all(&story::pending(&path))?;
+        self.journal(&["drop", "--yes", &path]);
+        self.perform(&story::changed_again(&path))?;
+        self.journal(&["release"]);
+        Ok(())
+    }
+
+    fn journal(&self, arguments: &[&str]) {
+        run(&mut self.world.mesa(&[&["journal"], arguments].concat()));
+    }
+
+    /// Ends what people decided before the death: a hold is let go, and what was given up changes.
+    fn undo_decisions(&mut self) {
+        self.journal(&["release"]);
+        for path in (0..DRIVEN).map(story::dropped) {
+            if self.world.repo(REPO).join(&path).exists() {
+                self.perform(&story::changed_again(&path)).unwrap();
+            }
+        }
+    }
+
     /// One round with a daemon that is killed with nothing under way.
     fn live_one_round(&mut self) {
         let daemon = Armed::mount(&self.world, NOWHERE);
-        for step in story::round(0) {
-            self.perform(&step)
-                .unwrap_or_else(|error| panic!("{step:?}: {error}"));
-        }
+        self.perform_all(&story::round(0)).unwrap();
         daemon.kill();
     }
 
@@ -111,6 +136,10 @@ impl Crash {
         let _dead_perhaps = fs::read_dir(self.world.repo(REPO));
         daemon.dies_within(START);
         daemon.assert_died_at(point);
+    }
+
+    fn perform_all(&mut self, steps: &[Step]) -> std::io::Result<()> {
+        steps.iter().try_for_each(|step| self.perform(step))
     }
 
     /// Performs a step; one that fails may have happened, or its first part.

@@ -19,6 +19,8 @@ pub struct Scenario {
 pub enum Way {
     /// By the story.
     Driven,
+    /// By the story and what people decide about what is pending.
+    Decided,
     /// By a start over what an earlier daemon left.
     Restarted {
         /// Where the earlier one died; otherwise it is killed.
@@ -42,6 +44,11 @@ pub enum Plant {
 
 const fn driven(point: &'static str, times: &'static [u64]) -> Scenario {
     let way = Way::Driven;
+    Scenario { point, way, times }
+}
+
+const fn decided(point: &'static str, times: &'static [u64]) -> Scenario {
+    let way = Way::Decided;
     Scenario { point, way, times }
 }
 
@@ -95,6 +102,10 @@ pub const SCENARIOS: &[Scenario] = &[
     driven("upper.checkpoint.applied", &[1, 3]),
     driven("upper.checkpoint.flushed", &[1, 3]),
     driven("upper.checkpoint.synced", &[1, 3]),
+    // Decisions.
+    decided("decision.hold.recorded", &[1, 2]),
+    decided("decision.drop.recorded", &[1, 2]),
+    decided("decision.release.recorded", &[1, 2]),
     // Replay.
     driven("overlay.capture.taken", &[1, 2]),
     driven("replay.fork.intended", &[1]),

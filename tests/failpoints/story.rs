@@ -133,6 +133,22 @@ pub fn round(round: usize) -> Vec<Step> {
     steps
 }
 
+/// A path that one round's decisions are about.
+pub fn dropped(round: usize) -> String {
+    format!("work-{round}/dropped")
+}
+
+/// Something pending at a path.
+pub fn pending(path: &str) -> [Step; 2] {
+    let write = Operation::Write(path.into(), 0, b"given up\n".to_vec());
+    [Operation::Create(path.into()), write].map(Step::Change)
+}
+
+/// What makes a path pending that was given up.
+pub fn changed_again(path: &str) -> Step {
+    Step::Change(Operation::Write(path.into(), 0, b"once more".to_vec()))
+}
+
 fn c(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
