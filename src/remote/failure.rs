@@ -4,16 +4,12 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use super::api::{ErrorBody, code};
+use super::api::code;
 use crate::lower::SourceError;
 use crate::tree::{NameError, TreePath};
 
 /// What lies below a failure of the transport. It names neither address nor credential.
 pub type Cause = Box<dyn Error + Send + Sync>;
-
-/// Longest wait that a server can ask for: a longer one is a mistake or malice, and one of centuries
-/// is beyond what instants reach.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Longest piece of a server's message that is kept.
 const MESSAGE_BYTES_MAX: usize = 1024;
@@ -181,35 +177,6 @@ fn merge_conflict(named: Vec<String>) -> Conflict {
         .collect();
     let omitted = count - paths.len();
     Conflict::Merge { paths, omitted }
-}
-
-/// What we want to know of an error's details.
-#[derive(Default, serde::Deserialize)]
-struct ConflictPaths {
-    #[serde(default)]
-    conflict_paths: Vec<String>,
-}
-
-impl Refusal {
-    /// Reads one. The status alone decides when there is no body, or none that makes sense.
-    pub(super) fn read(status: u16, retry_after: Option<&str>, body: &[u8]) -> Refusal {
-        let seconds = retry_after.and_then(|seconds| seconds.trim().parse().ok());
-        let mut refusal = Refusal {
-            status,
-            retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
-            ..Refusal::default()
-        };
-        if let Ok(body) = serde_json::from_slice::<ErrorBody>(body) {
-            refusal.code = body.error.code;
-            refusal.message = body.error.message;
-            // Details of another shape are details of another error.
-            if let Some(details) = body.error.details {
-                let details = serde_json::from_value::<ConflictPaths>(details);
-                refusal.conflict_paths = details.unwrap_or_default().conflict_paths;
-            }
-        }
-        refusal
-    }
 }
 
 fn shortened(text: &str) -> Box<str> {
@@ -394,14 +361,6 @@ mod tests {
             panic!();
         };
         assert_eq!((paths.len(), omitted), (CONFLICT_PATHS_MAX, 7));
-    }
-
-    #[test]
-    fn a_wait_that_a_server_asks_for_is_bounded() {
-        let asked = |text| Refusal::read(429, Some(text), b"").retry_after;
-        assert_eq!(asked(" 7 "), Some(Duration::from_secs(7)));
-        assert_eq!(asked("18446744073709551615"), Some(RETRY_AFTER_MAX));
-        assert_eq!(asked("Wed, 21 Oct 2026 07:28:00 GMT"), None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod listing;
 mod pin;
 mod publish;
 mod push;
+mod refusal;
 mod repository;
 mod requests;
 mod retry;
