@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use journal::disk::sim::{Moment, SimDisk};
-use journal::{Error, Journal, Record, Recovered, Sequence};
+use journal::{Error, Journal, Record, Recovered, Sequence, verify_on};
 
 use crate::support::{sized, smallest_segments, write};
 
@@ -300,6 +300,12 @@ pub(crate) fn survive(disk: &SimDisk, least: u64, known: Known<'_>, context: &st
         "{context}: {least} records are missing, {count} are left"
     );
     assert_eq!(recovered.journal.head().0, count as u64, "{context}");
+    let report = verify_on(Arc::new(disk.clone())).unwrap();
+    assert!(
+        report.findings.is_empty(),
+        "{context}: not mended: {:?}",
+        report.findings
+    );
     drop(recovered);
 
     let again = open(disk).unwrap_or_else(|error| panic!("{context}, again: {error}"));
