@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::support::syscall::unlink;
-use crate::support::tree::{Entry, Tree};
+use crate::support::tree::{Entry, GitFolder, Tree};
 
 /// One system call that changes something.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,7 +57,12 @@ impl Operation {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Node {
     Directory,
-    File { bytes: Vec<u8>, executable: bool },
+    File {
+        bytes: Vec<u8>,
+        executable: bool,
+        /// The path that it was made at, by which it is known wherever it is now.
+        born: PathBuf,
+    },
     Link(PathBuf),
 }
 
@@ -65,14 +70,18 @@ enum Node {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Model(BTreeMap<PathBuf, Node>);
 
+#[allow(dead_code, reason = "each test binary uses its own part")]
 impl Model {
     /// Applies an operation that was made for this model.
     pub fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Create(path) => {
-                let (bytes, executable) = (Vec::new(), false);
-                self.0
-                    .insert(path.clone(), Node::File { bytes, executable });
+                let node = Node::File {
+                    bytes: Vec::new(),
+                    executable: false,
+                    born: path.clone(),
+                };
+                self.0.insert(path.clone(), node);
             }
             Operation::Write(path, offset, data) => {
                 let bytes = self.bytes(path);
@@ -123,7 +132,9 @@ impl Model {
     pub fn tree(&self) -> Tree {
         let entry = |node: &Node| match node {
             Node::Directory => Entry::Directory,
-            Node::File { bytes, executable } => Entry::file(bytes, *executable),
+            Node::File {
+                bytes, executable, ..
+            } => Entry::file(bytes, *executable),
             Node::Link(target) => Entry::Symlink {
                 target: target.clone().into_os_string(),
             },
@@ -134,6 +145,50 @@ impl Model {
                 .map(|(path, node)| (path.clone(), entry(node)))
                 .collect(),
         )
+    }
+
+    /// What is below a root, every file at the path that it was made at.
+    pub fn read(root: &Path) -> Model {
+        let mut model = Model::default();
+        for (path, entry) in Tree::walk(root, GitFolder::Walked).0 {
+            let node = match entry {
+                Entry::Directory => Node::Directory,
+                Entry::Symlink { target } => Node::Link(target.into()),
+                Entry::File { executable, .. } => Node::File {
+                    bytes: fs::read(root.join(&path)).unwrap(),
+                    executable,
+                    born: path.clone(),
+                },
+                Entry::Other => panic!("{path:?} is of no kind that is made here"),
+            };
+            model.0.insert(path, node);
+        }
+        model
+    }
+
+    /// Names, kinds, targets and permissions: all but the bytes.
+    pub fn shape(&self) -> Tree {
+        let hollow = |node: &Node| match node {
+            Node::Directory => Entry::Directory,
+            Node::File { executable, .. } => Entry::file(&[], *executable),
+            Node::Link(target) => Entry::Symlink {
+                target: target.clone().into_os_string(),
+            },
+        };
+        let entries = self.0.iter();
+        Tree(
+            entries
+                .map(|(path, node)| (path.clone(), hollow(node)))
+                .collect(),
+        )
+    }
+
+    /// Files: where each is, where it was made, and its bytes.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &Path, &Vec<u8>)> {
+        self.0.iter().filter_map(|(path, node)| match node {
+            Node::File { bytes, born, .. } => Some((path.as_path(), born.as_path(), bytes)),
+            Node::Directory | Node::Link(_) => None,
+        })
     }
 
     fn bytes(&mut self, path: &Path) -> &mut Vec<u8> {
@@ -189,6 +244,22 @@ impl Model {
         self.pick(dice, |_, node| *node == Node::Directory)
             .filter(|path| path.iter().count() < 6)
             .unwrap_or_default()
+    }
+
+    /// An operation that succeeds on this tree, and one that makes it smaller once it has so many
+    /// paths.
+    pub fn next_within(&self, paths_max: usize, dice: &mut Dice) -> Operation {
+        if self.0.len() < paths_max {
+            return self.next(dice);
+        }
+        let gone = self.pick(dice, |path, node| {
+            *node != Node::Directory || self.is_hollow(path)
+        });
+        match gone {
+            Some(path) if self.0[&path] == Node::Directory => Operation::RemoveDirectory(path),
+            Some(path) => Operation::Unlink(path),
+            None => self.next(dice),
+        }
     }
 
     /// An operation that succeeds on this tree.

@@ -29,11 +29,12 @@ const WATCHDOG: Duration = Duration::from_secs(150);
 /// Server, token and mount of one test. Fields are dropped in this order.
 pub struct World {
     daemon: Arc<Mutex<Option<Held>>>,
-    _watchdog: mpsc::Sender<()>,
+    watchdog: mpsc::Sender<()>,
     server: Option<Server>,
     proxy: Option<Proxy>,
     address: SocketAddr,
     imports: Vec<(String, PathBuf)>,
+    settings: Vec<(String, String)>,
     pub token: String,
     folder: TempDir,
 }
@@ -51,7 +52,7 @@ impl World {
         }
         let daemon = Arc::new(Mutex::new(None));
         let mut world = World {
-            _watchdog: watch(Arc::clone(&daemon)),
+            watchdog: watch(Arc::clone(&daemon), WATCHDOG),
             daemon,
             server: None,
             proxy: None,
@@ -60,6 +61,7 @@ impl World {
                 .iter()
                 .map(|(name, path)| ((*name).to_owned(), (*path).to_owned()))
                 .collect(),
+            settings: Vec::new(),
             token: String::new(),
             folder,
         };
@@ -83,6 +85,16 @@ impl World {
         let mut world = World::serve(&[(name, repository)]);
         world.mount();
         world
+    }
+
+    /// Sets a variable for every `mesa` from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets a test that is made of many rounds take this long, from now.
+    pub fn watch_for(&mut self, deadline: Duration) {
+        self.watchdog = watch(Arc::clone(&self.daemon), deadline);
     }
 
     /// The temporary folder itself.
@@ -145,6 +157,7 @@ impl World {
             .env("MESA_MOUNT_POINT", self.mount_point())
             .env("MESA_DATA_DIR", self.data())
             .env("MESA_RUNTIME_DIR", self.folder().join("run"))
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .args(arguments);
         command
     }
@@ -334,11 +347,11 @@ impl Drop for World {
 }
 
 /// Kills the daemon when the test takes too long; ends when the sender is dropped.
-fn watch(daemon: Arc<Mutex<Option<Held>>>) -> mpsc::Sender<()> {
+fn watch(daemon: Arc<Mutex<Option<Held>>>, deadline: Duration) -> mpsc::Sender<()> {
     let (sender, receiver) = mpsc::channel::<()>();
     thread::spawn(move || {
-        if receiver.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("the test takes longer than {WATCHDOG:?}: its daemon is killed");
+        if receiver.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("the test takes longer than {deadline:?}: its daemon is killed");
             if let Some(daemon) = daemon.lock().as_ref() {
                 daemon.kill();
             }

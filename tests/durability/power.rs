@@ -1,0 +1,270 @@
+//! Power cuts: the data directory is on a disk whose plug is pulled, by the call that ext4 and XFS
+//! have for it, while a writer writes and pushes go on.
+//!
+//! What must be there: everything up to the last completed fsync of anything (a file, a directory,
+//! an `O_SYNC` write), and everything older than the commit interval. What else is there is a first
+//! part of the local history: names, kinds and permissions are exactly those after some operation at
+//! or after that point, and each byte of a file is one that this file had at that point or later.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::disk::{Disk, Format};
+use crate::support::fixture;
+use crate::support::stopwatch::wait_until;
+use crate::support::world::World;
+use crate::workload::{Dice, Model, Operation};
+use crate::{Seed, variable};
+
+const CUTS: u64 = 8;
+const PATHS_MAX: usize = 60;
+const DEADLINE: Duration = Duration::from_secs(60);
+/// The commit interval of these tests.
+const INTERVAL: &str = "200ms";
+/// After this time an operation is older than the interval, also on a busy machine: bytes are synced
+/// in rounds of an interval each, which themselves take time.
+const OLD: Duration = Duration::from_millis(1_500);
+
+/// What a writer did since its last durable point.
+struct History {
+    /// The tree at that point, and after each operation since.
+    trees: Vec<(Model, Instant)>,
+    /// An operation whose call failed: it may have happened in part.
+    doubt: Option<Operation>,
+    syncs: usize,
+}
+
+#[test]
+fn what_was_synced_survives_power_cuts_on_ext4() {
+    survives(Format::Ext4, 96 << 20);
+}
+
+#[test]
+fn what_was_synced_survives_power_cuts_on_xfs() {
+    // What mkfs.xfs takes for the least.
+    survives(Format::Xfs, 320 << 20);
+}
+
+fn survives(format: Format, bytes: u64) {
+    let cuts = variable("MESA_POWER_CUTS", CUTS);
+    let seed = Seed {
+        variable: "MESA_POWER_SEED",
+        value: variable("MESA_POWER_SEED", 1),
+    };
+    let source = tempfile::tempdir().unwrap();
+    let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
+    world.watch_for(Duration::from_secs(30) * u32::try_from(4 + cuts).unwrap());
+    world.set("MESA_COMMIT_INTERVAL", INTERVAL);
+    let Some(disk) = Disk::make(format, &world.data(), bytes) else {
+        return;
+    };
+    world.mount();
+    let root = world.repo("app").join("work");
+    fs::create_dir(&root).unwrap();
+    File::open(&root).unwrap().sync_all().unwrap();
+    let mut dice = Dice::new(seed.value);
+    let mut model = Model::default();
+    let (mut syncs, mut survived, mut lost) = (0, 0, 0);
+    for cut in 0..cuts {
+        // In every third round nobody syncs, and time has to do it.
+        let by_time = cut % 3 == 2;
+        let history = write_until_cut(&mut world, &disk, &root, model, &mut dice, by_time);
+        world.kill_daemon_hard();
+        disk.unmount();
+        disk.mount();
+        world.mount();
+        let what = format!("{format:?}, cut {cut}");
+        let kept = history.explain(&root, &what);
+        syncs += history.syncs;
+        survived += kept;
+        lost += history.trees.len() - 1 - kept;
+        // Pushing goes on from what is there.
+        let whole = world.flush_and_compare("app");
+        assert!(whole.0.contains_key(Path::new("README.md")), "{what}");
+        model = Model::read(&root);
+    }
+    assert!(syncs > 0, "nothing was ever synced");
+    println!(
+        "{format:?}: {cuts} cuts, {syncs} syncs; of what was not synced {survived} operations \
+         survived and {lost} did not"
+    );
+}
+
+/// Writes until the plug is pulled.
+fn write_until_cut(
+    world: &mut World,
+    disk: &Disk,
+    root: &Path,
+    model: Model,
+    dice: &mut Dice,
+    by_time: bool,
+) -> History {
+    let (done, cut) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let goal = 20 + usize::try_from(dice.below(150)).unwrap();
+    let start = Instant::now();
+    let history = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut history = History {
+                trees: vec![(model, Instant::now())],
+                doubt: None,
+                syncs: 0,
+            };
+            while history.step(root, dice, by_time, &cut) {
+                done.fetch_add(1, Ordering::SeqCst);
+            }
+            history
+        });
+        wait_until("enough operations", DEADLINE, || {
+            let enough = done.load(Ordering::SeqCst) >= goal;
+            writer.is_finished() || (enough && !(by_time && start.elapsed() < OLD * 2))
+        });
+        assert!(!writer.is_finished(), "the writer failed before the cut");
+        cut.store(true, Ordering::SeqCst);
+        disk.cut();
+        let pulled = Instant::now();
+        let mut history = writer.join().unwrap();
+        if by_time {
+            history.forget_before(pulled - OLD);
+        }
+        history
+    });
+    assert!(world.with_daemon(|daemon| !daemon.ends_within(Duration::ZERO)));
+    history
+}
+
+impl History {
+    fn now(&self) -> &Model {
+        &self.trees.last().unwrap().0
+    }
+
+    /// One operation, and perhaps a sync; says whether both were acknowledged.
+    fn step(&mut self, root: &Path, dice: &mut Dice, by_time: bool, cut: &AtomicBool) -> bool {
+        let operation = self.now().next_within(PATHS_MAX, dice);
+        let sync = if by_time { 0 } else { dice.below(24) };
+        let synchronous = sync == 1 && matches!(operation, Operation::Write(..));
+        let performed = match &operation {
+            Operation::Write(path, offset, bytes) if synchronous => OpenOptions::new()
+                .write(true)
+                .custom_flags(if offset % 2 == 0 {
+                    libc::O_SYNC
+                } else {
+                    libc::O_DSYNC
+                })
+                .open(root.join(path))
+                .and_then(|file| file.write_all_at(bytes, *offset)),
+            other => other.perform(root),
+        };
+        if let Err(error) = performed {
+            assert!(cut.load(Ordering::SeqCst), "{operation:?}: {error}");
+            self.doubt = Some(operation);
+            return false;
+        }
+        let mut model = self.now().clone();
+        model.apply(&operation);
+        self.trees.push((model, Instant::now()));
+        if synchronous {
+            self.is_durable();
+        } else if sync == 2 || sync == 3 {
+            let path = match &operation {
+                Operation::Create(path) | Operation::Write(path, ..) if sync == 3 => path.clone(),
+                _ => PathBuf::new(),
+            };
+            match File::open(root.join(path)).and_then(|file| file.sync_all()) {
+                Ok(()) => self.is_durable(),
+                Err(error) => {
+                    assert!(cut.load(Ordering::SeqCst), "fsync: {error}");
+                    return false;
+                }
+            }
+        }
+        // The rounds that are to last do not need millions of operations.
+        if by_time {
+            std::thread::yield_now();
+            wait_until("time", DEADLINE, || {
+                self.trees.last().unwrap().1.elapsed() > Duration::from_millis(3)
+            });
+        }
+        true
+    }
+
+    fn is_durable(&mut self) {
+        self.trees.drain(..self.trees.len() - 1);
+        self.syncs += 1;
+    }
+
+    /// What is older than this must have become durable by itself.
+    fn forget_before(&mut self, time: Instant) {
+        let old = self.trees.iter().rposition(|(_, at)| *at <= time);
+        self.trees.drain(..old.expect("nothing is old enough"));
+        assert!(self.trees.len() > 1, "nothing is young enough");
+        self.syncs += 1;
+    }
+
+    /// Checks that a tree is one of this history, and says how many operations after the durable
+    /// point it has.
+    fn explain(&self, root: &Path, what: &str) -> usize {
+        let mounted = Model::read(root);
+        let mut trees: Vec<Model> = self.trees.iter().map(|(model, _)| model.clone()).collect();
+        if let Some(doubt) = &self.doubt {
+            let mut model = self.now().clone();
+            model.apply(doubt);
+            trees.push(model);
+        }
+        let kept = trees
+            .iter()
+            .rposition(|model| model.shape() == mounted.shape());
+        let Some(kept) = kept else {
+            let durable = trees[0].tree();
+            panic!(
+                "{what}: no tree of the {} since the last sync is what is mounted; it differs from \
+                 the synced one: {}",
+                trees.len(),
+                mounted.tree().difference(&durable).unwrap()
+            );
+        };
+        let mut versions: BTreeMap<&Path, Vec<&Vec<u8>>> = BTreeMap::new();
+        for tree in &trees {
+            for (_, born, bytes) in tree.files() {
+                let of_file = versions.entry(born).or_default();
+                if of_file.last() != Some(&bytes) {
+                    of_file.push(bytes);
+                }
+            }
+        }
+        for (path, born, _) in trees[kept].files() {
+            let found = fs::read(root.join(path)).unwrap();
+            let versions = &versions[born];
+            if let Err(wrong) = is_of(&found, versions) {
+                panic!(
+                    "{what}: {path:?} {wrong}, in none of {} versions",
+                    versions.len()
+                );
+            }
+        }
+        kept
+    }
+}
+
+/// Whether every byte is of some version.
+fn is_of(found: &[u8], versions: &[&Vec<u8>]) -> Result<(), String> {
+    let shortest = versions.iter().map(|bytes| bytes.len()).min().unwrap();
+    let longest = versions.iter().map(|bytes| bytes.len()).max().unwrap();
+    if found.len() < shortest || found.len() > longest {
+        return Err(format!("has {} bytes", found.len()));
+    }
+    for (at, byte) in found.iter().enumerate() {
+        let known = versions.iter().any(|bytes| match bytes.get(at) {
+            Some(one) => one == byte,
+            // Not yet written then: a hole.
+            None => *byte == 0,
+        });
+        if !known {
+            return Err(format!("has {byte:#x} at {at}"));
+        }
+    }
+    Ok(())
+}
