@@ -120,7 +120,7 @@ pub(super) fn read_index(path: &Path) -> Option<ContentHash> {
 pub(super) fn write_index(
     path: &Path,
     hash: ContentHash,
-    temporary: impl FnOnce() -> std::path::PathBuf,
+    temporary: impl FnOnce() -> io::Result<std::path::PathBuf>,
 ) -> io::Result<()> {
     let target = URL_SAFE_NO_PAD.encode(hash.0);
     match in_folder(path, || std::os::unix::fs::symlink(&target, path)) {
@@ -128,7 +128,7 @@ pub(super) fn write_index(
             if read_index(path) == Some(hash) {
                 return Ok(());
             }
-            let temporary = temporary();
+            let temporary = temporary()?;
             std::os::unix::fs::symlink(&target, &temporary)?;
             in_folder(path, || fs::rename(&temporary, path))
         }

@@ -1,19 +1,24 @@
 //! A file on its way into the store: hashed while it is written, published only when it is right.
+//! Where the disk is full it goes on in memory, from whatever byte that happens at.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use sha1::{Digest, Sha1};
 
+use super::unkept::{UNKEPT_BYTES_MAX, is_full};
 use crate::tree::{ContentHash, GitOid};
 
 /// An unpublished file of exactly `size` bytes; dropping it removes it.
 pub(super) struct Incoming<'a> {
+    /// `None` once it is published, or in memory.
     path: Option<PathBuf>,
     file: File,
+    in_memory: bool,
     content: blake3::Hasher,
     blob: Sha1,
     size: u64,
@@ -33,19 +38,28 @@ pub(super) struct Arrived {
 impl<'a> Incoming<'a> {
     /// Creates the file; each write adds to `progress`, so that others see that bytes come.
     pub(super) fn create(
-        path: PathBuf,
+        path: io::Result<PathBuf>,
         size: u64,
         progress: &'a AtomicU64,
     ) -> io::Result<Incoming<'a>> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o400)
-            .open(&path)?;
+        let created = path.and_then(|path| {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o400)
+                .open(&path)?;
+            Ok((Some(path), file))
+        });
+        let (path, file) = match created {
+            Err(error) if is_full(&error) => (None, memory(size).ok_or(error)?),
+            created => created?,
+        };
         let mut blob = Sha1::new();
         blob.update(format!("blob {size}\0"));
         Ok(Incoming {
-            path: Some(path),
+            in_memory: path.is_none(),
+            path,
             file,
             content: blake3::Hasher::new(),
             blob,
@@ -70,17 +84,55 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Moves the file to its final place, in place of what may be there.
+    /// Moves the file to its final place, in place of what may be there; what is in memory has none.
     ///
     /// It survives the death of the process; after a power cut the place may hold fewer bytes or
     /// zeros, which the first use notices.
-    pub(super) fn publish(mut self, place: &Path) -> io::Result<()> {
+    pub(super) fn publish(&mut self, place: &Path) -> io::Result<()> {
+        if self.in_memory {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if let Some(path) = &self.path {
             fs::rename(path, place)?;
         }
         self.path = None;
         Ok(())
     }
+
+    /// The file, for who reads it without a name.
+    pub(super) fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Goes on in memory, if there may be so much of it.
+    fn move_to_memory(&mut self, why: io::Error) -> io::Result<()> {
+        let mut copy = memory(self.size).ok_or(why)?;
+        let mut buffer = vec![0; 64 << 10];
+        let mut at = 0;
+        loop {
+            let count = self.file.read_at(&mut buffer, at)?;
+            if count == 0 {
+                break;
+            }
+            copy.write_all(buffer.get(..count).unwrap_or_default())?;
+            at += count as u64;
+        }
+        self.file = copy;
+        self.in_memory = true;
+        if let Some(path) = self.path.take() {
+            drop(fs::remove_file(path));
+        }
+        Ok(())
+    }
+}
+
+/// An empty file in memory, for so many bytes.
+fn memory(size: u64) -> Option<File> {
+    if size > UNKEPT_BYTES_MAX {
+        return None;
+    }
+    let made = memfd_create(c"mesa-object", MFdFlags::MFD_CLOEXEC);
+    made.ok().map(File::from)
 }
 
 impl Write for Incoming<'_> {
@@ -90,7 +142,13 @@ impl Write for Incoming<'_> {
             self.overflown = true;
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let count = self.file.write(bytes)?;
+        let count = match self.file.write(bytes) {
+            Err(error) if is_full(&error) && !self.in_memory => {
+                self.move_to_memory(error)?;
+                self.file.write(bytes)?
+            }
+            written => written?,
+        };
         let written = bytes.get(..count).unwrap_or(bytes);
         self.content.update(written);
         self.blob.update(written);

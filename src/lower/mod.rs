@@ -17,6 +17,7 @@
 //!   name; the first use in a process checks the latter again (see `store.rs` for why).
 //! * Every listing was decoded into [`Name`](crate::tree::Name)s, without duplicates.
 //! * Memory is bounded by constants, not by the size of a repository.
+//! * A full disk costs fetching again: what it does not take is served from memory (`unkept.rs`).
 //! * No lock is held over I/O or over a call of the source.
 //!
 //! The layer knows nothing of HTTP or FUSE, or that anything can be written.
@@ -32,6 +33,7 @@ mod recent;
 mod source;
 mod store;
 mod temporary;
+mod unkept;
 
 pub use error::{Error, SourceError};
 pub use fetch::{Counters, Lower};

@@ -31,6 +31,7 @@ use super::disk::{discard, has_hash, open_regular, read_index, write_index};
 use super::incoming::Incoming;
 use super::recent::Recent;
 use super::temporary::Temporary;
+use super::unkept::{Unkept, is_full};
 use super::{Domain, Error, Listing, codec};
 use crate::tree::{ContentHash, GitOid};
 
@@ -65,24 +66,28 @@ pub struct Store {
     temporary: Temporary,
     known: Mutex<Recent<GitOid, Known>>,
     listings: Mutex<Recent<(Domain, GitOid), Arc<Listing>>>,
+    unkept: Mutex<Unkept>,
 }
 
 impl Store {
-    /// Opens the store in `folder`, makes it if need be, and sweeps what dead processes left.
+    /// Opens the store in `folder`, makes it if need be, and sweeps what dead processes left. On a
+    /// full disk it serves what is there, and keeps nothing new.
     ///
     /// # Errors
     ///
     /// [`Error::Store`] when the folder cannot be made or written to.
     pub fn open(folder: &Path) -> Result<Store, Error> {
-        let open = || {
-            make_folder(folder)?;
-            Temporary::open(&folder.join("tmp"))
-        };
+        match make_folder(folder) {
+            Err(error) if !is_full(&error) => return Err(Error::Store(error)),
+            _ => {}
+        }
+        let temporary = Temporary::open(&folder.join("tmp"));
         Ok(Store {
             folder: folder.to_owned(),
-            temporary: open().map_err(Error::Store)?,
+            temporary: temporary.map_err(Error::Store)?,
             known: Mutex::new(Recent::new(KNOWN_OBJECTS_MAX)),
             listings: Mutex::new(Recent::new(LISTING_ENTRIES_IN_MEMORY_MAX)),
+            unkept: Mutex::default(),
         })
     }
 
@@ -123,7 +128,10 @@ impl Store {
             }
             self.known.lock().remove(&oid);
         }
-        self.unknown_blob(oid, effort)
+        match self.unknown_blob(oid, effort)? {
+            None => Ok(self.unkept.lock().find(oid)),
+            found => Ok(found),
+        }
     }
 
     fn unknown_blob(&self, oid: GitOid, effort: Effort) -> Result<Option<File>, Error> {
@@ -159,10 +167,11 @@ impl Store {
         Incoming::create(self.temporary.path(), size, progress).map_err(Error::Store)
     }
 
-    /// Publishes a blob if it is the one that was wanted; says whether.
+    /// Publishes a blob if it is the one that was wanted; says whether. What a full disk does not
+    /// take is held without a name.
     pub(super) fn publish_blob(
         &self,
-        incoming: Incoming<'_>,
+        mut incoming: Incoming<'_>,
         oid: GitOid,
         size: u64,
     ) -> Result<bool, Error> {
@@ -171,8 +180,16 @@ impl Store {
             return Ok(false);
         }
         let content = arrived.content;
-        self.publish(incoming, content, &self.blob_place(oid))
-            .map_err(Error::Store)?;
+        match self.publish(&mut incoming, content, &self.blob_place(oid)) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                tracing::debug!(%oid, size, "served without being kept: the disk is full");
+                let file = incoming.file().map_err(Error::Store)?;
+                self.unkept.lock().insert(oid, file, size);
+                return Ok(true);
+            }
+            Err(error) => return Err(Error::Store(error)),
+        }
         let known = Known {
             content,
             length: size,
@@ -184,7 +201,7 @@ impl Store {
     /// First the object, then the index entry: an entry without an object is damage.
     fn publish(
         &self,
-        incoming: Incoming<'_>,
+        incoming: &mut Incoming<'_>,
         content: ContentHash,
         index: &Path,
     ) -> io::Result<()> {
@@ -247,7 +264,7 @@ impl Store {
             |mut incoming| {
                 incoming.write_all(&bytes)?;
                 let content = incoming.arrived().content;
-                self.publish(incoming, content, &self.listing_place(domain, oid))
+                self.publish(&mut incoming, content, &self.listing_place(domain, oid))
             },
         );
         if let Err(error) = kept {

@@ -344,3 +344,39 @@ fn only_the_user_may_read_the_store() {
     assert_eq!(mode(&cache.join("objects")), 0o700);
     assert_eq!(mode(&files_below(&cache.join("objects"))[0]), 0o400);
 }
+
+#[test]
+fn a_full_disk_serves_what_it_cannot_keep() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = nix::mount::MsFlags::empty();
+    let size = Some("size=256k");
+    if nix::mount::mount(Some("tmpfs"), folder.path(), Some("tmpfs"), flags, size).is_err() {
+        println!("skipped: only root can mount a small disk");
+        return;
+    }
+    let served = std::panic::catch_unwind(|| served_from_a_full_disk(folder.path()));
+    nix::mount::umount2(folder.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    served.unwrap();
+}
+
+fn served_from_a_full_disk(folder: &Path) {
+    let small = b"small".to_vec();
+    // The disk takes the beginning of this one.
+    let large: Vec<u8> = (0..1_000_000_u32).map(|number| number as u8).collect();
+    let objects: [&[u8]; 2] = [&small, &large];
+    let mut ballast = fs::File::create(folder.join("ballast")).unwrap();
+    let (kept, source) = lower(&folder.join("cache"), memory(&objects));
+    let serves = |lower: &Lower, bytes: &[u8]| {
+        lower.fetch(&object(bytes)).unwrap();
+        content(lower, blob(bytes)).is_some_and(|read| read == bytes)
+    };
+    assert!(serves(&kept, &large));
+    std::io::copy(&mut std::io::repeat(1), &mut ballast).unwrap_err();
+    assert!(serves(&kept, &small) && serves(&kept, &large));
+    for bytes in objects {
+        assert_eq!(source.count(blob(bytes)), 1, "one request, and it is held");
+    }
+    // A daemon that starts on the full disk.
+    let (other, _) = lower(&folder.join("other"), memory(&objects));
+    assert!(serves(&other, &small) && serves(&other, &large));
+}
