@@ -15,6 +15,8 @@ pub(super) fn to_stderr(level: LogLevel) {
         .with_env_filter(filter)
         .with_timer(SystemTime)
         .with_ansi(false)
+        // Told of on standard error, with a panic if that is what fails: the log on a full disk.
+        .log_internal_errors(false)
         .with_writer(io::stderr)
         .finish();
     // A second call, as in tests of one process, keeps the first.
