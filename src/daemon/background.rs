@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::ready::{self, Ready, Start};
-use super::{Error, open_log, private_folder};
+use super::{Error, open_log, private_folder, space};
 
 /// Starts the daemon and waits until its mount answers.
 ///
@@ -20,6 +20,7 @@ use super::{Error, open_log, private_folder};
 ///
 /// [`Error::Refused`] with the daemon's own failure; [`Error::Died`] when it ended without a word.
 pub fn start(data: &Path, arguments: &[OsString]) -> Result<Ready, Error> {
+    space::check_mount(data)?;
     private_folder(data)?;
     let (log, file) = open_log(data)?;
     let (reader, writer) = io::pipe().map_err(Error::Spawn)?;

@@ -25,6 +25,16 @@ pub enum Error {
         /// Whose.
         owner: u32,
     },
+    /// The disk of the data directory has too little room to begin with.
+    #[error("{} has {} of space, and a mount needs {} to begin with", path.display(), mebibytes(*available), mebibytes(*needed))]
+    NoSpace {
+        /// The data directory.
+        path: PathBuf,
+        /// Bytes that can be written there.
+        available: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
     /// The data directory is in use.
     #[error("another mesa daemon uses {}{}", data.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     AlreadyRunning {
@@ -158,6 +168,21 @@ impl Error {
             Error::ForeignFolder { .. } => {
                 Some("choose another directory with MESA_DATA_DIR or MESA_RUNTIME_DIR".into())
             }
+            Error::NoSpace { .. } => Some(
+                "free some space there, or choose another disk with MESA_DATA_DIR".into(),
+            ),
+            Error::Folder { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Some(
+                    "free some space there; nothing is lost, and `mesa journal export` gets out \
+                     what was not pushed without a mount"
+                        .into(),
+                )
+            }
             Error::AlreadyRunning { .. } => Some(
                 "`mesa umount` stops it; a second mount needs a MESA_DATA_DIR and \
                  MESA_RUNTIME_DIR of its own"
@@ -207,4 +232,10 @@ impl Error {
             error => Failure::of(error, error.reason(), error.hint()),
         }
     }
+}
+
+/// Bytes for people, rounded down: what is said to be there is.
+fn mebibytes(bytes: u64) -> String {
+    let tenths = u128::from(bytes) * 10 / (1 << 20);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }

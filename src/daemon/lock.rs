@@ -3,8 +3,8 @@
 //! The process id in the file is for people; nothing is decided by it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::Error;
 
-/// Longest text that a process id takes, with room.
-const HOLDER_BYTES_MAX: u64 = 32;
+/// What the file holds: a process id, and spaces.
+const HOLDER_BYTES: usize = 32;
 
 /// How long a process that was killed may take to let go of its lock: it closes its files first, and
 /// throws away the memory of a large mount.
@@ -68,16 +68,18 @@ impl DataLock {
             .open(&path)
             .map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut file) => {
-                file.set_len(0).map_err(failed)?;
-                file.rewind().map_err(failed)?;
-                writeln!(file, "{}", std::process::id()).map_err(failed)?;
+            Ok(file) => {
+                // Written over what is there, and always as long: a full disk has room for that.
+                let holder = format!("{:<1$}\n", std::process::id(), HOLDER_BYTES - 1);
+                if let Err(error) = file.write_all_at(holder.as_bytes(), 0) {
+                    tracing::warn!(%error, "the lock does not say who holds it");
+                }
                 Ok(DataLock { _file: file })
             }
             Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
                 let mut holder = String::new();
                 let _unreadable = Read::by_ref(&mut file)
-                    .take(HOLDER_BYTES_MAX)
+                    .take(HOLDER_BYTES as u64)
                     .read_to_string(&mut holder);
                 Err(Error::AlreadyRunning {
                     data: data.to_owned(),

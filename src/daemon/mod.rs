@@ -33,6 +33,7 @@ mod run;
 mod service;
 mod signals;
 mod slots;
+mod space;
 pub mod status;
 mod upkeep;
 pub mod verification;

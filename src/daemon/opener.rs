@@ -14,7 +14,7 @@ use super::lists::Lists;
 use super::replay_worker::ReplayWorker;
 use super::repository::Repository;
 use super::slots::Slots;
-use super::{Error, private_folder};
+use super::{Error, private_folder, space};
 use crate::config::{Config, Revision};
 use crate::fuse::OpenError;
 use crate::lower::{Lower, Pin, Source, SourceError, Store};
@@ -75,6 +75,9 @@ impl Opener {
         }
         let remote_name = RepositoryName::new(&organization.to_string(), &name.to_string())
             .map_err(|_unsendable| OpenError::NotFound)?;
+        if !has_state {
+            self.check_space()?;
+        }
         // Asked before anything is made, so that what cannot be opened leaves nothing behind.
         let newest = match has_state {
             true => None,
@@ -135,6 +138,21 @@ impl Opener {
             folder,
             publish,
         ))
+    }
+
+    fn check_space(&self) -> Result<(), OpenError> {
+        let available = space::available(&self.folder).map_err(OpenError::State)?;
+        if available >= space::REPOSITORY_BYTES_MIN {
+            return Ok(());
+        }
+        tracing::warn!(
+            folder = %self.folder.display(),
+            available,
+            needed = space::REPOSITORY_BYTES_MIN,
+            "too little space for a new repository"
+        );
+        let full = io::Error::from_raw_os_error(libc::ENOSPC);
+        Err(OpenError::State(full))
     }
 
     /// What a repository with local state shows: its pinned snapshot while there is work over it,

@@ -15,6 +15,7 @@ use super::status::State;
 use super::upkeep::Upkeep;
 use super::{
     DataLock, Error, Failure, Reason, control_socket, exporting, harden, private_folder, signals,
+    space,
 };
 use crate::config::Config;
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
@@ -49,6 +50,7 @@ struct Stop {
 pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Error> {
     let blocked = signals::block().map_err(Error::Setup)?;
     harden::harden();
+    space::check_mount(&config.data_folder)?;
     for folder in [
         &config.data_folder,
         &config.cache_folder,
