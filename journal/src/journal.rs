@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::failpoint;
 use crate::folder::Folder;
 use crate::inspect::{Report, verify_on};
-use crate::log::{Log, Shape};
+use crate::log::{Log, Reserve, Shape};
 use crate::record::{Record, Sequence};
 use crate::{rebuild, recovery};
 
@@ -221,11 +221,28 @@ impl Journal {
     /// [`Error::NoSpace`], [`Error::Io`] and [`Error::Unrepresentable`] leave the journal as it was,
     /// and usable. [`Error::SyncFailed`] is final.
     pub fn append(&self, record: &Record) -> Result<Sequence, Error> {
+        self.append_by(|log, durable| log.append(record, durable))
+    }
+
+    /// As [`Journal::append`], for a record that is part of an operation which lets space be freed:
+    /// on a full disk it goes into the reserve, as a removal does by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::append`].
+    pub fn append_freeing(&self, record: &Record) -> Result<Sequence, Error> {
+        self.append_by(|log, durable| log.append_from(record, durable, Reserve::Usable))
+    }
+
+    fn append_by(
+        &self,
+        append: impl FnOnce(&mut Log, Sequence) -> Result<Sequence, Error>,
+    ) -> Result<Sequence, Error> {
         let shared = &self.shared;
         let appended = {
             let mut log = shared.log.lock();
             let durable = shared.commit.check()?;
-            log.append(record, durable)
+            append(&mut log, durable)
         };
         let sequence = shared.keep_failure(appended)?;
         if shared.options.commit_interval.is_zero() {
@@ -294,6 +311,12 @@ impl Journal {
     pub fn verify(&self) -> Result<Report, Error> {
         let _no_compaction = self.shared.compaction.lock();
         verify_on(self.shared.folder.shared_disk())
+    }
+
+    /// The last record that the snapshot in force replaces; zero without one. Waits for a compaction
+    /// that is under way.
+    pub fn snapshot(&self) -> Sequence {
+        *self.shared.compaction.lock()
     }
 
     /// How many syncs there have been since opening: what group commit saves.

@@ -23,8 +23,8 @@ use crate::segment::{FileKind, FileName, HEADER_BYTES, Header};
 
 mod room;
 
-pub(crate) use room::Shape;
-use room::{Reserve, frees_space};
+use room::frees_space;
+pub(crate) use room::{Reserve, Shape};
 
 pub(crate) struct Log {
     folder: Arc<Folder>,
@@ -134,6 +134,16 @@ impl Log {
 
     /// Appends a record. On error nothing has been appended.
     pub(crate) fn append(&mut self, record: &Record, durable: Sequence) -> Result<Sequence, Error> {
+        self.append_from(record, durable, frees_space(record))
+    }
+
+    /// The same, and the reserve may be used whatever the record is if it is `Usable`.
+    pub(crate) fn append_from(
+        &mut self,
+        record: &Record,
+        durable: Sequence,
+        reserve: Reserve,
+    ) -> Result<Sequence, Error> {
         let sequence = self.head.next();
         let mut frame = std::mem::take(&mut self.buffer);
         frame.clear();
@@ -141,7 +151,7 @@ impl Log {
             .seal
             .write(&mut frame, sequence, durable, record)
             .map_err(Error::from)
-            .and_then(|()| self.write(&frame, frees_space(record)));
+            .and_then(|()| self.write(&frame, reserve));
         self.buffer = frame;
         appended?;
         self.head = sequence;

@@ -261,11 +261,7 @@ impl Repository {
     /// Failures cost nothing but that: the journal has everything.
     pub(super) fn close(&self) {
         self.worker.close();
-        let rest = self
-            .overlay
-            .sync_all()
-            .and_then(|()| self.overlay.checkpoint());
-        if let Err(error) = rest {
+        if let Err(error) = self.overlay.close() {
             tracing::warn!(repository = %self.name, error = %error, "closed without a checkpoint");
         }
     }

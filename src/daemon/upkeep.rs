@@ -71,13 +71,13 @@ fn rounds(repositories: &Weak<OpenRepositories>, pause: Duration, ended: &Receiv
         let due = checkpointed.elapsed() >= every;
         for repository in repositories.all() {
             let overlay = repository.overlay();
-            let mut done = overlay.sync_in_background();
+            // Each on its own: on a full disk the last may be what makes room.
+            let mut done = vec![overlay.sync_in_background()];
             if due {
-                done = done
-                    .and_then(|()| overlay.checkpoint())
-                    .and_then(|()| overlay.compact_if_large().map(drop));
+                done.push(overlay.checkpoint());
+                done.push(overlay.compact_if_large().map(drop));
             }
-            if let Err(error) = done {
+            for error in done.into_iter().filter_map(Result::err) {
                 tracing::error!(repository = %repository.name(), error = %error, "upkeep failed");
             }
         }

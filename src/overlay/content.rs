@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 use super::error::Error;
 use super::inodes::Known;
 use super::open::{Overlay, now};
-use super::state::State;
+use super::state::{Purpose, State};
 use crate::failpoints;
 use crate::lower::Want;
 use crate::tree::{Ino, Kind};
@@ -103,7 +103,8 @@ impl Overlay {
         if end.is_none_or(|end| end > FILE_BYTES_MAX) {
             return Err(Error::FileTooLarge);
         }
-        self.change_bytes(ino, u64::MAX, |body| body.write_all_at(data, offset))
+        let write = |body: &File| body.write_all_at(data, offset);
+        self.change_bytes(ino, u64::MAX, Purpose::Change, write)
     }
 
     /// Cuts or extends a file. Cutting a lower file to nothing fetches nothing.
@@ -115,7 +116,12 @@ impl Overlay {
         if size > FILE_BYTES_MAX {
             return Err(Error::FileTooLarge);
         }
-        self.change_bytes(ino, size, |body| body.set_len(size))
+        // Cutting to nothing always works, like removing.
+        let purpose = match size {
+            0 => Purpose::Freeing,
+            _ => Purpose::Change,
+        };
+        self.change_bytes(ino, size, purpose, |body| body.set_len(size))
     }
 
     /// Makes this file, and every operation before, survive a power cut.
@@ -147,14 +153,16 @@ impl Overlay {
         &self,
         ino: Ino,
         keep: u64,
-        change: impl FnOnce(&File) -> std::io::Result<()>,
+        purpose: Purpose,
+        change: impl Fn(&File) -> std::io::Result<()>,
     ) -> Result<(), Error> {
         self.check_writable()?;
-        self.ensure_body(ino, keep)?;
+        self.ensure_body(ino, keep, purpose)?;
         let _gate = self.gate.read();
+        self.ledger.check_open().map_err(Error::Body)?;
         let body = {
             let mut state = self.state.lock();
-            self.mark(&mut state, ino)?;
+            self.mark(&mut state, ino, purpose)?;
             self.ledger.note_write(ino);
             match self.bytes(&mut state, ino)? {
                 Bytes::Body(body) => body,
@@ -162,14 +170,14 @@ impl Overlay {
             }
         };
         failpoints::WRITE_MARKED.reach();
-        change(&body).map_err(Error::Body)?;
+        self.with_room(|| change(&body))?;
         failpoints::WRITE_DONE.reach();
         Ok(())
     }
 
     /// Makes sure that a file has a body. The copy is made without any lock; if somebody else was
     /// faster, theirs counts.
-    fn ensure_body(&self, ino: Ino, keep: u64) -> Result<(), Error> {
+    fn ensure_body(&self, ino: Ino, keep: u64, purpose: Purpose) -> Result<(), Error> {
         let want = {
             let state = self.state.lock();
             match state.known(ino)? {
@@ -181,27 +189,29 @@ impl Overlay {
         let copy = match want {
             Some(want @ Want::Object { size, .. }) if size.min(keep) > 0 => {
                 let object = self.object(ino, &want)?;
-                // A fresh description of the file: others read this one by offset, not by cursor.
-                let source = reopen(&object).map_err(Error::Body)?;
-                let copy = self.ledger.bodies.prepare(&source, size.min(keep));
+                let copy = self.with_room(|| {
+                    // A fresh description of the file: others read this one by offset, not by cursor.
+                    let source = reopen(&object)?;
+                    self.ledger.bodies.prepare(&source, size.min(keep))
+                })?;
                 failpoints::COPY_PREPARED.reach();
-                Some(copy.map_err(Error::Body)?)
+                Some(copy)
             }
             _ => None,
         };
         let mut state = self.state.lock();
-        self.adopt(&mut state, ino)?;
+        self.adopt_for(&mut state, ino, purpose)?;
         if state.upper.node(ino).is_some_and(|node| node.body) {
             return Ok(());
         }
         let body = match copy {
-            Some(copy) => self.ledger.bodies.install(copy, ino),
-            None => self.ledger.bodies.make(ino),
+            Some(copy) => self.ledger.bodies.install(copy, ino).map_err(Error::Body),
+            None => self.with_room(|| self.ledger.bodies.make(ino)),
         };
-        let body = Arc::new(body.map_err(Error::Body)?);
+        let body = Arc::new(body?);
         self.ledger.note_write(ino);
         failpoints::COPY_INSTALLED.reach();
-        self.mark(&mut state, ino)?;
+        self.mark(&mut state, ino, purpose)?;
         failpoints::COPY_MARKED.reach();
         keep_body(&mut state, ino, &body);
         Ok(())
@@ -209,7 +219,12 @@ impl Overlay {
 
     /// Says in the journal that the bytes of a file are in its body and change from now on; once
     /// for each of its names, since each is a path of the remote tree; once per capture.
-    fn mark(&self, state: &mut MutexGuard<'_, State>, ino: Ino) -> Result<(), Error> {
+    pub(super) fn mark(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        ino: Ino,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
         if state.marked.contains(&ino) {
             return Ok(());
         }
@@ -223,7 +238,7 @@ impl Overlay {
                 inode: ino.0,
                 time: journal_time(now()),
             };
-            self.commit(state, &record)?;
+            self.commit_for(state, &record, purpose)?;
         }
         state.marked.insert(ino);
         Ok(())

@@ -10,6 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use journal::{Barrier, Sequence};
@@ -29,6 +30,7 @@ pub(super) struct Ledger {
     syncing: Mutex<()>,
     /// The first sync that failed.
     failure: OnceLock<Arc<io::Error>>,
+    closed: AtomicBool,
 }
 
 impl Ledger {
@@ -40,6 +42,7 @@ impl Ledger {
             graves: Mutex::default(),
             syncing: Mutex::default(),
             failure: OnceLock::new(),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -52,6 +55,19 @@ impl Ledger {
     /// The sync that failed, if one did: nothing more is acknowledged that could not be made durable.
     pub(super) fn failure(&self) -> Option<Arc<io::Error>> {
         self.failure.get().cloned()
+    }
+
+    /// Refuses to be told of further changes. Called with the gate, so that none is under way.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Succeeds until everything is brought to rest. Called with the gate shared.
+    pub(super) fn check_open(&self) -> io::Result<()> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(io::Error::other("the repository was brought to rest")),
+            false => Ok(()),
+        }
     }
 
     fn check(&self) -> io::Result<()> {
@@ -94,6 +110,11 @@ impl Ledger {
     pub(super) fn bury(&self, ino: Ino, sequence: Sequence) {
         *self.generations.lock().entry(ino).or_default() += 1;
         self.graves.lock().push((sequence, ino));
+    }
+
+    /// Whether removed files still hold space.
+    pub(super) fn has_graves(&self) -> bool {
+        !self.graves.lock().is_empty()
     }
 
     /// Deletes the bodies whose removal is durable.

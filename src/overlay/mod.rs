@@ -12,7 +12,9 @@
 //!
 //! File bytes do not pass through the journal. The first write of a file after a capture appends
 //! [`journal::Record::Write`], and the bytes go to the body file. Bodies are made durable before the
-//! journal that names them (see `ledger.rs`).
+//! journal that names them (see `ledger.rs`). After a power cut they may be newer than the journal
+//! says, and then all of them are pushed once more (`witness.rs`). On a full disk what was removed
+//! makes room at once (`room.rs`).
 //!
 //! # Lock order
 //!
@@ -37,20 +39,24 @@ mod inodes;
 mod ledger;
 mod namespace;
 mod open;
+mod recover;
 mod remote;
 mod rename;
 mod repair;
+mod room;
 mod state;
 #[cfg(test)]
 mod tests;
 mod types;
 mod upkeep;
 mod verify;
+mod witness;
 
 pub use capture::{Capture, KeptLocal, KeptLocalReason, Scope};
 pub use directory::Visitor;
 pub use error::Error;
 pub use open::{Local, Options, Overlay};
+pub use recover::Opening;
 pub use remote::{Pending, PendingEffect, Position};
 pub use repair::{Repaired, repair};
 pub use types::{AttributeChange, NewNode, Owner, Rename, Space, Visit, XattrMode};

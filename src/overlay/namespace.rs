@@ -7,7 +7,7 @@ use super::attributes::permissions_of_entry;
 use super::error::Error;
 use super::inodes::{Found, Known, kind_of_entry};
 use super::open::{Overlay, now};
-use super::state::{LowerNode, State};
+use super::state::{LowerNode, Purpose, State};
 use super::types::{NewNode, Owner};
 use crate::lower::Listing;
 use crate::tree::{Attributes, Ino, Kind, Name, Permissions, TreePath};
@@ -230,7 +230,7 @@ impl Overlay {
         kind: Kind,
         gone: Option<Ino>,
     ) -> Result<(), Error> {
-        self.adopt(state, parent)?;
+        self.adopt_for(state, parent, Purpose::Freeing)?;
         let lower = match gone {
             Some(_) => None,
             None => Some(state.lower_child_path(parent, name)?),
@@ -240,7 +240,7 @@ impl Overlay {
             kind: node_kind(kind),
             time: journal_time(now()),
         };
-        self.commit(state, &record)?;
+        self.commit_for(state, &record, Purpose::Freeing)?;
         if let Some(path) = lower {
             state.mark_removed(&path);
         }
@@ -300,7 +300,12 @@ impl Overlay {
 
     /// Gives a lower node, and its ancestors, a node in the upper layer with the same number. One
     /// that was removed while open gets one without a name, which no record tells of.
-    pub(super) fn adopt(&self, state: &mut MutexGuard<'_, State>, ino: Ino) -> Result<(), Error> {
+    pub(super) fn adopt_for(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        ino: Ino,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
         // From the outermost ancestor that is still the lower layer's alone.
         let mut chain = Vec::new();
         let mut current = ino;
@@ -321,7 +326,7 @@ impl Overlay {
                 state.upper.insert_nameless(ino, node);
             } else {
                 let record = adoption(state, ino, &lower)?;
-                self.commit(state, &record)?;
+                self.commit_for(state, &record, purpose)?;
             }
             state.detach_lower(ino);
         }

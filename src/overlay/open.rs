@@ -14,12 +14,14 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::error::Error;
 use super::ledger::Ledger;
-use super::state::{State, Work};
+use super::recover::{Opening, rebuild};
+use super::state::{Purpose, State};
 use super::types::Owner;
+use super::witness::{Left, Witness};
 use crate::failpoints;
 use crate::lower::{Listing, Lower, Pin, Source, Store, Want};
 use crate::tree::{Ino, Name, Timestamp};
-use crate::upper::{Bodies, Index, RemoteState, Upper, journal_time};
+use crate::upper::{Bodies, Index, RemoteState, journal_time};
 
 /// Where and how a repository's local state is kept.
 #[derive(Clone, Debug)]
@@ -42,6 +44,10 @@ pub struct Local {
     index: Index,
     pub(super) ledger: Arc<Ledger>,
     pub(super) state: State,
+    witness: Witness,
+    opening: Opening,
+    /// Files whose bytes may be newer than the journal says.
+    pub(super) doubtful: Vec<Ino>,
 }
 
 /// One repository as a tree of inodes. See the module's page; every method may be called again
@@ -54,6 +60,8 @@ pub struct Overlay {
     pub(super) gate: RwLock<()>,
     pub(super) state: Mutex<State>,
     pub(super) commit_interval: Duration,
+    pub(super) witness: Witness,
+    opening: Opening,
     wake: Sender<()>,
     woken: Receiver<()>,
 }
@@ -79,19 +87,27 @@ impl Local {
             Bodies::open(folder.join("bodies")).map_err(Error::Body)?,
         ));
         recovered.journal.set_barrier(Arc::clone(&ledger) as _);
-        let (index, loaded) = Index::open(&folder.join("index"))?;
+        let (index, loaded) = Index::open(&folder.join("index"));
         failpoints::OPEN_INDEX.reach();
-        let state = rebuild(loaded, &recovered, options.owner)?;
+        let (state, opening) = rebuild(loaded, &recovered, options.owner)?;
         let swept = ledger
             .bodies
             .sweep(|ino| state.upper.node(ino).is_some_and(|node| node.body))
             .map_err(Error::Body)?;
         ledger.note_inherited(state.upper.bodies());
+        let witness = Witness::of(folder);
+        let doubtful: Vec<Ino> = match witness.look() {
+            Left::Whole => Vec::new(),
+            Left::InDoubt => state.upper.bodies().collect(),
+        };
         tracing::info!(
             folder = %folder.display(),
             head = recovered.journal.head().0,
             pending = state.work.operations,
             swept,
+            records = opening.records,
+            replayed = opening.replayed,
+            doubtful = doubtful.len(),
             "local state recovered"
         );
         Ok(Local {
@@ -99,6 +115,9 @@ impl Local {
             index,
             ledger,
             state,
+            witness,
+            opening,
+            doubtful,
         })
     }
 
@@ -136,9 +155,16 @@ impl Local {
             gate: RwLock::new(()),
             state: Mutex::new(self.state),
             commit_interval: options.commit_interval,
+            witness: self.witness,
+            opening: self.opening,
             wake,
             woken,
         };
+        // Journaled before the witness says that all is well again.
+        for ino in self.doubtful {
+            overlay.mark(&mut overlay.state.lock(), ino, Purpose::Freeing)?;
+        }
+        overlay.witness.at_work().map_err(Error::Body)?;
         if recorded != Some((pin.change, pin.commit, pin.tree, pin.time)) {
             let mut state = overlay.state.lock();
             overlay.commit(
@@ -164,96 +190,12 @@ impl Local {
     }
 }
 
-/// The state at the journal's head.
-fn rebuild(
-    loaded: Option<(Sequence, Upper)>,
-    recovered: &journal::Recovered,
-    owner: Owner,
-) -> Result<State, Error> {
-    let now = now();
-    let head = recovered.journal.head();
-    // An index that is ahead of the journal, or behind its snapshot, is of another history.
-    let usable = loaded.filter(|(applied, _)| *applied <= head && *applied >= recovered.snapshot);
-    let (applied, upper) = match usable {
-        Some((applied, upper)) => (Some(applied), upper),
-        None => (None, Upper::default()),
-    };
-    let mut state = State::new(upper, owner);
-    if applied.is_none() {
-        state.upper.mark_all_changed();
-    }
-    for (sequence, record) in &recovered.records {
-        if applied.is_none_or(|applied| *sequence > applied) {
-            state.upper.apply(*sequence, record)?;
-        }
-    }
-    for ino in state.upper.nameless() {
-        state.upper.drop_nameless(ino);
-    }
-    let (work, since_capture) = unsent(&recovered.records, recovered.snapshot, &state, now);
-    state.work = work;
-    state.since_capture = since_capture;
-    state.lower_time = state
-        .upper
-        .remote()
-        .pin
-        .map(|pin| pin.3)
-        .unwrap_or_default();
-    Ok(state)
-}
-
-/// What the remote does not have, as the records tell it: all of it, and what came after a push that
-/// was announced and has no outcome. That one may have been accepted, so until it is settled it is on
-/// its way, and what came after it is counted by itself, as if the process had never died.
-pub(super) fn unsent(
-    records: &[(Sequence, Record)],
-    snapshot: Sequence,
-    state: &State,
-    now: Timestamp,
-) -> (Work, Option<Work>) {
-    let remote = state.upper.remote();
-    let (pushed, announced) = (remote.pushed, remote.intended.map(|(through, _)| through));
-    let in_snapshot = records
-        .iter()
-        .take_while(|(sequence, _)| *sequence <= snapshot);
-    let pushed_then = in_snapshot
-        .filter_map(|(_, record)| match record {
-            Record::Pushed { through, .. } => Some(*through),
-            _ => None,
-        })
-        .last()
-        .unwrap_or(Sequence::ZERO);
-    // A push that was captured before the snapshot and accepted after it leaves what came between.
-    let later_is_all = pushed > pushed_then;
-    let mut work = Work::default();
-    let mut since = announced.map(|_| Work::default());
-    for (sequence, record) in records {
-        let (is_work, is_since) = if *sequence > snapshot {
-            (
-                true,
-                announced.is_some_and(|announced| *sequence > announced),
-            )
-        } else {
-            match record {
-                Record::Pending { .. } => (!later_is_all, false),
-                Record::PendingLater { .. } => (
-                    later_is_all,
-                    announced.is_some_and(|announced| announced < snapshot),
-                ),
-                _ => (false, false),
-            }
-        };
-        if is_work && *sequence > pushed {
-            work.add(record, now);
-        }
-        if let Some(since) = since.as_mut().filter(|_| is_since) {
-            since.add(record, now);
-        }
-    }
-    (work, since)
-}
-
 impl Overlay {
+    /// What opening had to read.
+    pub fn opening(&self) -> Opening {
+        self.opening
+    }
+
     /// The snapshot that is beneath.
     pub fn pin(&self) -> Pin {
         self.lower.pin()
@@ -300,8 +242,26 @@ impl Overlay {
     ///
     /// [`Error::ReadOnly`] once a sync has failed; the journal's.
     pub(super) fn commit(&self, state: &mut State, record: &Record) -> Result<Sequence, Error> {
+        self.commit_for(state, record, Purpose::Change)
+    }
+
+    /// The same; what frees space may use the journal's reserve.
+    pub(super) fn commit_for(
+        &self,
+        state: &mut State,
+        record: &Record,
+        purpose: Purpose,
+    ) -> Result<Sequence, Error> {
         self.check_writable()?;
-        let sequence = self.journal.append(record)?;
+        let append = || match purpose {
+            Purpose::Change => self.journal.append(record),
+            Purpose::Freeing => self.journal.append_freeing(record),
+        };
+        let sequence = match append() {
+            // The state's lock is held over a sync here, so that the disk is full to everybody.
+            Err(journal::Error::NoSpace { .. }) if self.make_room() => append()?,
+            appended => appended?,
+        };
         state.absorb(sequence, record, now())?;
         if record.is_pending_work() {
             self.wake_replay();

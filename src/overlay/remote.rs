@@ -121,9 +121,14 @@ impl Unsent {
 }
 
 impl Local {
-    /// What the remote does not have yet.
+    /// What the remote does not have yet, or may not have: after a power cut nobody knows.
     pub fn pending(&self) -> Pending {
-        Unsent::of(&self.state).measure(&self.ledger)
+        let mut unsent = Unsent::of(&self.state);
+        unsent.operations += self.doubtful.len() as u64;
+        unsent.bodies.extend(&self.doubtful);
+        unsent.bodies.sort_unstable();
+        unsent.bodies.dedup();
+        unsent.measure(&self.ledger)
     }
 
     /// The same, one by one.

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use journal::{Gap, Record, Salvaged, Sequence};
 
 use super::error::Error;
-use super::open::{Options, now, unsent};
+use super::open::{Options, now};
+use super::recover::unsent;
 use super::state::{State, Work};
 use super::verify::{Soundness, replayed, verify};
 use crate::tree::{Kind, TreePath};

@@ -12,6 +12,15 @@ use crate::lower::EntryKind;
 use crate::tree::{GitOid, Ino, Name, Timestamp, TreePath};
 use crate::upper::{Upper, journal_time};
 
+/// What a record is for, which decides whether it may use what a full disk keeps in reserve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// It makes or changes something.
+    Change,
+    /// It is part of removing something, or of cutting it to nothing.
+    Freeing,
+}
+
 /// The state behind the overlay's lock.
 #[derive(Debug)]
 pub(super) struct State {

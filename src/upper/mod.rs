@@ -22,6 +22,8 @@ mod stored;
 pub(crate) use apply::set_attributes;
 pub use body::Bodies;
 pub use convert::{journal_path, journal_time, kind_of, node_kind, tree_path};
+#[cfg(test)]
+pub(crate) use index::Fault;
 pub use index::{Index, IndexError};
 pub use remote::records_of;
 pub(crate) use state::ADOPTED_BIT;

@@ -256,6 +256,12 @@ impl Upper {
         self.nodes.len() == 1 && self.children.values().all(BTreeMap::is_empty)
     }
 
+    /// Nodes and entries: what a snapshot has records for.
+    pub fn size(&self) -> usize {
+        let entries: usize = self.children.values().map(BTreeMap::len).sum();
+        self.nodes.len() + entries
+    }
+
     /// The numbers of all nodes with a body.
     pub fn bodies(&self) -> impl Iterator<Item = Ino> + '_ {
         self.nodes

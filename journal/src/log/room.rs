@@ -6,8 +6,10 @@ use crate::record::Record;
 /// sync after growing costs ten ordinary ones, and this spreads it over some 8,000 records.
 const GROWTH_BYTES: u64 = 1 << 20;
 
-/// Kept free for records that let space be freed: about 2,000 removals. No more than a segment's size.
-const RESERVE_BYTES: u64 = 256 << 10;
+/// Kept free for records that let space be freed. A removal takes about 100 bytes, so this is some
+/// 10,000 of them in one go, for a tree of files that have no bytes here to give back; where they
+/// have, what removals free lets the segment grow again. No more than a segment's size.
+const RESERVE_BYTES: u64 = 1 << 20;
 
 /// The smallest segment that makes sense: a page. A record that is larger has a segment to itself.
 const SEGMENT_BYTES_MIN: u64 = 4096;
@@ -33,17 +35,18 @@ impl Shape {
 
 /// Whether a record may go into the reserve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reserve {
+pub(crate) enum Reserve {
     Usable,
     Kept,
 }
 
-/// On a full disk deleting, truncating and pushing must still work: they make room.
+/// On a full disk deleting and pushing must still work: they make room. So must opening, and what
+/// people decide.
 pub(super) fn frees_space(record: &Record) -> Reserve {
     match record {
         Record::Remove { .. }
         | Record::RemoveXattr { .. }
-        | Record::Write { .. }
+        | Record::Pin { .. }
         | Record::ForkIntended { .. }
         | Record::Forked { .. }
         | Record::PushIntended { .. }
@@ -62,8 +65,8 @@ pub(super) fn frees_space(record: &Record) -> Reserve {
         | Record::Rename { .. }
         | Record::SetAttributes { .. }
         | Record::SetXattr { .. }
+        | Record::Write { .. }
         | Record::InodesTaken { .. }
-        | Record::Pin { .. }
         | Record::Pending { .. }
         | Record::PendingLater { .. } => Reserve::Kept,
     }

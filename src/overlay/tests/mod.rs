@@ -1,8 +1,11 @@
 //! The overlay over a snapshot in memory, without a kernel.
 
 mod behaviour;
+mod bounded;
+mod index;
 mod map;
 mod model;
+mod plugs;
 mod remote;
 mod repair;
 mod support;

@@ -123,7 +123,18 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new(tree: &Tree) -> Fixture {
-        let folder = tempfile::tempdir().unwrap();
+        Fixture::at(tempfile::tempdir().unwrap(), tree)
+    }
+
+    /// On a disk of memory, where there is one: for so many operations that a disk would be what is
+    /// measured.
+    pub(super) fn in_memory(tree: &Tree) -> Fixture {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Fixture::at(folder.unwrap(), tree)
+    }
+
+    /// In a folder.
+    pub(super) fn at(folder: tempfile::TempDir, tree: &Tree) -> Fixture {
         let snapshot = Arc::new(Snapshot::of(tree));
         let overlay = Some(open(folder.path(), &snapshot));
         Fixture {
@@ -235,6 +246,17 @@ impl Fixture {
         }
         assert!(names.remove(".") && names.remove(".."));
         Ok(names)
+    }
+
+    /// The whole state that recovery must bring back, in words: not how many operations led to it,
+    /// which compaction forgets.
+    pub(super) fn everything(&self) -> String {
+        let state = self.overlay().state.lock();
+        format!(
+            "{:#?}\n{:#?}",
+            state.upper.snapshot(),
+            state.work.plan.effects()
+        )
     }
 
     /// The whole visible tree.

@@ -1,0 +1,46 @@
+//! A full disk: what was removed makes room as soon as its removal is durable, so whoever meets the
+//! full disk makes it durable and tries once more. Until then the bodies of removed files stay (see
+//! `ledger.rs`).
+
+use std::io;
+
+use parking_lot::MutexGuard;
+
+use super::error::Error;
+use super::open::Overlay;
+use super::state::{Purpose, State};
+use crate::tree::Ino;
+
+impl Overlay {
+    /// Frees what removed files still hold; says whether that was anything.
+    pub(super) fn make_room(&self) -> bool {
+        if !self.ledger.has_graves() {
+            return false;
+        }
+        match self.sync_all() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "no room could be made on a full disk");
+                false
+            }
+        }
+    }
+
+    /// Adopts, for a change: see [`Overlay::adopt_for`].
+    pub(super) fn adopt(&self, state: &mut MutexGuard<'_, State>, ino: Ino) -> Result<(), Error> {
+        self.adopt_for(state, ino, Purpose::Change)
+    }
+
+    /// Does what takes space on the disk, and once more if there was none and some could be made.
+    pub(super) fn with_room<T>(&self, attempt: impl Fn() -> io::Result<T>) -> Result<T, Error> {
+        let full = |error: &io::Error| {
+            use io::ErrorKind::{QuotaExceeded, StorageFull};
+            matches!(error.kind(), StorageFull | QuotaExceeded)
+        };
+        let done = match attempt() {
+            Err(error) if full(&error) && self.make_room() => attempt(),
+            done => done,
+        };
+        done.map_err(Error::Body)
+    }
+}
