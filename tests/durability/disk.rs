@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::kernel;
 use crate::support::process::run;
 use crate::support::stopwatch::wait_until;
 
@@ -32,7 +31,7 @@ const WITHOUT_LOG: u32 = 2;
 /// A file system is free of its last user within this time.
 const FREE_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A mounted file system; taken away when dropped.
+/// A mounted file system below the folder of a world, which takes it away when it ends.
 pub struct Disk {
     format: Format,
     image: PathBuf,
@@ -118,13 +117,5 @@ impl Disk {
         let space = crate::support::syscall::space(&self.point);
         let block = u64::try_from(space.f_bsize).unwrap();
         space.f_bavail * block
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        for point in kernel::mounts_below(&self.point) {
-            kernel::detach(&point);
-        }
     }
 }

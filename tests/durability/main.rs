@@ -21,6 +21,7 @@ mod workload;
 
 mod chaos;
 mod disk;
+mod full;
 mod power;
 
 /// A number from the environment, for runs that are longer or repeat another.

@@ -335,13 +335,13 @@ impl Drop for World {
             stray.kill();
             stray.ends_within(GONE_DEADLINE);
         }
-        for point in kernel::mounts_below(self.folder()) {
-            kernel::detach(&point);
-        }
         if thread::panicking() {
             for log in ["server.log", "data/daemon.log"] {
                 show_end(&self.folder().join(log));
             }
+        }
+        for point in kernel::mounts_below(self.folder()) {
+            kernel::detach(&point);
         }
     }
 }
