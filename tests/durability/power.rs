@@ -23,6 +23,8 @@ use crate::{Seed, variable};
 const CUTS: u64 = 8;
 const PATHS_MAX: usize = 60;
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Operations that a failure shows.
+const SAID_MAX: usize = 40;
 /// The commit interval of these tests.
 const INTERVAL: &str = "200ms";
 /// After this time an operation is older than the interval, also on a busy machine: bytes are synced
@@ -36,6 +38,8 @@ struct History {
     /// An operation whose call failed: it may have happened in part.
     doubt: Option<Operation>,
     syncs: usize,
+    /// The latest operations, for whoever looks into a failure.
+    said: Vec<String>,
 }
 
 #[test]
@@ -112,6 +116,7 @@ fn write_until_cut(
                 trees: vec![(model, Instant::now())],
                 doubt: None,
                 syncs: 0,
+                said: Vec::new(),
             };
             while history.step(root, dice, by_time, &cut) {
                 done.fetch_add(1, Ordering::SeqCst);
@@ -162,6 +167,11 @@ impl History {
             assert!(cut.load(Ordering::SeqCst), "{operation:?}: {error}");
             self.doubt = Some(operation);
             return false;
+        }
+        let shown = format!("{operation:?}");
+        self.said.push(shown.chars().take(160).collect());
+        if self.said.len() > SAID_MAX {
+            self.said.remove(0);
         }
         let mut model = self.now().clone();
         model.apply(&operation);
@@ -218,21 +228,13 @@ impl History {
             .iter()
             .rposition(|model| model.shape() == mounted.shape());
         let Some(kept) = kept else {
-            let (mounted, mut said) = (mounted.shape(), String::new());
-            for (index, tree) in trees.iter().enumerate() {
-                let tree = tree.shape();
-                let paths = tree.0.keys().chain(mounted.0.keys());
-                let other = paths.filter(|path| tree.0.get(*path) != mounted.0.get(*path));
-                let other: std::collections::BTreeSet<_> = other.collect();
-                said += &format!(
-                    "{index}: {} paths differ, such as {:?}\n",
-                    other.len(),
-                    other.first()
-                );
-            }
+            let nearest = trees.last().unwrap().shape();
             panic!(
-                "{what}: mounted is no tree since the last sync, nor with {:?}:\n{said}",
-                self.doubt
+                "{what}: mounted is no tree since the last sync, nor with {:?}; mounted (left) and the \
+                 last one (right): {}; the last operations: {:?}",
+                self.doubt,
+                mounted.shape().difference(&nearest).unwrap(),
+                self.said
             );
         };
         let mut versions: BTreeMap<&Path, Vec<&Vec<u8>>> = BTreeMap::new();
