@@ -100,6 +100,7 @@ impl Local {
             Left::Whole => Vec::new(),
             Left::InDoubt => state.upper.bodies().collect(),
         };
+        let remade = ledger.bodies.make_missing(&doubtful).map_err(Error::Body)?;
         tracing::info!(
             folder = %folder.display(),
             head = recovered.journal.head().0,
@@ -108,6 +109,7 @@ impl Local {
             records = opening.records,
             replayed = opening.replayed,
             doubtful = doubtful.len(),
+            remade,
             "local state recovered"
         );
         Ok(Local {

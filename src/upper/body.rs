@@ -76,9 +76,10 @@ impl Bodies {
             .open(self.path(ino))
     }
 
-    /// Copies the first `bytes` of `source` aside; [`Bodies::install`] makes them a body.
+    /// Copies the first `bytes` of `source` aside, durably; [`Bodies::install`] makes them a body.
     ///
-    /// The kernel copies, or shares the blocks where the file system can.
+    /// The kernel copies, or shares the blocks where the file system can. It is synced, since after a
+    /// power cut a record may be there that names the body, and then the body must not be shorter.
     ///
     /// # Errors
     ///
@@ -90,16 +91,34 @@ impl Bodies {
         let mut source = io::Read::take(source, bytes);
         io::copy(&mut source, copy.as_file_mut())?;
         copy.flush()?;
+        copy.as_file().sync_data()?;
         Ok(copy)
     }
 
-    /// Gives a prepared copy its name.
+    /// Gives a prepared copy its name, durably.
     ///
     /// # Errors
     ///
     /// What the disk says; the copy is gone then.
     pub fn install(&self, copy: tempfile::NamedTempFile, ino: Ino) -> io::Result<File> {
-        copy.persist(self.path(ino)).map_err(|error| error.error)
+        let body = copy.persist(self.path(ino)).map_err(|error| error.error)?;
+        File::open(&self.folder)?.sync_all()?;
+        Ok(body)
+    }
+
+    /// Makes those bodies that are missing, empty: a power cut took them, and only a body that was
+    /// made empty can be missing while a record names it. Says how many.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn make_missing(&self, inodes: &[Ino]) -> io::Result<usize> {
+        let mut missing = 0;
+        for ino in inodes.iter().filter(|ino| !self.path(**ino).exists()) {
+            self.make(*ino)?;
+            missing += 1;
+        }
+        Ok(missing)
     }
 
     /// Deletes a body; one that is not there is no error.

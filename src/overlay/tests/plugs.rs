@@ -47,6 +47,30 @@ fn bytes_that_a_power_cut_left_without_a_record_are_pushed_again() {
     assert!(!fixture.overlay().has_pending());
 }
 
+#[test]
+fn a_body_that_a_power_cut_took_is_an_empty_file() {
+    let mut fixture = Fixture::new(&sample());
+    let (parent, name) = fixture.place("new").unwrap();
+    let permissions = crate::tree::Permissions::of_mode(0o644);
+    fixture
+        .call(|overlay| overlay.make(parent, &name, NewNode::File, permissions, OWNER))
+        .unwrap();
+    fixture.write("new", 0, b"bytes").unwrap();
+    let ino = fixture.find("new").unwrap();
+    let names = fixture.names("").unwrap();
+    fixture.close();
+    // The record was written back, the name of the body was not.
+    std::fs::remove_file(fixture.folder().join(format!("repo/bodies/{ino}"))).unwrap();
+    std::fs::write(fixture.folder().join("repo/witness"), "an earlier boot 1").unwrap();
+    for _ in 0..2 {
+        fixture.reopen();
+        assert_eq!(fixture.names("").unwrap(), names);
+        assert_eq!(fixture.read("new").unwrap(), b"");
+        assert_eq!(fixture.attributes("new").unwrap().size, 0);
+    }
+    assert_eq!(push(&fixture).len(), 1);
+}
+
 /// A file system in memory; taken away when dropped.
 struct Small(std::path::PathBuf);
 
