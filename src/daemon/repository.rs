@@ -89,7 +89,7 @@ impl Repository {
     /// What `mesa status` shows of it.
     pub(super) fn status(&self) -> RepoStatus {
         let remote = self.overlay.remote();
-        let durability = self.overlay.durability();
+        let position = self.overlay.position();
         let pending = at_rest::work(&self.overlay.pending());
         let Progress {
             blocked,
@@ -122,9 +122,9 @@ impl Repository {
             conflicts: remote.open_conflicts().count() as u64,
             publish,
             journal: Some(JournalProgress {
-                synced: durability.synced.0,
-                head: durability.head.0,
-                syncs: durability.syncs,
+                synced: position.synced.0,
+                head: position.head.0,
+                syncs: position.syncs,
             }),
         }
     }

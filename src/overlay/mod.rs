@@ -60,5 +60,4 @@ pub use recover::Opening;
 pub use remote::{Pending, PendingEffect, Position};
 pub use repair::{Repaired, repair};
 pub use types::{AttributeChange, NewNode, Owner, Rename, Space, Visit, XattrMode};
-pub use upkeep::Durability;
 pub use verify::{Soundness, verify};

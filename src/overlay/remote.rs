@@ -186,8 +186,9 @@ impl Overlay {
     /// Where the journal stands.
     pub fn position(&self) -> Position {
         Position {
-            head: self.journal.head(),
+            // In this order, so that what is called synced is never beyond the head.
             synced: self.journal.synced(),
+            head: self.journal.head(),
             syncs: self.journal.syncs(),
             bytes: self.journal.sizes().total(),
         }

@@ -1,6 +1,5 @@
 //! What has to be done now and then: syncing what is old, checkpoints, compaction.
 
-use journal::Sequence;
 use journal::failpoint::limit;
 
 use super::error::Error;
@@ -14,28 +13,7 @@ const COMPACT_BYTES_MIN: u64 = 16 << 20;
 /// compacting is worth it however short the log is: an opening reads as many in some 20 ms.
 const COMPACT_NEEDLESS_MIN: u64 = 20_000;
 
-/// How much of the journal survives a power cut.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Durability {
-    /// The last record that does.
-    pub synced: Sequence,
-    /// The last record.
-    pub head: Sequence,
-    /// Syncs of the journal's file since it was opened; those who wait at the same time share one.
-    pub syncs: u64,
-}
-
 impl Overlay {
-    /// How much of the journal survives a power cut.
-    pub fn durability(&self) -> Durability {
-        Durability {
-            // In this order, so that what is called synced is never beyond the head.
-            synced: self.journal.synced(),
-            head: self.journal.head(),
-            syncs: self.journal.syncs(),
-        }
-    }
-
     /// Makes what is older than the commit interval survive a power cut, and deletes bodies that
     /// nothing can bring back. Call it once an interval.
     ///

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,12 +16,16 @@ use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, Format};
 use crate::support::fixture;
+use crate::support::process::run;
 use crate::support::stopwatch::wait_until;
+use crate::support::syscall::refused;
 use crate::support::world::World;
 use crate::workload::{Dice, Model, Operation};
 use crate::{Seed, variable};
 
 const CUTS: u64 = 8;
+/// The disk that fails: room for a journal and little else.
+const FAILING_BYTES: u64 = 96 << 20;
 const PATHS_MAX: usize = 60;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Operations that a failure shows.
@@ -96,6 +101,51 @@ fn survives(format: Format, bytes: u64) {
         "{format:?}: {cuts} cuts, {syncs} syncs; of what was not synced {survived} operations \
          survived and {lost} did not"
     );
+}
+
+/// A disk that fails while it is mounted: the fsync says so, and from then on nothing is pretended.
+#[test]
+fn a_disk_that_fails_turns_the_repository_read_only() {
+    let source = tempfile::tempdir().unwrap();
+    let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
+    let Some(disk) = Disk::make(Format::Ext4, &world.data(), FAILING_BYTES) else {
+        return;
+    };
+    world.mount();
+    let app = world.repo("app");
+    run(&mut world.mesa(&["journal", "hold"])).success();
+    fs::write(app.join("durable"), "durable\n").unwrap();
+    let file = File::options()
+        .append(true)
+        .open(app.join("durable"))
+        .unwrap();
+    file.sync_all().unwrap();
+    (&file).write_all(b"and more\n").unwrap();
+    disk.cut();
+    refused(file.sync_all(), libc::EIO);
+    refused(file.sync_all(), libc::EIO);
+    refused((&file).write_all(b"too late\n"), libc::EROFS);
+    refused(fs::create_dir(app.join("too-late")), libc::EROFS);
+    refused(fs::remove_file(app.join("README.md")), libc::EROFS);
+    let status = world.repo_status("app");
+    assert_eq!(status["state"], "read-only");
+    assert!(
+        status["reason"].as_str().unwrap().contains("durable"),
+        "{status}"
+    );
+    let text = run(&mut world.mesa(&["status"])).success().text();
+    assert!(text.contains("read-only"), "{text}");
+    drop(file);
+    world.kill_daemon_hard();
+
+    disk.unmount();
+    disk.mount();
+    world.mount();
+    let kept = fs::read_to_string(app.join("durable")).unwrap();
+    assert!(kept.starts_with("durable\n"), "{kept:?}");
+    fs::write(app.join("again"), "again\n").unwrap();
+    run(&mut world.mesa(&["journal", "release"])).success();
+    world.flush_and_compare("app");
 }
 
 /// Writes until the plug is pulled.
