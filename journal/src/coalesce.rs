@@ -13,6 +13,13 @@
 //! the path's rest below `q`. So renaming a directory is one entry however much is below it, and
 //! renaming it back is none. Effects are read off at the end, entry by entry.
 //!
+//! Nothing is coalesced across what somebody was promised. A flush or a publication returns once all
+//! that came before it is accepted, and then the plan begins anew. An fsync promises the local disk
+//! and not the remote, which shows a batch whole or not at all: so a save by write, fsync and rename
+//! is one effect, and no state in between can be seen. Dependencies need no order of their own for
+//! the same reason; effects come parents first. How old an entry may get before it is pushed is
+//! [`crate::replay`]'s to say.
+//!
 //! Invariant: an entry differs from what would show without it; so no entries means no effects.
 
 mod effects;
