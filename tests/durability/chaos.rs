@@ -18,7 +18,7 @@ use crate::support::world::World;
 use crate::workload::{Dice, Model, Operation};
 use crate::{Seed, variable};
 
-const CYCLES: u64 = 300;
+const CYCLES: u64 = 250;
 const WRITERS: usize = 2;
 /// Paths of one writer: more would only make the comparison of each cycle slow.
 const PATHS_MAX: usize = 60;
