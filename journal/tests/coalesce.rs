@@ -145,6 +145,16 @@ fn rename(from: &str, to: &str, kind: NodeKind, replaced: Option<NodeKind>) -> R
     }
 }
 
+fn exchange(one: &str, other: &str, kind: NodeKind, other_kind: NodeKind) -> Record {
+    Record::Rename {
+        from: path(one),
+        to: path(other),
+        kind,
+        mode: RenameMode::Exchange { other: other_kind },
+        time: Time::default(),
+    }
+}
+
 fn put(at: &str, inode: u64) -> Effect {
     Effect::Put {
         path: path(at),
@@ -213,15 +223,38 @@ fn a_chain_of_renames_is_one_and_a_ring_is_none() {
 
 #[test]
 fn an_exchange_reads_both_before_it_writes_either() {
-    let exchange = Record::Rename {
-        from: path("a"),
-        to: path("b"),
-        kind: FILE,
-        mode: RenameMode::Exchange { other: DIRECTORY },
-        time: Time::default(),
-    };
     let expected = [remove("a"), copy("b", "a"), remove("b"), copy("a", "b")];
-    assert_effects(&[exchange], &expected);
+    assert_effects(&[exchange("a", "b", FILE, DIRECTORY)], &expected);
+}
+
+#[test]
+fn a_rename_that_no_file_system_does_is_nothing() {
+    let written = write("d/x", 7);
+    for impossible in [
+        rename("d", "d", DIRECTORY, None),
+        rename("d", "d/e", DIRECTORY, None),
+        rename("", "d", DIRECTORY, None),
+        exchange("d", "d/e", DIRECTORY, DIRECTORY),
+        exchange("d/e", "d", DIRECTORY, DIRECTORY),
+    ] {
+        assert_effects(&[written.clone(), impossible], &[put("d/x", 7)]);
+    }
+    let sibling = rename("d", "d0", DIRECTORY, None);
+    assert_effects(&[sibling], &[remove("d"), copy("d", "d0")]);
+}
+
+#[test]
+fn a_file_in_a_files_place_needs_no_removal() {
+    let moved = rename("a", "b", FILE, Some(FILE));
+    assert_effects(&[moved], &[remove("a"), copy("a", "b")]);
+    let changed = [chmod("f", 7), gone("f", FILE), create("f", 8, FILE)];
+    assert_effects(&changed, &[put("f", 8)]);
+}
+
+#[test]
+fn below_a_changed_root_everything_is_where_it_was() {
+    let records = [chmod("", 1), rename("a", "b", FILE, None)];
+    assert_effects(&records, &[put("", 1), remove("a"), copy("a", "b")]);
 }
 
 #[test]
@@ -296,4 +329,32 @@ fn temporary_files_leave_no_trace_in_memory() {
         plan.push(&gone("t", FILE));
     }
     assert_eq!(format!("{plan:?}"), empty);
+}
+
+#[test]
+fn attributes_that_the_remote_does_not_keep_are_nothing() {
+    let change = AttributeChange {
+        uid: Some(1),
+        mtime: Some(Time::default()),
+        ..AttributeChange::default()
+    };
+    let touched = Record::SetAttributes {
+        path: path("a"),
+        inode: 7,
+        change,
+    };
+    assert_effects(&[touched], &[]);
+}
+
+#[test]
+fn giving_up_a_path_tells_whether_there_was_anything_to_do_at_it() {
+    let mut plan = plan(&[write("d/a", 7), gone("b", FILE)]);
+    assert!(plan.touches(&path("d/a")));
+    assert!(!plan.touches(&path("d")), "only at this very path");
+    assert!(!plan.give_up(&path("d")));
+    assert_eq!(plan.effects(), [remove("b"), put("d/a", 7)]);
+    assert!(plan.give_up(&path("d/a")));
+    assert!(!plan.give_up(&path("d/a")), "once");
+    assert!(!plan.touches(&path("d/a")));
+    assert_eq!(plan.effects(), [remove("b")]);
 }
