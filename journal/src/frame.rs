@@ -149,3 +149,23 @@ impl Seal {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_that_no_record_has_is_no_frame_however_well_it_is_sealed() {
+        let seal = Seal::new([3; 16], FileKind::Log);
+        // As FORMAT.md has it, and not as this file computes it.
+        let (least, most) = (32, 262_176);
+        for length in [least - 1, least, most, most + 1] {
+            let mut bytes = vec![0; (length as usize).next_multiple_of(ALIGNMENT)];
+            bytes[..4].copy_from_slice(&u32::to_le_bytes(length));
+            seal.reseal(&mut bytes);
+            let is_frame = matches!(seal.read(&bytes), Found::Frame(_));
+            assert_eq!(is_frame, (least..=most).contains(&length), "{length}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::path::{Path as FilePath, PathBuf};
 use crate::error::{Damage, Error};
 use crate::record::{Record, Sequence};
 use crate::scan::{Scan, Source, Tail};
-use crate::segment::{FileKind, FileName};
+use crate::segment::{FileKind, FileName, Header};
 
 /// Reads published files; so that the plan can be made over any disk.
 pub(crate) trait Files {
@@ -65,7 +65,8 @@ pub(crate) fn recover(files: &dyn Files, names: &BTreeSet<FileName>) -> Result<R
         .filter(|name| name.kind == FileKind::Snapshot)
     {
         match from_snapshot(files, names, Some(*name)) {
-            Ok(recovery) => return Ok(recovery),
+            Ok(recovery) if !recovery.is_short(files, names) => return Ok(recovery),
+            Ok(_) => {}
             // An older snapshot with the whole log after it tells the same; if there is none, the
             // newest one's fault is the one to report.
             Err(error @ (Error::Damaged { .. } | Error::MissingSegment { .. })) => {
@@ -75,9 +76,9 @@ pub(crate) fn recover(files: &dyn Files, names: &BTreeSet<FileName>) -> Result<R
         }
     }
     match (from_snapshot(files, names, None), fault) {
-        (Ok(recovery), _) => Ok(recovery),
-        (Err(_), Some(fault)) => Err(fault),
-        (Err(error), None) => Err(error),
+        (result, None) => result,
+        (Ok(recovery), Some(_)) if !recovery.is_short(files, names) => Ok(recovery),
+        (_, Some(fault)) => Err(fault),
     }
 }
 
@@ -177,6 +178,20 @@ impl Recovery {
             .chain(logs)
             .map(|name| Repair::Delete { name: *name })
             .collect();
+    }
+
+    /// Whether a snapshot that is not used tells of durable records that are not here: it is made of
+    /// such, and an intact header answers for its name, whatever became of the rest.
+    fn is_short(&self, files: &dyn Files, names: &BTreeSet<FileName>) -> bool {
+        let header = |name: FileName| {
+            let source = files.read(name).ok()?;
+            Header::decode(name, &source.bytes).ok()
+        };
+        names
+            .iter()
+            .filter(|name| name.kind == FileKind::Snapshot && name.sequence > self.head)
+            .filter_map(|name| header(*name))
+            .any(|header| Some(header.epoch) == self.epoch)
     }
 
     fn check_epoch(&mut self, source: &Source, scan: &Scan) -> Result<(), Error> {

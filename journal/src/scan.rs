@@ -221,6 +221,51 @@ mod tests {
     }
 
     #[test]
+    fn the_place_after_a_record_is_where_the_next_one_was_written() {
+        let mut log = log_with(|_| {});
+        let seal = Seal::new([3; 16], FileKind::Log);
+        let mut edges = vec![log.bytes.len() as u64];
+        for (sequence, length) in [(2, 300), (3, 7), (4, 8)] {
+            let record = Record::SetXattr {
+                path: Path(b"path".to_vec()),
+                name: b"user.name".to_vec(),
+                value: vec![1; length],
+            };
+            seal.write(&mut log.bytes, Sequence(sequence), Sequence(1), &record)
+                .unwrap();
+            edges.push(log.bytes.len() as u64);
+        }
+        log.bytes.resize(log.bytes.len() + 4096, 0);
+        let end = log.scan().unwrap().end;
+        let places: Vec<u64> = (1..=4)
+            .map(|sequence| log.offset_after(Sequence(sequence), end))
+            .collect();
+        assert_eq!(places, edges);
+        assert_eq!(log.offset_after(Sequence::ZERO, end), 64, "the first");
+        assert_eq!(log.offset_after(Sequence(9), end), end, "none is further");
+    }
+
+    #[test]
+    fn damage_is_proved_by_a_frame_as_far_on_as_there_was_room_for_and_no_further() {
+        let seal = Seal::new([3; 16], FileKind::Log);
+        let record = Record::InodesTaken { next: 2 };
+        let damaged = |sequences: &[(u64, u64)]| {
+            let mut log = log_with(|_| {});
+            log.bytes.splice(100..101, [0xff]).for_each(drop);
+            for (sequence, durable) in sequences.iter().copied() {
+                let (sequence, durable) = (Sequence(sequence), Sequence(durable));
+                seal.write(&mut log.bytes, sequence, durable, &record)
+                    .unwrap();
+            }
+            log.scan().unwrap().tail
+        };
+        let unsynced: Vec<(u64, u64)> = (2..40).map(|sequence| (sequence, 0)).collect();
+        assert_eq!(damaged(&unsynced), Tail::Torn);
+        assert_eq!(damaged(&[unsynced, vec![(40, 1)]].concat()), Tail::Damaged);
+        assert_eq!(damaged(&[(40, 1)]), Tail::Torn);
+    }
+
+    #[test]
     fn an_untouched_log_is_read() {
         let scan = log_with(|_| {}).scan().unwrap();
         assert_eq!((scan.records.len(), scan.tail), (1, Tail::Empty));

@@ -202,6 +202,35 @@ fn a_damaged_snapshot_is_an_error_unless_the_records_it_stood_for_are_there() {
 }
 
 #[test]
+fn a_log_that_ends_before_its_snapshot_is_an_error_whether_that_is_sound_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), quiet(), &[write(1)]);
+    let short = copy(folder.path());
+    let journal = open(folder.path(), quiet()).journal;
+    journal.append(&write(2)).unwrap();
+    compact(&journal, Sequence(2)).unwrap();
+    drop(journal);
+    let snapshot = files(folder.path(), ".snapshot").remove(0);
+    let mut bytes = fs::read(&snapshot).unwrap();
+    let place = short.path().join(snapshot.file_name().unwrap());
+    let refused = || Journal::open(short.path(), quiet()).err();
+    fs::write(&place, &bytes).unwrap();
+    let error = refused().expect("the second record was durable, and the log has lost it");
+    let expected = Sequence(2);
+    assert!(
+        matches!(error, Error::Damaged { damage: Damage::Short { expected: it }, .. } if it == expected),
+        "{error}"
+    );
+    bytes[100] ^= 1;
+    fs::write(&place, &bytes).unwrap();
+    let error = refused().expect("nobody has the second record");
+    assert!(
+        matches!(&error, Error::Damaged { path, .. } if *path == place),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_is_not_durable_or_goes_back_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path(), quiet()).journal;

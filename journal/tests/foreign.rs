@@ -1,4 +1,4 @@
-//! Files of another journal: found, never believed, never salvaged.
+//! Files of another journal, or of another history of it: found, never believed, never salvaged.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -64,6 +64,28 @@ fn a_segment_of_another_journal_is_neither_believed_nor_salvaged() {
         .collect();
     assert_eq!(found, records);
     assert!(matches!(open(&disk), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn segments_of_two_histories_of_one_journal_are_refused() {
+    let (disk, _) = journal(1, 4);
+    let copy = disk.after_kill();
+    let segment = "0000000000000003.log";
+    open(&disk).unwrap().journal.append(&write(5)).unwrap();
+    // Here the fifth record, being large, begins another segment.
+    open(&copy)
+        .unwrap()
+        .journal
+        .append(&sized(5, 3000))
+        .unwrap();
+    assert!(copy.files().contains(&"0000000000000005.log".to_owned()));
+    assert!(open(&copy).is_ok());
+    copy.put(segment, disk.bytes(segment).unwrap());
+    let error = open(&copy).err().unwrap();
+    assert!(
+        matches!(&error, Error::Damaged { path, damage: Damage::Record, .. } if path.ends_with(segment)),
+        "{error}"
+    );
 }
 
 #[test]
