@@ -96,11 +96,17 @@ impl Local {
             .map_err(Error::Body)?;
         ledger.note_inherited(state.upper.bodies());
         let witness = Witness::of(folder);
-        let doubtful: Vec<Ino> = match witness.look() {
+        let mut doubtful: Vec<Ino> = match witness.look() {
             Left::Whole => Vec::new(),
             Left::InDoubt => state.upper.bodies().collect(),
         };
         let remade = ledger.bodies.make_missing(&doubtful).map_err(Error::Body)?;
+        // A doubt is no change: what a person gave up stays given up.
+        let given_up = |ino: &Ino| {
+            let path = state.upper.path_of(*ino);
+            path.is_some_and(|path| state.upper.is_given_up(&path))
+        };
+        doubtful.retain(|ino| !given_up(ino));
         tracing::info!(
             folder = %folder.display(),
             head = recovered.journal.head().0,

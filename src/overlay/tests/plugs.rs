@@ -3,7 +3,7 @@
 use super::remote::sample;
 use super::support::{Fixture, OWNER};
 use crate::overlay::{NewNode, Scope};
-use crate::tree::Edit;
+use crate::tree::{Edit, TreePath};
 
 /// Pushes what is pending, to a remote that takes everything.
 fn push(fixture: &Fixture) -> Vec<Edit> {
@@ -45,6 +45,22 @@ fn bytes_that_a_power_cut_left_without_a_record_are_pushed_again() {
     assert!(fixture.write("a/one", 0, b"late").is_err());
     fixture.reopen();
     assert!(!fixture.overlay().has_pending());
+}
+
+#[test]
+fn what_was_given_up_before_a_power_cut_stays_given_up() {
+    let mut fixture = Fixture::new(&sample());
+    fixture.write("a/one", 0, b"ONE").unwrap();
+    fixture.write("a/two", 0, b"TWO").unwrap();
+    let path = TreePath::try_from(&b"a/one"[..]).unwrap();
+    assert_eq!(fixture.overlay().give_up(&path).unwrap(), 1);
+    push(&fixture);
+    fixture.close();
+    std::fs::write(fixture.folder().join("repo/witness"), "an earlier boot 1").unwrap();
+    fixture.reopen();
+    let edits = push(&fixture);
+    let paths: Vec<_> = edits.iter().map(|edit| edit.path().to_string()).collect();
+    assert_eq!(paths, ["a/two"]);
 }
 
 #[test]
