@@ -161,6 +161,10 @@ fn render(found: &ConflictDetail) -> String {
                 ("theirs", &path.theirs),
                 ("ours", &path.ours),
             ] {
+                // Of a merge the server alone knows the base, and nobody asked it.
+                if side == "base" && found.base_commit.is_none() {
+                    continue;
+                }
                 lines.push(format!("    {side:<7} {}", described(spot.as_ref())));
             }
         }
