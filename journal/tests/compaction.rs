@@ -201,31 +201,57 @@ fn a_damaged_snapshot_is_an_error_unless_the_records_it_stood_for_are_there() {
     }
 }
 
+/// A folder without the last record, the snapshot that stands for it, and that one's place.
+fn without_the_last(older: Option<Sequence>) -> (tempfile::TempDir, Vec<u8>, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), quiet()).journal;
+    journal.append(&write(1)).unwrap();
+    if let Some(older) = older {
+        compact(&journal, older).unwrap();
+    }
+    journal.append(&write(2)).unwrap();
+    let short = copy(folder.path());
+    journal.append(&write(3)).unwrap();
+    compact(&journal, Sequence(3)).unwrap();
+    let name = "0000000000000003.snapshot";
+    let bytes = fs::read(folder.path().join(name)).unwrap();
+    let place = short.path().join(name);
+    (short, bytes, place)
+}
+
 #[test]
 fn a_log_that_ends_before_its_snapshot_is_an_error_whether_that_is_sound_or_not() {
+    for older in [None, Some(Sequence(1))] {
+        let (short, mut bytes, place) = without_the_last(older);
+        let refused = || Journal::open(short.path(), quiet()).err();
+        fs::write(&place, &bytes).unwrap();
+        let error = refused().expect("the third record was durable, and the log has lost it");
+        let expected = Sequence(3);
+        assert!(
+            matches!(error, Error::Damaged { damage: Damage::Short { expected: it }, .. } if it == expected),
+            "{error}"
+        );
+        bytes[100] ^= 1;
+        fs::write(&place, &bytes).unwrap();
+        let error = refused().expect("nobody has the third record");
+        assert!(
+            matches!(&error, Error::Damaged { path, .. } if *path == place),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_snapshot_without_a_log_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    fill(folder.path(), quiet(), &[write(1)]);
-    let short = copy(folder.path());
-    let journal = open(folder.path(), quiet()).journal;
-    journal.append(&write(2)).unwrap();
-    compact(&journal, Sequence(2)).unwrap();
-    drop(journal);
-    let snapshot = files(folder.path(), ".snapshot").remove(0);
-    let mut bytes = fs::read(&snapshot).unwrap();
-    let place = short.path().join(snapshot.file_name().unwrap());
-    let refused = || Journal::open(short.path(), quiet()).err();
-    fs::write(&place, &bytes).unwrap();
-    let error = refused().expect("the second record was durable, and the log has lost it");
-    let expected = Sequence(2);
+    fill(folder.path(), quiet(), &[write(1), write(2)]);
+    compact(&open(folder.path(), quiet()).journal, Sequence(2)).unwrap();
+    for log in files(folder.path(), ".log") {
+        fs::remove_file(log).unwrap();
+    }
+    let error = Journal::open(folder.path(), quiet()).err().unwrap();
     assert!(
-        matches!(error, Error::Damaged { damage: Damage::Short { expected: it }, .. } if it == expected),
-        "{error}"
-    );
-    bytes[100] ^= 1;
-    fs::write(&place, &bytes).unwrap();
-    let error = refused().expect("nobody has the second record");
-    assert!(
-        matches!(&error, Error::Damaged { path, .. } if *path == place),
+        matches!(error, Error::MissingSegment { first, .. } if first == Sequence(3)),
         "{error}"
     );
 }

@@ -381,3 +381,11 @@ fn state_is_private_to_its_owner() {
     assert_eq!(mode(&folder), 0o700);
     assert_eq!(mode(&files(&folder, ".log")[0]), 0o600);
 }
+
+#[test]
+fn a_journal_keeps_its_identity_and_shares_it_with_none() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let epoch = |folder: &FilePath| open(folder, quiet()).journal.epoch();
+    assert_eq!(epoch(one.path()), epoch(one.path()));
+    assert_ne!(epoch(one.path()), epoch(other.path()));
+}

@@ -183,6 +183,22 @@ fn dropping_syncs_what_is_left() {
 }
 
 #[test]
+fn dropping_what_is_synced_syncs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let barrier = Arc::new(Slow::default());
+    let journal = Journal::open(folder.path(), options(NEVER))
+        .unwrap()
+        .journal;
+    journal.set_barrier(Arc::clone(&barrier) as Arc<dyn Barrier>);
+    let sequence = journal.append(&write(1)).unwrap();
+    journal.sync(sequence).unwrap();
+    barrier.through.store(0, Ordering::SeqCst);
+    drop(journal);
+    let asked = barrier.through.load(Ordering::SeqCst);
+    assert_eq!(asked, 0, "the barrier is not called again");
+}
+
+#[test]
 fn syncing_what_does_not_exist_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path(), options(NEVER))
