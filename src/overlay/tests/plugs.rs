@@ -105,6 +105,10 @@ impl Small {
 impl Drop for Small {
     fn drop(&mut self) {
         let _gone = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+        // The fixture, which went first, could not remove the folder with a mount in it.
+        for folder in self.0.ancestors().take(2) {
+            let _gone = std::fs::remove_dir(folder);
+        }
     }
 }
 

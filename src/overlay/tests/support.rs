@@ -116,9 +116,10 @@ pub(super) const OWNER: Owner = Owner { uid: 7, gid: 8 };
 
 /// An overlay with its folders, reopened at will.
 pub(super) struct Fixture {
+    /// Dropped before its folder: what closes may still write there.
+    overlay: Option<Overlay>,
     folder: tempfile::TempDir,
     pub(super) snapshot: Arc<Snapshot>,
-    overlay: Option<Overlay>,
 }
 
 impl Fixture {
