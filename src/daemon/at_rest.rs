@@ -10,8 +10,9 @@ use super::journals::{self, Standing};
 use super::replay_worker::publishing;
 use super::status::{
     Base, Change, Credential, CredentialState, PendingWork, RepoState, RepoStatus, State, Status,
+    Totals,
 };
-use super::{DataLock, Error, known};
+use super::{DataLock, Error, known, loss};
 use crate::config::Config;
 use crate::overlay::{Local, Options, Overlay, Owner, Pending};
 use crate::remote::api::format_date;
@@ -36,10 +37,12 @@ pub fn status(config: &Config) -> Result<Status, Error> {
         repos: Vec::new(),
         pid: None,
         mount_point: Some(config.mount_point.display().to_string()),
+        totals: Totals::default(),
     };
     each(config, |folder, organization, name| {
         status.repos.push(look(config, folder, organization, name));
     })?;
+    status.totals = Totals::of(&status.repos);
     Ok(status)
 }
 
@@ -181,6 +184,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
         conflicts: 0,
         publish: None,
         journal: None,
+        waiting: Vec::new(),
     };
     match Local::open(&options(config, folder, name)) {
         Ok(local) => {
@@ -192,6 +196,17 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
             let mode = config.publish(&status.org, &status.name);
             let pending = status.pending.operations;
             status.publish = publishing(mode, remote, pending, None);
+            let conflicts = remote.open_conflicts();
+            status.waiting = loss::waiting(&loss::Stand {
+                blocked: Some(RepoState::Closed),
+                cause: None,
+                reason: Some("not mounted"),
+                blocked_for: None,
+                pending: status.pending,
+                conflicts: conflicts
+                    .map(|one| Overlay::age_seconds(one.time))
+                    .collect(),
+            });
         }
         // One damaged repository must not hide the others.
         Err(error) => status.reason = Some(in_a_line(&error)),

@@ -23,6 +23,7 @@ mod journals;
 mod known;
 mod lists;
 mod lock;
+mod loss;
 mod opener;
 mod publishing;
 pub mod ready;

@@ -21,7 +21,7 @@ use super::lists::{Lists, organizations};
 use super::opener::Opener;
 use super::replay_worker::Handshake;
 use super::repository::Repository;
-use super::status::{CredentialState, PublishState, RepoStatus, State, Status};
+use super::status::{CredentialState, PublishState, RepoStatus, State, Status, Totals};
 use super::{Error, Service, known, private_folder, verification};
 use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
@@ -151,10 +151,12 @@ impl OpenRepositories {
         } else {
             State::Ready
         };
+        let repos = self.statuses(&all);
         Status {
             state,
             credential,
-            repos: self.statuses(&all),
+            totals: Totals::of(&repos),
+            repos,
             pid: None,
             mount_point: None,
         }

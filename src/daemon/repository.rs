@@ -8,7 +8,7 @@ use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaini
 use super::journals::{self, LISTED_MAX, Standing, is_within};
 use super::replay_worker::{self, Granted, Handshake, Progress, ReplayWorker, Wish};
 use super::status::{CredentialState, JournalProgress, PublishState, RepoState, RepoStatus};
-use super::{at_rest, verification};
+use super::{at_rest, loss, verification};
 use crate::config::Publish;
 use crate::fuse::{Opened, Slot};
 use crate::overlay::{self, Overlay};
@@ -97,6 +97,8 @@ impl Repository {
             kept_local,
             diverged,
             unpublished,
+            cause,
+            since,
             ..
         } = self.worker.progress();
         let mut publish =
@@ -107,6 +109,19 @@ impl Repository {
             publish.reason = publish.reason.take().or(unpublished);
         }
         let read_only = self.read_only();
+        let conflicts = remote.open_conflicts();
+        let waiting = loss::waiting(&loss::Stand {
+            blocked: read_only
+                .as_ref()
+                .map_or(blocked, |_| Some(RepoState::ReadOnly)),
+            cause,
+            reason: read_only.as_deref().or(reason.as_deref()),
+            blocked_for: since.map(|since| since.elapsed()),
+            pending,
+            conflicts: conflicts
+                .map(|one| Overlay::age_seconds(one.time))
+                .collect(),
+        });
         RepoStatus {
             org: self.name.organization().to_owned(),
             name: self.name.name().to_owned(),
@@ -125,7 +140,9 @@ impl Repository {
                 synced: position.synced.0,
                 head: position.head.0,
                 syncs: position.syncs,
+                durable: self.overlay.is_durable(),
             }),
+            waiting,
         }
     }
 

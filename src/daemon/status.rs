@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::loss::{Cause, Totals, Waiting};
+
 /// How the daemon is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -130,6 +132,9 @@ pub struct JournalProgress {
     pub head: u64,
     /// Syncs of the disk since it was opened: those who wait at the same time share one.
     pub syncs: u64,
+    /// Whether records and file contents alike would survive a power cut now.
+    #[serde(default)]
+    pub durable: bool,
 }
 
 /// One repository.
@@ -162,6 +167,9 @@ pub struct RepoStatus {
     /// How far its journal is; `null` while it is not open.
     #[serde(default)]
     pub journal: Option<JournalProgress>,
+    /// What its work waits for, and since when: one entry for each state that it is in.
+    #[serde(default)]
+    pub waiting: Vec<Waiting>,
 }
 
 /// Everything.
@@ -179,6 +187,9 @@ pub struct Status {
     /// Where the mount is.
     #[serde(default)]
     pub mount_point: Option<String>,
+    /// All repositories together: what would be lost if this machine vanished now.
+    #[serde(default)]
+    pub totals: Totals,
 }
 
 #[cfg(test)]
@@ -212,10 +223,13 @@ mod tests {
                     synced: 1,
                     head: 2,
                     syncs: 3,
+                    durable: false,
                 }),
+                waiting: Vec::new(),
             }],
             pid: None,
             mount_point: None,
+            totals: Totals::default(),
         };
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["state"], "auth-needed");

@@ -29,6 +29,11 @@ impl Overlay {
         Ok(())
     }
 
+    /// Whether everything that was acknowledged would survive a power cut now.
+    pub fn is_durable(&self) -> bool {
+        !self.ledger.has_unsynced() && self.journal.synced() >= self.journal.head()
+    }
+
     /// How often [`Overlay::sync_in_background`] is wanted.
     pub fn commit_interval(&self) -> std::time::Duration {
         self.commit_interval

@@ -7,7 +7,9 @@
 mod attempt;
 mod beside;
 mod bookmark;
+mod cause;
 mod plan;
+mod progress;
 mod publish;
 
 use std::io;
@@ -25,35 +27,19 @@ use self::attempt::Replay;
 use self::bookmark::Errand;
 use self::plan::Plan;
 use super::failure::in_a_line;
-use super::status::{CredentialState, RepoState};
+use super::status::RepoState;
 use crate::config::Publish;
 use crate::overlay::Overlay;
 use crate::remote::{Pusher, RepositoryName};
 
 pub(super) use self::bookmark::{Granted, Wish};
 pub(super) use self::plan::status as publishing;
+pub(super) use self::progress::Progress;
 
 /// Orders that wait for the worker: from people, scripts, and the daemon's own end.
 const ORDERS_MAX: usize = 32;
 /// How often a push is tried again while somebody waits for it.
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
-
-/// How a replay stands.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Progress {
-    /// What keeps work from being pushed; `None` when nothing does.
-    pub(super) blocked: Option<RepoState>,
-    /// The last failure, in words.
-    pub(super) reason: Option<String>,
-    /// What is wrong with the credential.
-    pub(super) credential: Option<CredentialState>,
-    /// What the server cannot hold.
-    pub(super) kept_local: Vec<String>,
-    /// Why the bookmark does not get what was pushed, before something changes.
-    pub(super) diverged: Option<String>,
-    /// Why it did not get it so far.
-    pub(super) unpublished: Option<String>,
-}
 
 /// What somebody wants of the worker.
 enum Order {
@@ -217,7 +203,7 @@ impl Worker {
         let (mut machine, mut action) = replay::Replay::new(Policy::default(), backlog, self.now());
         if self.overlay.remote().held.is_some() {
             action = self.step(&mut machine, Event::Hold);
-            self.progress.lock().blocked = blocked(machine.state());
+            self.progress.lock().stand(blocked(machine.state()));
         }
         loop {
             let until = match action {
@@ -302,7 +288,7 @@ impl Worker {
                 self.step(machine, Event::Tick)
             }
         };
-        self.progress.lock().blocked = blocked(machine.state());
+        self.progress.lock().stand(blocked(machine.state()));
         action
     }
 
@@ -332,6 +318,7 @@ impl Worker {
         let attempt = std::panic::catch_unwind(AssertUnwindSafe(|| self.replay.attempt()));
         let mut progress = self.progress.lock().clone();
         progress.credential = None;
+        progress.cause = None;
         let event = match attempt {
             Ok(Ok(kept_local)) => {
                 progress.reason = None;
@@ -352,7 +339,7 @@ impl Worker {
         if event == Event::Accepted && self.overlay.has_pending() {
             action = self.step(machine, Event::Appended);
         }
-        progress.blocked = blocked(machine.state());
+        progress.stand(blocked(machine.state()));
         *self.progress.lock() = progress;
         if event == Event::Accepted {
             self.publish_if_due(machine);
@@ -368,6 +355,7 @@ impl Worker {
         tracing::warn!(repository = %self.name, error = reason, "not pushed");
         progress.reason = Some(reason);
         progress.credential = credential;
+        progress.cause = Some(cause::of(error));
         if let replay::Failure::Transient {
             retry_after: Some(wait),
         } = failure

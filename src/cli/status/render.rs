@@ -1,61 +1,26 @@
-//! `mesa status`: what would be lost if this machine vanished now, and what keeps it from being
-//! pushed.
+//! The status in words.
 
 use std::time::Duration;
 
-use clap::Args;
-
-use super::exit::Exit;
-use super::{Context, Error, duration, output};
-use crate::daemon::control::{Answer, Request, ask};
+use crate::cli::{duration, output};
+use crate::daemon::control::EntryState;
 use crate::daemon::status::{
-    CredentialState, PublishState, PublishStatus, RepoState, RepoStatus, State, Status,
+    Cause, CredentialState, PublishState, PublishStatus, RepoState, RepoStatus, State, Status,
+    Totals, Waiting,
 };
-use crate::daemon::{self, at_rest};
 
-#[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Print JSON, in a shape that stays.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Shows the daemon's status; without a daemon, what the data directory holds.
-///
-/// # Errors
-///
-/// The daemon does not answer.
-pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Error> {
-    let config = context.settings()?;
-    match ask(&daemon::control_socket(&config), &Request::Status) {
-        Ok(Answer::Status(status)) => {
-            print(&status, arguments)?;
-            Ok(Exit::Done)
-        }
-        Ok(_) => Err(Error::UnexpectedAnswer),
-        Err(error @ daemon::Error::NotRunning { .. }) => {
-            print(&at_rest::status(&config)?, arguments)?;
-            Err(error.into())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn print(status: &Status, arguments: &Arguments) -> Result<(), Error> {
-    if arguments.json {
-        output::json(status)
-    } else {
-        output::data(render(status))
-    }
-}
-
-fn render(status: &Status) -> String {
+/// Everything, over several lines.
+pub(super) fn render(status: &Status) -> String {
     let mut lines = vec![headline(status)];
     if let Some(text) = credential(status) {
         lines.push(format!("credential: {text}"));
     }
+    lines.push(loss(&status.totals));
+    for waiting in &status.totals.waiting {
+        lines.push(format!("  {}", waits(waiting)));
+    }
     for repo in &status.repos {
-        lines.push(line(repo));
+        lines.push(of_repo(repo));
         if let Some(base) = &repo.base {
             let bookmark = base.bookmark.as_deref().unwrap_or("a change");
             lines.push(format!("  base:    {} ({bookmark})", base.change_id));
@@ -77,6 +42,82 @@ fn render(status: &Status) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// The same in one line.
+pub(super) fn line(status: &Status) -> String {
+    let state = match status.state {
+        State::Ready => "ready",
+        State::Offline => "offline",
+        State::AuthNeeded => "auth-needed",
+        State::Draining => "draining",
+        State::Stopped => "stopped",
+    };
+    let mut line = format!("{state}: {}", loss(&status.totals));
+    for waiting in &status.totals.waiting {
+        line.push_str("; ");
+        line.push_str(&waits(waiting));
+    }
+    line
+}
+
+/// What would be lost if this machine vanished now.
+fn loss(totals: &Totals) -> String {
+    if !totals.is_loss() {
+        return "nothing would be lost if this machine vanished now".to_owned();
+    }
+    let mut parts = Vec::new();
+    if totals.operations > 0 {
+        let operations = output::counted(totals.operations, "operation", "operations");
+        let bytes = output::bytes(totals.bytes);
+        let age = duration::describe(Duration::from_secs(
+            totals.oldest_age_seconds.unwrap_or_default(),
+        ));
+        parts.push(format!("{operations} ({bytes}), the oldest {age} old"));
+    }
+    if totals.kept_local > 0 {
+        let paths = output::counted(totals.kept_local, "path", "paths");
+        parts.push(format!("{paths} that the server cannot hold"));
+    }
+    if totals.unreadable > 0 {
+        let repos = output::counted(totals.unreadable, "repository", "repositories");
+        parts.push(format!("whatever is in {repos} that cannot be read"));
+    }
+    let durable = match (totals.durable, totals.operations_not_durable) {
+        (Some(true), _) => "; a power cut would lose nothing".to_owned(),
+        (Some(false), 0) => "; a power cut would lose what was written a moment ago".to_owned(),
+        (Some(false), count) => {
+            let operations = output::counted(count, "operation", "operations");
+            format!("; a power cut would lose {operations}")
+        }
+        (None, _) => String::new(),
+    };
+    let parts = parts.join(", and ");
+    format!("would be lost if this machine vanished now: {parts}{durable}")
+}
+
+/// What some work waits for.
+fn waits(waiting: &Waiting) -> String {
+    let count = match waiting.state {
+        EntryState::Conflicted => output::counted(waiting.operations, "conflict", "conflicts"),
+        _ => output::counted(waiting.operations, "operation", "operations"),
+    };
+    let cause = match waiting.cause {
+        Some(Cause::Auth) => " (credential)",
+        Some(Cause::Network) => " (network)",
+        Some(Cause::Forbidden) => " (forbidden)",
+        Some(Cause::Local) => " (this machine)",
+        Some(Cause::Unmounted) | None => "",
+    };
+    let mut text = format!("{}{cause}: {count}", waiting.state.name());
+    if let Some(seconds) = waiting.age_seconds {
+        let age = duration::describe(Duration::from_secs(seconds));
+        text.push_str(&format!(", for {age}"));
+    }
+    if let Some(reason) = &waiting.reason {
+        text.push_str(&format!(" ({reason})"));
+    }
+    text
 }
 
 fn publishing(publish: &PublishStatus) -> String {
@@ -122,7 +163,7 @@ fn credential(status: &Status) -> Option<String> {
     }
 }
 
-fn line(repo: &RepoStatus) -> String {
+fn of_repo(repo: &RepoStatus) -> String {
     let RepoStatus { org, name, .. } = repo;
     let what = match repo.state {
         RepoState::Clean => "everything pushed".to_owned(),
@@ -157,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_text_says_what_is_not_pushed_and_why() {
-        let status = Status {
+        let mut status = Status {
             state: State::Offline,
             credential: Credential {
                 state: CredentialState::Valid,
@@ -191,14 +232,27 @@ mod tests {
                     reason: Some("see there".into()),
                 }),
                 journal: None,
+                waiting: vec![Waiting {
+                    state: EntryState::Blocked,
+                    cause: Some(Cause::Network),
+                    reason: Some("connection refused".into()),
+                    age_seconds: Some(12),
+                    repos: 1,
+                    operations: 3,
+                }],
             }],
             pid: Some(7),
             mount_point: Some("/mnt".into()),
+            totals: Totals::default(),
         };
+        status.totals = Totals::of(&status.repos);
         assert_eq!(
             render(&status),
             "mesa: mounted at /mnt (process 7); the server cannot be reached, edits are kept\n\
              credential: good until 2026-01-01T00:00:00Z\n\
+             would be lost if this machine vanished now: 3 operations (2.0 KiB), the oldest 61 s old, \
+             and 1 path that the server cannot hold\n  \
+             blocked (network): 3 operations, for 12 s (connection refused)\n\
              local/app: 3 operations (2.0 KiB) not pushed, the oldest 61 s old; offline (connection refused)\n  \
              base:    zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz (main)\n  \
              change:  kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk\n  \

@@ -1,0 +1,36 @@
+//! What a replay worker tells of itself.
+
+use std::time::Instant;
+
+use crate::daemon::status::{Cause, CredentialState, RepoState};
+
+/// How a replay stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(in crate::daemon) struct Progress {
+    /// What keeps work from being pushed; `None` when nothing does.
+    pub(in crate::daemon) blocked: Option<RepoState>,
+    /// The last failure, in words.
+    pub(in crate::daemon) reason: Option<String>,
+    /// What the last failure was about.
+    pub(in crate::daemon) cause: Option<Cause>,
+    /// Since when `blocked` is what it is.
+    pub(in crate::daemon) since: Option<Instant>,
+    /// What is wrong with the credential.
+    pub(in crate::daemon) credential: Option<CredentialState>,
+    /// What the server cannot hold.
+    pub(in crate::daemon) kept_local: Vec<String>,
+    /// Why the bookmark does not get what was pushed, before something changes.
+    pub(in crate::daemon) diverged: Option<String>,
+    /// Why it did not get it so far.
+    pub(in crate::daemon) unpublished: Option<String>,
+}
+
+impl Progress {
+    /// Notes what keeps work from being pushed now, and since when that is so.
+    pub(super) fn stand(&mut self, blocked: Option<RepoState>) {
+        if self.blocked != blocked {
+            self.since = blocked.map(|_| Instant::now());
+        }
+        self.blocked = blocked;
+    }
+}
