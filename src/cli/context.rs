@@ -61,12 +61,16 @@ impl Context {
             config_path: self.globals.config_path.clone(),
             values,
         };
+        let variables: Vec<String> = std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .collect();
         let home = std::env::home_dir().filter(|home| home.is_absolute());
         let current_folder = std::env::current_dir().map_err(Error::CurrentFolder)?;
         Ok(config::load(
             &overrides,
             &Surroundings {
                 environment: &|name| std::env::var_os(name),
+                variables: &variables,
                 home: home.as_deref(),
                 current_folder: &current_folder,
                 uid: Uid::effective().as_raw(),
@@ -98,7 +102,7 @@ impl Context {
     /// The flag names no level.
     pub(super) fn log_level_or_warn(&self) -> Result<LogLevel, Error> {
         match &self.globals.log_level {
-            Some(_) => Ok(self.settings()?.log_level),
+            Some(_) => Ok(self.settings()?.log.level),
             None => Ok(LogLevel::Warn),
         }
     }

@@ -1,12 +1,14 @@
 //! `mesa mount`: in the foreground until Ctrl+C, or in the background once the mount answers.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::exit::Exit;
 use super::{Context, Error, logging, output, remains};
-use crate::config::{Config, Key, LogLevel};
+use crate::config::{Config, Key, LogLevel, Origin};
 use crate::daemon::control::{Answer, Request, Versions, ask};
 use crate::daemon::{self, background, control_socket};
 
@@ -21,12 +23,52 @@ pub(super) struct Mount {
     /// Whether bookmarks follow what is pushed: never, fast-forward or merge.
     #[arg(long, value_name = "MODE")]
     publish: Option<String>,
+    /// Let other users enter the mount; the mode bits say what they may do.
+    #[arg(long)]
+    allow_other: bool,
 }
 
 impl Mount {
     fn settings(&self, context: &Context) -> Result<Config, Error> {
         let publish = self.publish.iter();
-        context.settings_with(publish.map(|mode| (Key::Publish, mode.into())).collect())
+        let mut flags: BTreeMap<Key, OsString> =
+            publish.map(|mode| (Key::Publish, mode.into())).collect();
+        if self.allow_other {
+            flags.insert(Key::AllowOther, "true".into());
+        }
+        context.settings_with(flags)
+    }
+
+    /// The arguments by which a process of this binary mounts the same in the background.
+    fn child_arguments(&self, context: &Context) -> Vec<OsString> {
+        let mut words = context.arguments();
+        words.extend(["mount".into(), "--background-child".into()]);
+        if let Some(mode) = &self.publish {
+            words.extend(["--publish".into(), mode.into()]);
+        }
+        if self.allow_other {
+            words.push("--allow-other".into());
+        }
+        words
+    }
+}
+
+/// Says what is set in vain, and which variables may be misspelt: a sandbox's log is often all that
+/// somebody has to find out why a setting does nothing.
+fn warn(config: &Config) {
+    let names = |origin: &Origin| origin.to_string();
+    let vain: Vec<String> = config.notes.without_effect.iter().map(names).collect();
+    if !vain.is_empty() {
+        output::talk(format_args!(
+            "warning: this version does not act on these settings yet: {}",
+            vain.join("; ")
+        ));
+    }
+    for (name, meant) in &config.notes.unknown_variables {
+        let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        output::talk(format_args!(
+            "warning: no setting has the variable {name}{hint}"
+        ));
     }
 }
 
@@ -40,6 +82,7 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
         return Ok(child(arguments, context));
     }
     let config = arguments.settings(context)?;
+    warn(&config);
     if let Some(running) = already_mounted(&config)? {
         output::talk(format_args!(
             "already mounted at {} (process {})",
@@ -48,11 +91,7 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     if arguments.daemonize {
-        let mut words = context.arguments();
-        words.extend(["mount".into(), "--background-child".into()]);
-        if let Some(mode) = &arguments.publish {
-            words.extend(["--publish".into(), mode.into()]);
-        }
+        let words = arguments.child_arguments(context);
         let ready = background::start(&config.data_folder, &words)?;
         output::talk(format_args!(
             "mounted at {} (process {})",
@@ -61,7 +100,7 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
         ));
         return Ok(Exit::Done);
     }
-    logging::to_stderr(config.log_level.min(LogLevel::Warn));
+    logging::to_stderr(config.log.level.min(LogLevel::Warn));
     let mount_point = config.mount_point.display().to_string();
     let drained = daemon::run(config, |_| {
         output::talk(format_args!("mounted at {mount_point}; Ctrl+C unmounts"));
@@ -96,7 +135,7 @@ fn already_mounted(config: &Config) -> Result<Option<Versions>, Error> {
 fn child(arguments: &Mount, context: &Context) -> Exit {
     let mut announced = false;
     let outcome = background::detached(|| arguments.settings(context)).and_then(|config| {
-        logging::to_stderr(config.log_level);
+        logging::to_stderr(config.log.level);
         let drained = daemon::run(config, |ready| {
             announced = true;
             background::announce(Ok(ready));

@@ -6,12 +6,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
+use toml::de::{DeTable, DeValue};
 
-use super::values::{is_change, is_organization, is_repository};
+use super::given::{Given, Raw};
+use super::kind::Kind;
+use super::types::{is_organization, is_repository};
 use super::{
-    Error, Key, MountMode, Organization, Origin, Overrides, Problem, Publish, Reason,
-    RepositorySettings, Revision, Surroundings,
+    Error, Key, MountMode, Origin, Overrides, Problem, Publish, Reason, RepositorySettings,
+    Revision, Surroundings, meant,
 };
 
 /// What is wrong with the file's syntax, and where.
@@ -23,11 +25,14 @@ const SYSTEM_FILE: &str = "/etc/mesa/config.toml";
 /// Largest file: thousands of repositories fit, and a device or a log does not.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What a file gives.
+/// The table of the organizations.
+const ORGANIZATIONS: &str = "organizations";
+
+/// What a file says of one organization.
 #[derive(Default)]
-pub(super) struct Contents {
-    pub(super) values: BTreeMap<Key, (Origin, OsString)>,
-    pub(super) organizations: BTreeMap<String, Organization>,
+pub(super) struct OrganizationTable {
+    pub(super) mount: Option<MountMode>,
+    pub(super) repositories: BTreeMap<String, RepositorySettings>,
 }
 
 /// The first file of the search order that exists, with its text.
@@ -74,159 +79,230 @@ fn read_text(path: &Path) -> io::Result<String> {
 }
 
 /// Takes the file apart; what is wrong with single keys goes to `problems`.
-pub(super) fn read(
-    path: &Path,
-    text: &str,
-    problems: &mut Vec<Problem>,
-) -> Result<Contents, Error> {
-    let table: Table = text.parse().map_err(|source| Error::Syntax {
+pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Result<Given, Error> {
+    let table = DeTable::parse(text).map_err(|source| Error::Syntax {
         path: path.to_owned(),
         source: Box::new(source),
     })?;
-    let mut reader = Reader { path, problems };
-    let mut contents = Contents::default();
-    for (name, value) in table {
-        match (name.as_str(), value) {
-            ("organizations", Value::Table(organizations)) => {
-                contents.organizations = reader.organizations(organizations);
-            }
-            ("cache", Value::Table(cache)) => {
-                for (name, value) in cache {
-                    let place = format!("cache.{name}");
-                    match name.as_str() {
-                        "path" => reader.setting(Key::CachePath, place, value, &mut contents),
-                        _ => reader.problem(place, Reason::Unknown),
-                    }
-                }
-            }
-            ("organizations" | "cache", _) => reader.problem(name, Reason::NotTable),
-            (_, value) => match Key::ALL.into_iter().find(|key| key.name() == name) {
-                Some(key) => reader.setting(key, name, value, &mut contents),
-                None => reader.problem(name, Reason::Unknown),
-            },
-        }
-    }
-    Ok(contents)
+    let mut reader = Reader {
+        path,
+        text,
+        problems,
+        given: Given::default(),
+    };
+    reader.table("", table.get_ref());
+    Ok(reader.given)
 }
 
 struct Reader<'a> {
     path: &'a Path,
+    text: &'a str,
     problems: &'a mut Vec<Problem>,
+    given: Given,
+}
+
+/// The entries of a table, with where each key stands.
+fn entries<'a>(table: &'a DeTable<'_>) -> impl Iterator<Item = (usize, &'a str, &'a DeValue<'a>)> {
+    table
+        .iter()
+        .map(|(key, value)| (key.span().start, &**key.get_ref(), value.get_ref()))
+}
+
+fn beneath(table: &str, name: &str) -> String {
+    match table {
+        "" => name.to_owned(),
+        table => format!("{table}.{name}"),
+    }
 }
 
 impl Reader<'_> {
-    fn origin(&self, key: String) -> Origin {
+    fn origin(&self, at: usize, key: String) -> Origin {
+        let before = self.text.get(..at).unwrap_or_default();
         Origin::File {
             path: self.path.to_owned(),
             key,
+            line: before.matches('\n').count() + 1,
         }
     }
 
-    fn problem(&mut self, key: String, reason: Reason) {
-        let origin = self.origin(key);
+    fn problem(&mut self, at: usize, key: String, reason: Reason) {
+        let origin = self.origin(at, key);
         self.problems.push(Problem { origin, reason });
     }
 
-    fn setting(&mut self, key: Key, place: String, value: Value, contents: &mut Contents) {
-        let text = match (key, value) {
-            (Key::Uid | Key::Gid, Value::Integer(number)) => number.to_string(),
-            (Key::Uid | Key::Gid, _) => return self.problem(place, Reason::NotNumber),
-            (_, Value::String(text)) => text,
-            _ => return self.problem(place, Reason::NotString),
-        };
-        let origin = self.origin(place.clone());
-        if contents.values.insert(key, (origin, text.into())).is_some() {
-            self.problem(place, Reason::Twice);
+    fn kept(&mut self, at: usize, place: String) {
+        let origin = self.origin(at, place.clone());
+        self.given.origins.insert(place, origin);
+    }
+
+    /// A table of settings, and the tables in it.
+    fn table(&mut self, name: &str, table: &DeTable<'_>) {
+        for (at, key, value) in entries(table) {
+            let place = beneath(name, key);
+            let is_table = Key::ALL.iter().any(|known| {
+                let rest = known.place().strip_prefix(place.as_str());
+                rest.is_some_and(|rest| rest.starts_with('.'))
+            });
+            if let Some(key) = Key::at(&place) {
+                self.setting(at, key, value);
+            } else if !is_table && place != ORGANIZATIONS {
+                let reason = Reason::Unknown(meant::place(&place));
+                self.problem(at, place, reason);
+            } else if let Some(table) = value.as_table() {
+                match place.as_str() {
+                    ORGANIZATIONS => self.organizations(table),
+                    place => self.table(place, table),
+                }
+            } else {
+                self.problem(at, place, Reason::NotTable);
+            }
         }
     }
 
-    fn organizations(&mut self, table: Table) -> BTreeMap<String, Organization> {
-        let mut organizations = BTreeMap::new();
-        for (name, value) in table {
-            let place = format!("organizations.{name}");
-            match value {
-                _ if !is_organization(&name) => self.problem(place, Reason::Organization),
-                Value::Table(table) => {
+    fn setting(&mut self, at: usize, key: Key, value: &DeValue<'_>) {
+        let place = key.place().to_owned();
+        let kind = key.setting().kind;
+        match raw(kind, value) {
+            Some(raw) if raw.is_empty() => {}
+            Some(raw) => {
+                let origin = self.origin(at, place);
+                self.given.values.insert(key, (origin, raw));
+            }
+            None => self.problem(at, place, Reason::Want(kind)),
+        }
+    }
+
+    fn organizations(&mut self, table: &DeTable<'_>) {
+        for (at, name, value) in entries(table) {
+            let place = beneath(ORGANIZATIONS, name);
+            match value.as_table() {
+                _ if !is_organization(name) => self.problem(at, place, Reason::Organization),
+                Some(table) => {
                     let organization = self.organization(&place, table);
-                    organizations.insert(name, organization);
+                    let name = name.to_owned();
+                    self.given.organizations.insert(name, organization);
                 }
-                _ => self.problem(place, Reason::NotTable),
+                None => self.problem(at, place, Reason::NotTable),
             }
         }
-        organizations
     }
 
-    fn organization(&mut self, place: &str, table: Table) -> Organization {
-        let mut mount = None;
-        let mut repositories = BTreeMap::new();
-        for (name, value) in table {
-            let place = format!("{place}.{name}");
-            match (name.as_str(), value) {
-                ("mount", Value::String(text)) => match text.as_str() {
-                    "all" => mount = Some(MountMode::All),
-                    "explicit" => mount = Some(MountMode::Explicit),
-                    _ => self.problem(place, Reason::MountMode),
+    fn organization(&mut self, within: &str, table: &DeTable<'_>) -> OrganizationTable {
+        let mut organization = OrganizationTable::default();
+        for (at, key, value) in entries(table) {
+            let place = beneath(within, key);
+            match (key, value.as_table()) {
+                ("mount", _) => match value.as_str().and_then(MountMode::of_name) {
+                    Some(mode) => {
+                        organization.mount = Some(mode);
+                        self.kept(at, place);
+                    }
+                    None => {
+                        let reason = Reason::Want(Kind::Choice(MountMode::NAMES));
+                        self.problem(at, place, reason);
+                    }
                 },
-                ("mount", _) => self.problem(place, Reason::MountMode),
-                ("repos", Value::Table(table)) => repositories = self.repositories(&place, table),
-                ("repos", _) => self.problem(place, Reason::NotTable),
-                _ => self.problem(place, Reason::Unknown),
-            }
-        }
-        let implied = if repositories.is_empty() {
-            MountMode::All
-        } else {
-            MountMode::Explicit
-        };
-        Organization {
-            mount: mount.unwrap_or(implied),
-            repositories,
-        }
-    }
-
-    fn repositories(&mut self, place: &str, table: Table) -> BTreeMap<String, RepositorySettings> {
-        let mut repositories = BTreeMap::new();
-        for (name, value) in table {
-            let place = format!("{place}.{name}");
-            let Value::Table(table) = value else {
-                self.problem(place, Reason::NotTable);
-                continue;
-            };
-            if !is_repository(&name) {
-                self.problem(place, Reason::Repository);
-                continue;
-            }
-            let mut settings = RepositorySettings::default();
-            for (key, value) in table {
-                let place = format!("{place}.{key}");
-                match key.as_str() {
-                    "rev" => match revision_of(&value) {
-                        Some(found) => settings.revision = found,
-                        None => self.problem(place, Reason::Revision),
-                    },
-                    "publish" => match value.as_str().and_then(Publish::of_name) {
-                        Some(mode) => settings.publish = Some(mode),
-                        None => self.problem(place, Reason::Publish),
-                    },
-                    _ => self.problem(place, Reason::Unknown),
+                ("repos", Some(table)) => {
+                    organization.repositories = self.repositories(&place, table);
+                }
+                ("repos", None) => self.problem(at, place, Reason::NotTable),
+                _ => {
+                    let meant = meant::of(key, &["mount", "repos"]);
+                    self.problem(at, place, Reason::Unknown(meant));
                 }
             }
-            repositories.insert(name, settings);
+        }
+        organization
+    }
+
+    fn repositories(
+        &mut self,
+        within: &str,
+        table: &DeTable<'_>,
+    ) -> BTreeMap<String, RepositorySettings> {
+        let mut repositories = BTreeMap::new();
+        for (at, name, value) in entries(table) {
+            let place = beneath(within, name);
+            match value.as_table() {
+                None => self.problem(at, place, Reason::NotTable),
+                Some(_) if !is_repository(name) => self.problem(at, place, Reason::Repository),
+                Some(table) => {
+                    let settings = self.repository(&place, table);
+                    repositories.insert(name.to_owned(), settings);
+                    self.kept(at, place);
+                }
+            }
         }
         repositories
     }
+
+    fn repository(&mut self, within: &str, table: &DeTable<'_>) -> RepositorySettings {
+        let mut settings = RepositorySettings::default();
+        for (at, key, value) in entries(table) {
+            let place = beneath(within, key);
+            let problem = match key {
+                "rev" => match revision_of(value) {
+                    Some(found) => {
+                        settings.revision = found;
+                        None
+                    }
+                    None => Some(Reason::Revision),
+                },
+                "publish" => match value.as_str().and_then(Publish::of_name) {
+                    Some(mode) => {
+                        settings.publish = Some(mode);
+                        None
+                    }
+                    None => Some(Reason::Want(Kind::Choice(Publish::NAMES))),
+                },
+                _ => Some(Reason::Unknown(meant::of(key, &["rev", "publish"]))),
+            };
+            match problem {
+                Some(reason) => self.problem(at, place, reason),
+                None => self.kept(at, place),
+            }
+        }
+        settings
+    }
 }
 
-fn revision_of(value: &Value) -> Option<Revision> {
-    let table = value.as_table()?;
-    let mut entries = table.iter();
-    let (Some((key, value)), None) = (entries.next(), entries.next()) else {
+/// A value of the file's language as the text that a variable would have; `None` when it is not of
+/// a type that the kind takes.
+fn raw(kind: Kind, value: &DeValue<'_>) -> Option<Raw> {
+    let text = match (kind, value) {
+        (Kind::Words, DeValue::Array(words)) => {
+            let mut texts = words.iter().map(|word| word.get_ref().as_str());
+            let texts: Option<Vec<String>> =
+                texts.by_ref().map(|text| text.map(str::to_owned)).collect();
+            return texts.map(Raw::Words);
+        }
+        (
+            Kind::Text
+            | Kind::Path
+            | Kind::Choice(_)
+            | Kind::Limit(..)
+            | Kind::Size(..)
+            | Kind::SizeLimit(..)
+            | Kind::Duration(_),
+            DeValue::String(text),
+        ) => text.clone().into_owned(),
+        (
+            Kind::Number(..) | Kind::Limit(..) | Kind::Size(..) | Kind::SizeLimit(..) | Kind::Share,
+            DeValue::Integer(number),
+        ) => i64::from_str_radix(number.as_str(), number.radix())
+            .ok()?
+            .to_string(),
+        (Kind::Share, DeValue::Float(number)) => number.as_str().to_owned(),
+        (Kind::Boolean, DeValue::Boolean(truth)) => truth.to_string(),
+        _ => return None,
+    };
+    Some(Raw::Text(OsString::from(text)))
+}
+
+fn revision_of(value: &DeValue<'_>) -> Option<Revision> {
+    let mut entries = entries(value.as_table()?);
+    let (Some((_, kind, value)), None) = (entries.next(), entries.next()) else {
         return None;
     };
-    let text = value.as_str()?.to_owned();
-    match key.as_str() {
-        "bookmark" if !text.is_empty() => Some(Revision::Bookmark(text)),
-        "change-id" if is_change(&text) => Some(Revision::Change(text)),
-        _ => None,
-    }
+    Revision::of(kind, value.as_str()?)
 }

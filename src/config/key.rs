@@ -1,100 +1,232 @@
-//! The settings by name, and where a value can come from.
+//! The table of all settings: their names, what they take, what they are for. The parser, `mesa
+//! config show`, `init` and `schema` all read it, so none can know less or more than another.
+//!
+//! The text above a setting is its documentation in all of them.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// A setting that the file, the environment and a flag can give.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// Base address of the REST API.
-    ApiUrl,
-    /// The API is at `https://api.<domain>/v1` unless an address is given.
-    ServiceDomain,
-    /// The organization to mount.
-    Org,
-    /// Where organizations appear.
-    MountPoint,
-    /// Journals, bodies, locks.
-    DataDir,
-    /// The lower layer's store.
-    CachePath,
-    /// The control socket's folder.
-    RuntimeDir,
-    /// Owner of what the mount shows.
-    Uid,
-    /// Group of what the mount shows.
-    Gid,
-    /// How much is logged.
-    LogLevel,
-    /// How long an acknowledged operation may stay without being synced.
-    CommitInterval,
-    /// Whether bookmarks follow what is pushed.
-    Publish,
+use super::kind::Kind;
+use super::types::{Backend, Color, LogLevel, Publish};
+
+/// Whether a setting does something in this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It does what it says.
+    Now,
+    /// It is checked and kept, but nothing acts on it yet.
+    Later,
 }
 
-impl Key {
-    /// All of them.
-    pub const ALL: [Key; 12] = [
-        Key::ApiUrl,
-        Key::ServiceDomain,
-        Key::Org,
-        Key::MountPoint,
-        Key::DataDir,
-        Key::CachePath,
-        Key::RuntimeDir,
-        Key::Uid,
-        Key::Gid,
-        Key::LogLevel,
-        Key::CommitInterval,
-        Key::Publish,
-    ];
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The place in the file: the key, with the tables around it, joined by dots.
+    pub place: &'static str,
+    /// The flag, without its dashes, of verbs that take it.
+    pub flag: &'static str,
+    /// The variable.
+    pub variable: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether it does something.
+    pub effect: Effect,
+    /// What it is for.
+    pub help: &'static str,
+}
 
-    /// The name in the file, and behind `--`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Key::ApiUrl => "api-url",
-            Key::ServiceDomain => "service-domain",
-            Key::Org => "org",
-            Key::MountPoint => "mount-point",
-            Key::DataDir => "data-dir",
-            Key::CachePath => "cache-path",
-            Key::RuntimeDir => "runtime-dir",
-            Key::Uid => "uid",
-            Key::Gid => "gid",
-            Key::LogLevel => "log-level",
-            Key::CommitInterval => "commit-interval",
-            Key::Publish => "publish",
+impl Setting {
+    /// The table of the file that it is in, and its key there.
+    pub fn table_and_key(&self) -> (&'static str, &'static str) {
+        self.place.rsplit_once('.').unwrap_or(("", self.place))
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $help:literal])+ $name:ident = $place:literal, $flag:literal, $variable:literal,
+        $kind:expr, $effect:ident;)+) => {
+        /// A setting that the file, the environment and a flag can give.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Key {
+            $($(#[doc = $help])+ $name,)+
         }
+
+        impl Key {
+            /// All of them, in the order of the file.
+            pub const ALL: &'static [Key] = &[$(Key::$name),+];
+
+            /// Its line of the table.
+            pub fn setting(self) -> Setting {
+                match self {
+                    $(Key::$name => Setting {
+                        place: $place,
+                        flag: $flag,
+                        variable: $variable,
+                        kind: $kind,
+                        effect: Effect::$effect,
+                        help: concat!($($help),+),
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+/// Less could not hold the objects of one directory while it is read.
+const CACHE_BYTES_MIN: u64 = 64 * MIB;
+/// Less would keep listings from being shared between readers.
+const CACHE_MEMORY_BYTES_MIN: u64 = MIB;
+/// More means a unit that was not meant.
+const CACHE_BYTES_MAX: u64 = 1024 * TIB;
+/// More than the memory of any machine.
+const CACHE_MEMORY_BYTES_MAX: u64 = 64 * TIB;
+/// Deeper than any path that Linux can name.
+const DEPTH_MAX: u64 = 2048;
+/// More requests at once than a server grants to one client.
+const CONCURRENCY_MAX: u64 = 256;
+/// The largest number means "leave as it is" to chown.
+const ID_MAX: u64 = u32::MAX as u64 - 1;
+/// Longer would only mean "never", which fsync is there for.
+const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(3_600);
+
+settings! {
+    /// The server's address. Given, it beats service-domain.
+    ApiUrl = "api-url", "api-url", "MESA_API_URL", Kind::Text, Now;
+    /// The API is at `https://api.DOMAIN/v1`, unless api-url says otherwise.
+    ServiceDomain = "service-domain", "service-domain", "MESA_SERVICE_DOMAIN", Kind::Text, Now;
+    /// The organization to mount. Without one: those that have a table here, else those of
+    /// MESA_ORGS, else the credential's.
+    Org = "org", "org", "MESA_ORG", Kind::Text, Now;
+    /// Where repositories appear, as MOUNT-POINT/ORG/REPO.
+    MountPoint = "mount-point", "mount-point", "MESA_MOUNT_POINT", Kind::Path, Now;
+    /// Journal, edits and lock: keep it, and nothing is lost.
+    DataDir = "data-dir", "data-dir", "MESA_DATA_DIR", Kind::Path, Now;
+    /// The folder of the control socket.
+    RuntimeDir = "runtime-dir", "runtime-dir", "MESA_RUNTIME_DIR", Kind::Path, Now;
+    /// The user to whom everything in the mount belongs.
+    Uid = "uid", "uid", "MESA_UID", Kind::Number(0, ID_MAX), Now;
+    /// The group to which everything in the mount belongs.
+    Gid = "gid", "gid", "MESA_GID", Kind::Number(0, ID_MAX), Now;
+    /// Whether other users than the one who mounts may enter the mount; the mode bits then say what
+    /// they may do. Without a word of it: only if uid is another user than the one who mounts.
+    AllowOther = "allow-other", "allow-other", "MESA_ALLOW_OTHER", Kind::Boolean, Now;
+    /// How long an acknowledged edit may stay without surviving a power cut; 0s waits for the disk
+    /// each time.
+    CommitInterval = "commit-interval", "commit-interval", "MESA_COMMIT_INTERVAL",
+        Kind::Duration(COMMIT_INTERVAL_MAX), Now;
+    /// Whether the bookmark that was checked out follows what is pushed.
+    Publish = "publish", "publish", "MESA_PUBLISH",
+        Kind::Choice(Publish::NAMES), Now;
+    /// A file of ignore rules, in the syntax of .gitignore, instead of the built-in ones.
+    MesaignorePath = "mesaignore-path", "mesaignore-path", "MESA_MESAIGNORE_PATH", Kind::Path, Later;
+    /// Where credentials are stored.
+    SecretsBackend = "secrets.backend", "secrets-backend", "MESA_SECRETS_BACKEND",
+        Kind::Choice(Backend::NAMES), Now;
+    /// A program that prints a credential, with its arguments; the variable has blanks between them.
+    SecretsCommand = "secrets.command", "secrets-command", "MESA_SECRETS_COMMAND", Kind::Words, Now;
+    /// A file that holds a credential, and is read again when it changes.
+    ApiKeyFile = "secrets.api-key-file", "api-key-file", "MESA_API_KEY_FILE", Kind::Path, Now;
+    /// Whether fetched content is kept on disk.
+    CacheEnabled = "cache.enabled", "cache-enabled", "MESA_CACHE_ENABLED", Kind::Boolean, Later;
+    /// Fetched content; may be deleted while nothing is mounted.
+    CachePath = "cache.path", "cache-path", "MESA_CACHE_PATH", Kind::Path, Now;
+    /// How large the cache on disk may grow, as in 10GiB, or unlimited.
+    CacheSize = "cache.max-size", "cache-max-size", "MESA_CACHE_MAX_SIZE",
+        Kind::SizeLimit(CACHE_BYTES_MIN, CACHE_BYTES_MAX), Later;
+    /// How large the cache in memory may grow, as in 320MB.
+    CacheMemorySize = "cache.max-memory-size", "cache-max-memory-size", "MESA_CACHE_MAX_MEMORY_SIZE",
+        Kind::Size(CACHE_MEMORY_BYTES_MIN, CACHE_MEMORY_BYTES_MAX), Later;
+    /// Whether content is fetched before it is asked for.
+    PrefetchEnabled = "prefetch.enabled", "prefetch-enabled", "MESA_PREFETCH_ENABLED",
+        Kind::Boolean, Later;
+    /// How many directories deep, or unlimited: the whole tree.
+    PrefetchDepth = "prefetch.max-depth", "prefetch-max-depth", "MESA_PREFETCH_MAX_DEPTH",
+        Kind::Limit(0, DEPTH_MAX), Later;
+    /// How many requests at once.
+    PrefetchConcurrency = "prefetch.max-concurrency", "prefetch-max-concurrency",
+        "MESA_PREFETCH_MAX_CONCURRENCY", Kind::Number(1, CONCURRENCY_MAX), Later;
+    /// The share of cache.max-size above which nothing is fetched ahead.
+    PrefetchPressure = "prefetch.cache-pressure-limit", "prefetch-cache-pressure-limit",
+        "MESA_PREFETCH_CACHE_PRESSURE_LIMIT", Kind::Share, Later;
+    /// A file that holds the daemon's process number while it runs.
+    PidFile = "daemon.pid-file", "pid-file", "MESA_DAEMON_PID_FILE", Kind::Path, Now;
+    /// How much is logged.
+    LogLevel = "daemon.log.level", "log-level", "MESA_LOG_LEVEL",
+        Kind::Choice(LogLevel::NAMES), Now;
+    /// A file for the log, or stderr, or auto: daemon.log in data-dir when in
+    /// the background, else stderr.
+    LogTarget = "daemon.log.target", "log-file", "MESA_DAEMON_LOG_FILE", Kind::Path, Now;
+    /// Whether the log has colors; auto: on a terminal.
+    LogColor = "daemon.log.color", "log-color", "MESA_DAEMON_LOG_COLOR",
+        Kind::Choice(Color::NAMES), Now;
+    /// Where traces go, by OTLP over HTTP; nothing is sent anywhere without it.
+    CollectorUrl = "telemetry.collector-url", "telemetry-collector-url",
+        "MESA_TELEMETRY_COLLECTOR_URL", Kind::Text, Now;
+}
+
+/// Variables that are no single setting.
+pub const OTHER_VARIABLES: [(&str, &str); 6] = [
+    (
+        "MESA_API_KEY",
+        "an API key or a token; never written to a log, a file or an argument list",
+    ),
+    ("MESA_ACCESS_TOKEN", "another name of MESA_API_KEY"),
+    (
+        "MESA_ORGS",
+        "credentials of organizations: `ORG:TOKEN,ORG:TOKEN`",
+    ),
+    (
+        "MESA_REPO_REVS",
+        "`rev` of repositories: `ORG/REPO=bookmark:NAME,ORG/REPO=change-id:ID`",
+    ),
+    (
+        "MESA_VAULT_PASSPHRASE",
+        "opens the encrypted file of credentials",
+    ),
+    (
+        "MESA_NO_CONFIG_FILE",
+        "if not empty, no file is looked for; `--config-path` still counts",
+    ),
+];
+
+impl Key {
+    /// The place in the file.
+    pub fn place(self) -> &'static str {
+        self.setting().place
+    }
+
+    /// The flag, without its dashes.
+    pub fn flag(self) -> &'static str {
+        self.setting().flag
     }
 
     /// The name in the environment.
     pub fn variable(self) -> &'static str {
-        match self {
-            Key::ApiUrl => "MESA_API_URL",
-            Key::ServiceDomain => "MESA_SERVICE_DOMAIN",
-            Key::Org => "MESA_ORG",
-            Key::MountPoint => "MESA_MOUNT_POINT",
-            Key::DataDir => "MESA_DATA_DIR",
-            Key::CachePath => "MESA_CACHE_PATH",
-            Key::RuntimeDir => "MESA_RUNTIME_DIR",
-            Key::Uid => "MESA_UID",
-            Key::Gid => "MESA_GID",
-            Key::LogLevel => "MESA_LOG_LEVEL",
-            Key::CommitInterval => "MESA_COMMIT_INTERVAL",
-            Key::Publish => "MESA_PUBLISH",
-        }
+        self.setting().variable
+    }
+
+    /// The setting at a place of the file.
+    pub fn at(place: &str) -> Option<Key> {
+        Key::ALL.iter().copied().find(|key| key.place() == place)
     }
 }
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
+    /// Nobody gave it.
+    Default,
     /// A key of a file.
     File {
         /// The file.
         path: PathBuf,
         /// The key with the tables around it.
         key: String,
+        /// The line, from one on.
+        line: usize,
     },
     /// A variable of the environment.
     Variable(&'static str),
@@ -105,9 +237,50 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::File { path, key } => write!(formatter, "{key} in {}", path.display()),
+            Origin::Default => formatter.write_str("default"),
+            Origin::File { path, key, line } => {
+                write!(formatter, "{key} in {}, line {line}", path.display())
+            }
             Origin::Variable(name) => formatter.write_str(name),
             Origin::Flag(name) => write!(formatter, "--{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_spelling_means_one_setting() {
+        let all = Key::ALL.iter().map(|key| key.setting());
+        let mut names = BTreeSet::new();
+        for setting in all {
+            for name in [
+                format!("file {}", setting.place),
+                format!("flag {}", setting.flag),
+                setting.variable.to_owned(),
+            ] {
+                assert!(names.insert(name.clone()), "{name}");
+            }
+            assert!(setting.variable.starts_with("MESA_"));
+            assert!(setting.help.trim().ends_with('.'), "{}", setting.help);
+        }
+        for (name, _) in OTHER_VARIABLES {
+            assert!(names.insert(name.to_owned()), "{name}");
+        }
+    }
+    #[test]
+    fn the_readme_has_every_setting_and_every_variable() {
+        let readme = include_str!("../../README.md");
+        let others = OTHER_VARIABLES.iter().map(|(name, _)| *name);
+        let settings = Key::ALL
+            .iter()
+            .flat_map(|key| [key.place(), key.variable()]);
+        for name in settings.chain(others) {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
         }
     }
 }

@@ -1,18 +1,26 @@
 //! What the user wants: defaults, then the configuration file, then the environment, then flags.
 //!
-//! Every setting has one name, in three spellings: `cache-path` in the file, `MESA_CACHE_PATH` in
-//! the environment, `--cache-path` as a flag ([`Key`]). Each source yields text with its origin; the
-//! last origin wins, and the text is read once, at the end, so that all problems of all sources are
-//! listed together. Environment, home and identity arrive as values ([`Surroundings`]).
+//! Every setting has one line in one table ([`Key`]): `cache.path` in the file, `MESA_CACHE_PATH` in
+//! the environment, `--cache-path` as a flag of verbs that take it. Each source yields text with its
+//! origin; the last origin wins, and the text is read once, at the end, so that all problems of all
+//! sources are listed together. An empty value is none, in the file as in the environment.
+//! Environment, home and identity arrive as values ([`Surroundings`]).
 //!
-//! A credential found in the environment goes into [`Secrets`], which Debug does not show.
+//! A name that the file should not have is an error. A `MESA_*` variable that nobody knows is only
+//! told of, since the environment is shared and others may use the prefix. What is set but has no
+//! effect in this version is told of, too ([`Notes`]).
 
 mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod given;
 mod key;
+mod kind;
+mod lists;
+mod meant;
 mod problem;
+mod types;
 mod values;
 
 use std::collections::BTreeMap;
@@ -23,10 +31,17 @@ use std::time::Duration;
 
 use crate::secrets::Secrets;
 
+use given::Raw;
+
 pub use file::SyntaxError;
-pub use key::{Key, Origin};
+pub use key::{Effect, Key, OTHER_VARIABLES, Origin, Setting};
+pub use kind::{Kind, UNLIMITED};
 pub use problem::{Error, Problem, Problems, Reason};
-pub use values::{ApiUrl, LogLevel};
+pub use types::{
+    AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Credentials, Log, LogLevel, LogTarget,
+    MountMode, Organization, Prefetch, Publish, RepositorySettings, Revision, is_organization,
+    is_repository,
+};
 
 /// What flags say; empty when no flag was given.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +56,8 @@ pub struct Overrides {
 pub struct Surroundings<'a> {
     /// Looks a variable up.
     pub environment: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The names of all variables.
+    pub variables: &'a [String],
     /// The user's home folder, if there is one.
     pub home: Option<&'a Path>,
     /// What relative paths of flags and variables are relative to.
@@ -51,74 +68,13 @@ pub struct Surroundings<'a> {
     pub gid: u32,
 }
 
-/// Which repositories of an organization are mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MountMode {
-    /// All that the credential can see.
-    All,
-    /// Those that are listed.
-    Explicit,
-}
-
-/// What a repository's checkout shows.
+/// What is right, but not what somebody will have meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Revision {
-    /// Where the default bookmark points.
-    #[default]
-    DefaultBookmark,
-    /// Where this bookmark points.
-    Bookmark(String),
-    /// A change, by its id (32 letters from k to z).
-    Change(String),
-}
-
-/// Whether the bookmark that a repository was checked out by follows what is pushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Publish {
-    /// Never; edits stay in a change of their own.
-    #[default]
-    Never,
-    /// When it still is where our change began.
-    FastForward,
-    /// Always: by the server's three-way merge if others moved it meanwhile.
-    Merge,
-}
-
-impl Publish {
-    /// All of them.
-    pub const ALL: [Publish; 3] = [Publish::Never, Publish::FastForward, Publish::Merge];
-
-    /// The mode's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Publish::Never => "never",
-            Publish::FastForward => "fast-forward",
-            Publish::Merge => "merge",
-        }
-    }
-
-    /// The mode of that name.
-    pub fn of_name(name: &str) -> Option<Publish> {
-        Publish::ALL.into_iter().find(|mode| mode.name() == name)
-    }
-}
-
-/// What the file says of one repository.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RepositorySettings {
-    /// What its checkout shows.
-    pub revision: Revision,
-    /// Whether its bookmark follows; `None` leaves it to [`Config::publish`].
-    pub publish: Option<Publish>,
-}
-
-/// What is mounted of one organization.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Organization {
-    /// All repositories, or those below.
-    pub mount: MountMode,
-    /// Repositories with settings of their own.
-    pub repositories: BTreeMap<String, RepositorySettings>,
+pub struct Notes {
+    /// What was given, and has no effect in this version.
+    pub without_effect: Vec<Origin>,
+    /// `MESA_*` variables that no setting has, and what may have been meant.
+    pub unknown_variables: Vec<(String, Option<&'static str>)>,
 }
 
 /// The whole configuration, checked.
@@ -132,22 +88,38 @@ pub struct Config {
     pub mount_point: PathBuf,
     /// Journals, bodies, locks.
     pub data_folder: PathBuf,
-    /// The lower layer's store.
-    pub cache_folder: PathBuf,
     /// The control socket's folder.
     pub runtime_folder: PathBuf,
     /// Owner of what the mount shows.
     pub uid: u32,
     /// Group of what the mount shows.
     pub gid: u32,
-    /// How much is logged.
-    pub log_level: LogLevel,
+    /// Who may enter the mount.
+    pub allow_other: AllowOther,
     /// How long an acknowledged operation may stay without being synced.
     pub commit_interval: Duration,
     /// Whether bookmarks follow what is pushed, of repositories for which the file says nothing else.
     pub publish: Publish,
+    /// Ignore rules instead of the built-in ones.
+    pub mesaignore: Option<PathBuf>,
+    /// The lower layer's store.
+    pub cache: Cache,
+    /// Fetching ahead.
+    pub prefetch: Prefetch,
+    /// Holds the daemon's process number while it runs.
+    pub pid_file: PathBuf,
+    /// The daemon's log.
+    pub log: Log,
+    /// Where traces go; `None` is nowhere.
+    pub telemetry: Option<CollectorUrl>,
+    /// Where credentials come from.
+    pub credentials: Credentials,
     /// Credentials.
     pub secrets: Arc<Secrets>,
+    /// Where what was given comes from, by its place in the file. What is not here is a default.
+    pub origins: BTreeMap<String, Origin>,
+    /// What is right, but should be looked at.
+    pub notes: Notes,
     /// The configuration file, if one was found.
     pub file: Option<PathBuf>,
 }
@@ -172,42 +144,24 @@ impl Config {
 pub fn load(overrides: &Overrides, surroundings: &Surroundings<'_>) -> Result<Config, Error> {
     let mut problems = Vec::new();
     let file = file::find(overrides, surroundings)?;
-    let mut given = BTreeMap::new();
-    let mut organizations = BTreeMap::new();
-    if let Some((path, text)) = &file {
-        let contents = file::read(path, text, &mut problems)?;
-        given = contents.values;
-        organizations = contents.organizations;
-    }
-    for key in Key::ALL {
+    let mut given = match &file {
+        Some((path, text)) => file::read(path, text, &mut problems)?,
+        None => given::Given::default(),
+    };
+    for key in Key::ALL.iter().copied() {
         let value = (surroundings.environment)(key.variable()).filter(|value| !value.is_empty());
         if let Some(value) = value {
-            given.insert(key, (Origin::Variable(key.variable()), value));
+            let origin = Origin::Variable(key.variable());
+            given.values.insert(key, (origin, Raw::Text(value)));
         }
         if let Some(value) = overrides.values.get(&key) {
-            given.insert(key, (Origin::Flag(key.name()), value.clone()));
+            let origin = Origin::Flag(key.flag());
+            given.values.insert(key, (origin, Raw::Text(value.clone())));
         }
     }
-    // What a flag or a variable says is meant for all of them.
-    if !matches!(
-        given.get(&Key::Publish),
-        None | Some((Origin::File { .. }, _))
-    ) {
-        let all = organizations.values_mut();
-        all.flat_map(|one| one.repositories.values_mut())
-            .for_each(|settings| settings.publish = None);
-    }
-    let mut values = values::Values::new(given, surroundings, &mut problems);
-    if let Some(organization) = values.organization() {
-        let all = Organization {
-            mount: MountMode::All,
-            repositories: BTreeMap::new(),
-        };
-        // Named beside tables, it selects its own table.
-        let selected = organizations.remove(&organization).unwrap_or(all);
-        organizations = BTreeMap::from([(organization, selected)]);
-    }
-    let config = values.config(organizations, file.map(|(path, _)| path));
+    lists::repository_revisions(&mut given, surroundings, &mut problems);
+    let values = values::Values::new(given, surroundings, &mut problems);
+    let config = values.config(file.map(|(path, _)| path));
     match config {
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(Error::Problems(Problems(problems))),

@@ -6,23 +6,18 @@ use std::path::PathBuf;
 
 use super::Origin;
 use super::file::SyntaxError;
+use super::kind::Kind;
 use crate::secrets::CredentialError;
 
 /// Why a value cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// No setting has this name.
-    #[error("no such setting")]
-    Unknown,
-    /// The file has it twice, in two spellings.
-    #[error("given twice")]
-    Twice,
-    /// Another type of the file's language.
-    #[error("want a string")]
-    NotString,
-    /// Another type of the file's language.
-    #[error("want a whole number")]
-    NotNumber,
+    #[error("no such setting{}", meant(*.0))]
+    Unknown(Option<&'static str>),
+    /// Not of the setting's kind, or out of its bounds.
+    #[error("want {0}")]
+    Want(Kind),
     /// Another type of the file's language.
     #[error("want a table")]
     NotTable,
@@ -44,33 +39,35 @@ pub enum Reason {
     /// Not a repository's name.
     #[error("want a repository's name: 1 to 100 characters, no slash")]
     Repository,
-    /// Not a user or group id.
-    #[error("want a number from 0 to 4294967294")]
-    Id,
-    /// Not one of the levels.
-    #[error("want error, warn, info, debug or trace")]
-    Level,
-    /// Not a duration.
-    #[error("want a duration such as 250ms, 1s or 2m, at most an hour")]
-    Duration,
     /// A relative path, and nothing that it could be relative to.
     #[error("want an absolute path, or one that begins with ~/")]
     Relative,
-    /// Neither all nor explicit.
-    #[error("want \"all\" or \"explicit\"")]
-    MountMode,
-    /// Not one of the modes.
-    #[error("want never, fast-forward or merge")]
-    Publish,
     /// Neither a bookmark nor a change, or both.
     #[error("want {{bookmark = \"...\"}} or {{change-id = \"...\"}}")]
     Revision,
+    /// As [`Reason::Revision`], in one text.
+    #[error("want bookmark:NAME or change-id:ID")]
+    RevisionText,
+    /// Not an entry of `MESA_REPO_REVS`.
+    #[error("entry {0}: want ORG/REPO=bookmark:NAME or ORG/REPO=change-id:ID")]
+    RepositoryRevision(usize),
+    /// Not an entry of `MESA_ORGS`. The entry itself may be a credential, and is not told.
+    #[error("entry {0}: want ORG:TOKEN")]
+    OrganizationToken(usize),
+    /// A list has the same name twice.
+    #[error("entry {0}: named before")]
+    Twice(usize),
     /// No home folder to put it in.
     #[error("must be given, since there is no home folder")]
     NoHome,
     /// Not a credential.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+}
+
+/// The question at the end of a refusal.
+fn meant(name: Option<&'static str>) -> String {
+    name.map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
 /// One thing that is wrong, and where.

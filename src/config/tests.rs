@@ -5,6 +5,8 @@ use std::fs;
 use super::*;
 use crate::secrets::Scope;
 
+mod every_key;
+
 fn load_with(
     file: Option<&str>,
     variables: &[(&str, &str)],
@@ -29,8 +31,13 @@ fn load_with(
             .map(|(key, value)| (*key, OsString::from(value)))
             .collect(),
     };
+    let names: Vec<String> = variables
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     let surroundings = Surroundings {
         environment: &environment,
+        variables: &names,
         home: Some(Path::new("/home/me")),
         current_folder: Path::new("/work"),
         uid: 1000,
@@ -49,6 +56,7 @@ fn problems(result: Result<Config, Error>) -> Vec<(String, Reason)> {
         .map(|problem| match problem.origin {
             Origin::File { key, .. } => (key, problem.reason),
             Origin::Variable(name) | Origin::Flag(name) => (name.to_owned(), problem.reason),
+            Origin::Default => panic!("{:?} of a default", problem.reason),
         })
         .collect()
 }
@@ -59,12 +67,29 @@ fn nothing_given_means_the_documented_defaults() {
     assert_eq!(config.api_url.as_str(), "https://api.mesa.dev/v1");
     assert_eq!(config.data_folder, Path::new("/home/me/.local/share/mesa"));
     assert_eq!(config.mount_point, config.data_folder.join("mnt"));
-    assert_eq!(config.cache_folder, config.data_folder.join("cache"));
+    assert_eq!(config.cache.folder, config.data_folder.join("cache"));
     assert_eq!(config.runtime_folder, config.data_folder.join("run"));
     assert_eq!((config.uid, config.gid), (1000, 100));
     assert_eq!(config.commit_interval, Duration::from_secs(1));
     assert!(config.organizations.is_empty());
+    assert_eq!(config.pid_file, config.runtime_folder.join("mesa.pid"));
+    assert_eq!(config.allow_other, AllowOther::Owner);
+    assert_eq!(config.cache.bytes_max, None);
+    assert_eq!(config.cache.memory_bytes_max, 320_000_000);
+    let prefetch = Prefetch {
+        enabled: true,
+        depth_max: None,
+        concurrency_max: 8,
+        cache_pressure_limit: 0.8,
+    };
+    assert!(config.cache.enabled);
+    assert_eq!(config.prefetch, prefetch);
+    assert_eq!(config.log, Log::default());
+    assert_eq!((config.telemetry, config.mesaignore), (None, None));
+    assert_eq!(config.credentials.backend, Backend::EncryptedFile);
     assert!(config.secrets.find(Scope::Global).is_err());
+    assert!(config.origins.is_empty());
+    assert_eq!(config.notes, Notes::default());
 }
 
 #[test]
@@ -72,8 +97,8 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
     let file = r#"
         api-url = "http://file/v1"
         mount-point = "~/file"
-        log-level = "debug"
         uid = 7
+        daemon.log.level = "debug"
     "#;
     let variables = [
         ("MESA_API_URL", "http://variable:1/v1/"),
@@ -85,7 +110,7 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
     assert_eq!(config.api_url.as_str(), "https://flag");
     assert_eq!(config.mount_point, Path::new("/work/variable"));
     assert_eq!(config.runtime_folder, Path::new("/run/user/1000/mesa"));
-    assert_eq!(config.log_level, LogLevel::Debug);
+    assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!((config.uid, config.gid), (7, 100));
     let config = load_with(Some(file), &[], &[]).unwrap();
     assert_eq!(config.mount_point, Path::new("/home/me/file"));
@@ -142,8 +167,12 @@ fn every_problem_of_every_source_is_listed() {
         uid = "root"
         data-dir = "relative"
         cache-path = "/a"
-        cache.path = "/b"
+        cache.max-size = "1MB"
         cache.size = 3
+        prefetch = true
+        prefetch-max-depth = 3
+        daemon.log = "x"
+        secrets.command = "a program"
         [organizations.Acme]
         [organizations.acme]
         mount = "some"
@@ -151,7 +180,12 @@ fn every_problem_of_every_source_is_listed() {
         repos.app.mode = "rw"
         repos.app.publish = true
     "#;
-    let variables = [("MESA_LOG_LEVEL", "loud"), ("MESA_API_KEY", "two words")];
+    let variables = [
+        ("MESA_LOG_LEVEL", "loud"),
+        ("MESA_API_KEY", "two words"),
+        ("MESA_ORGS", "acme:a,token,acme:b"),
+        ("MESA_REPO_REVS", "app"),
+    ];
     let flags = [(Key::ApiUrl, "ftp://x"), (Key::CommitInterval, "2 days")];
     let mut found = problems(load_with(Some(file), &variables, &flags));
     found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -161,22 +195,48 @@ fn every_problem_of_every_source_is_listed() {
         [
             "MESA_API_KEY",
             "MESA_LOG_LEVEL",
+            "MESA_ORGS",
+            "MESA_ORGS",
+            "MESA_REPO_REVS",
             "api-url",
             "cache-path",
+            "cache.max-size",
             "cache.size",
             "colour",
             "commit-interval",
+            "daemon.log",
             "data-dir",
             "organizations.Acme",
             "organizations.acme.mount",
             "organizations.acme.repos.app.mode",
             "organizations.acme.repos.app.publish",
             "organizations.acme.repos.app.rev",
+            "prefetch",
+            "prefetch-max-depth",
+            "secrets.command",
             "uid",
         ]
     );
-    assert!(found.contains(&("colour".into(), Reason::Unknown)));
-    assert!(found.contains(&("uid".into(), Reason::NotNumber)));
+    assert!(found.contains(&("colour".into(), Reason::Unknown(None))));
+    let meant = Reason::Unknown(Some("cache.path"));
+    assert!(found.contains(&("cache-path".into(), meant)));
+    let number = Reason::Want(Key::Uid.setting().kind);
+    assert!(found.contains(&("uid".into(), number)));
+    assert!(found.contains(&("MESA_ORGS".into(), Reason::OrganizationToken(2))));
+    assert!(found.contains(&("MESA_ORGS".into(), Reason::Twice(3))));
+}
+
+#[test]
+fn problems_name_their_line_and_never_a_credential() {
+    let file = "# settings\n\n[cache]\npath = 3\n";
+    let result = load_with(Some(file), &[("MESA_ORGS", "acme:t0p,s3cret")], &[]);
+    let said = result.unwrap_err().to_string();
+    assert!(said.contains("config.toml, line 4: want a path"), "{said}");
+    assert!(
+        said.contains("MESA_ORGS: entry 2: want ORG:TOKEN"),
+        "{said}"
+    );
+    assert!(!said.contains("s3cret") && !said.contains("t0p"), "{said}");
 }
 
 #[test]
@@ -219,6 +279,7 @@ fn a_file_that_was_asked_for_must_exist_and_be_toml() {
     };
     let surroundings = Surroundings {
         environment: &|_| None,
+        variables: &[],
         home: None,
         current_folder: Path::new("/nonexistent"),
         uid: 0,

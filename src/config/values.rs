@@ -1,102 +1,32 @@
 //! Text into checked values, and the defaults of what nobody gave.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Config, Key, Organization, Origin, Problem, Publish, Reason, Surroundings};
-use crate::secrets::{Credential, Environment, Secrets};
+use super::given::{Given, Raw};
+use super::{
+    AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Config, Credentials, Effect, Key,
+    Kind, Log, LogLevel, LogTarget, MountMode, Notes, Organization, Origin, Prefetch, Problem,
+    Publish, Reason, Surroundings, is_organization, lists, meant,
+};
+use crate::secrets::{Credential, Environment, Secrets, Store};
 
 const SERVICE_DOMAIN: &str = "mesa.dev";
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// Longer would only mean "never", which fsync is there for.
-const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(3_600);
+const COMMIT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+/// The product's own: every listing of a large repository, and a hundredth of a machine's memory.
+const CACHE_MEMORY_BYTES: u64 = 320_000_000;
+/// What one server grants without slowing down what is waited for.
+const PREFETCH_CONCURRENCY: u32 = 8;
+/// The rest of the cache is for what is really read.
+const PREFETCH_PRESSURE: f64 = 0.8;
 
-/// The base address of a REST API: http or https, a host, perhaps a path, no slash at its end.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ApiUrl(String);
-
-impl ApiUrl {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ApiUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl TryFrom<&str> for ApiUrl {
-    type Error = Reason;
-
-    fn try_from(text: &str) -> Result<ApiUrl, Reason> {
-        let text = text.trim_end_matches('/');
-        let rest = text
-            .strip_prefix("https://")
-            .or_else(|| text.strip_prefix("http://"))
-            .ok_or(Reason::Scheme)?;
-        let host = rest.split('/').next().unwrap_or_default();
-        let strange =
-            |character: char| !character.is_ascii_graphic() || "?#@\\\"<>".contains(character);
-        if host.is_empty() || host.starts_with(':') || rest.contains(strange) {
-            return Err(Reason::Address);
-        }
-        Ok(ApiUrl(text.to_owned()))
-    }
-}
-
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum LogLevel {
-    /// What failed for good.
-    Error,
-    /// What somebody should look at.
-    Warn,
-    /// What happened.
-    #[default]
-    Info,
-    /// What led to it.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl LogLevel {
-    /// The level's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            LogLevel::Error => "error",
-            LogLevel::Warn => "warn",
-            LogLevel::Info => "info",
-            LogLevel::Debug => "debug",
-            LogLevel::Trace => "trace",
-        }
-    }
-}
-
-pub(super) fn is_organization(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=255).contains(&name.len())
-        && name.bytes().all(plain)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-}
-
-pub(super) fn is_repository(name: &str) -> bool {
-    (1..=100).contains(&name.chars().count())
-        && !name.contains(|character: char| character == '/' || character.is_control())
-        && !matches!(name, "." | "..")
-        && name.len() <= 255
-}
-
-pub(super) fn is_change(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| (b'k'..=b'z').contains(&byte))
+/// The winning texts, on their way to values.
+pub(super) struct Values<'a> {
+    given: Given,
+    surroundings: &'a Surroundings<'a>,
+    problems: &'a mut Vec<Problem>,
 }
 
 fn domain(text: &str) -> Result<String, Reason> {
@@ -107,48 +37,16 @@ fn domain(text: &str) -> Result<String, Reason> {
     Ok(text.to_owned())
 }
 
-fn id(text: &str) -> Result<u32, Reason> {
-    // The largest number means "leave as it is" to chown.
-    match text.parse() {
-        Ok(u32::MAX) | Err(_) => Err(Reason::Id),
-        Ok(id) => Ok(id),
+fn organization(text: &str) -> Result<String, Reason> {
+    match is_organization(text) {
+        true => Ok(text.to_owned()),
+        false => Err(Reason::Organization),
     }
-}
-
-fn level(text: &str) -> Result<LogLevel, Reason> {
-    use LogLevel::{Debug, Error, Info, Trace, Warn};
-    [Error, Warn, Info, Debug, Trace]
-        .into_iter()
-        .find(|level| level.name() == text)
-        .ok_or(Reason::Level)
-}
-
-fn duration(text: &str) -> Result<Duration, Reason> {
-    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| Reason::Duration)?;
-    let milliseconds = match text.strip_prefix(digits) {
-        Some("ms") => Some(number),
-        Some("s") => number.checked_mul(1_000),
-        Some("m") => number.checked_mul(60_000),
-        Some("") if number == 0 => Some(0),
-        _ => None,
-    };
-    milliseconds
-        .map(Duration::from_millis)
-        .filter(|duration| *duration <= COMMIT_INTERVAL_MAX)
-        .ok_or(Reason::Duration)
-}
-
-/// The winning texts, on their way to values.
-pub(super) struct Values<'a> {
-    given: BTreeMap<Key, (Origin, OsString)>,
-    surroundings: &'a Surroundings<'a>,
-    problems: &'a mut Vec<Problem>,
 }
 
 impl<'a> Values<'a> {
     pub(super) fn new(
-        given: BTreeMap<Key, (Origin, OsString)>,
+        given: Given,
         surroundings: &'a Surroundings<'a>,
         problems: &'a mut Vec<Problem>,
     ) -> Values<'a> {
@@ -159,70 +57,229 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub(super) fn organization(&mut self) -> Option<String> {
-        self.value(Key::Org, |text| {
-            if is_organization(text) {
-                Ok(text.to_owned())
-            } else {
-                Err(Reason::Organization)
-            }
-        })
-    }
-
     /// `None` only together with a problem.
-    pub(super) fn config(
-        mut self,
-        organizations: BTreeMap<String, Organization>,
-        file: Option<PathBuf>,
-    ) -> Option<Config> {
-        let service_domain = self.value(Key::ServiceDomain, domain);
-        let api_url = self.value(Key::ApiUrl, |text| ApiUrl::try_from(text));
+    pub(super) fn config(mut self, file: Option<PathBuf>) -> Option<Config> {
+        let origins = self.origins();
+        let notes = self.notes();
+        let service_domain = self.value(Key::ServiceDomain, |_, text| domain(text));
+        let api_url = self.value(Key::ApiUrl, |_, text| ApiUrl::try_from(text));
         let service_domain = service_domain.as_deref().unwrap_or(SERVICE_DOMAIN);
-        let api_url = api_url.unwrap_or_else(|| ApiUrl(format!("https://api.{service_domain}/v1")));
-        let data_folder = self.path(Key::DataDir, |values| {
-            Some(values.surroundings.home?.join(".local/share/mesa"))
-        });
+        let api_url = api_url.unwrap_or_else(|| ApiUrl::of_domain(service_domain));
+        let credentials = self.credentials();
+        let organizations = self.organizations(&credentials);
+        let data_folder = self.path(Key::DataDir).or_else(|| self.data_default());
         let beside = |name: &str| data_folder.as_ref().map(|folder| folder.join(name));
-        let mount_point = self.path(Key::MountPoint, |_| beside("mnt"));
-        let cache_folder = self.path(Key::CachePath, |_| beside("cache"));
-        let runtime_folder = self.path(Key::RuntimeDir, |values| {
-            (values.surroundings.environment)("XDG_RUNTIME_DIR")
+        let runtime_folder = self.path(Key::RuntimeDir).or_else(|| {
+            (self.surroundings.environment)("XDG_RUNTIME_DIR")
                 .filter(|folder| Path::new(folder).is_absolute())
                 .map(|folder| Path::new(&folder).join("mesa"))
                 .or_else(|| beside("run"))
         });
-        let uid = self.value(Key::Uid, id);
-        let gid = self.value(Key::Gid, id);
-        let log_level = self.value(Key::LogLevel, level);
-        let commit_interval = self.value(Key::CommitInterval, duration);
-        let publish = self.value(Key::Publish, |text| {
-            Publish::of_name(text).ok_or(Reason::Publish)
-        });
-        let secrets = self.secrets();
+        let mount_point = self.path(Key::MountPoint).or_else(|| beside("mnt"));
+        let cache = self.cache(beside("cache").as_deref());
+        let pid_file = self.path(Key::PidFile);
+        let pid_file = pid_file.or_else(|| Some(runtime_folder.as_ref()?.join("mesa.pid")));
+        let uid = self.id(Key::Uid).unwrap_or(self.surroundings.uid);
+        let gid = self.id(Key::Gid).unwrap_or(self.surroundings.gid);
         Some(Config {
             api_url,
             organizations,
             mount_point: mount_point?,
-            data_folder: data_folder?,
-            cache_folder: cache_folder?,
             runtime_folder: runtime_folder?,
-            uid: uid.unwrap_or(self.surroundings.uid),
-            gid: gid.unwrap_or(self.surroundings.gid),
-            log_level: log_level.unwrap_or_default(),
-            commit_interval: commit_interval.unwrap_or(COMMIT_INTERVAL),
-            publish: publish.unwrap_or_default(),
-            secrets: Arc::new(secrets),
+            uid,
+            gid,
+            allow_other: self.allow_other(uid),
+            commit_interval: self
+                .value(Key::CommitInterval, Kind::duration)
+                .unwrap_or(COMMIT_INTERVAL),
+            publish: self.choice(Key::Publish, Publish::of_name),
+            mesaignore: self.path(Key::MesaignorePath),
+            cache: cache?,
+            prefetch: self.prefetch(),
+            pid_file: pid_file?,
+            log: self.log(),
+            telemetry: self.value(Key::CollectorUrl, |_, text| CollectorUrl::try_from(text)),
+            secrets: Arc::new(secrets(&credentials)),
+            credentials,
+            data_folder: data_folder?,
+            origins,
+            notes,
             file,
         })
+    }
+
+    fn origins(&self) -> BTreeMap<String, Origin> {
+        let settings = self.given.values.iter();
+        settings
+            .map(|(key, (origin, _))| (key.place().to_owned(), origin.clone()))
+            .chain(self.given.origins.clone())
+            .collect()
+    }
+
+    fn notes(&self) -> Notes {
+        let given = self.given.values.iter();
+        let without_effect = given
+            .filter(|(key, _)| key.setting().effect == Effect::Later)
+            .map(|(_, (origin, _))| origin.clone())
+            .collect();
+        let unknown = self.surroundings.variables.iter();
+        let unknown_variables = unknown
+            .filter(|name| name.starts_with("MESA_") && !is_known_variable(name))
+            .map(|name| (name.clone(), meant::variable(name)))
+            .collect();
+        Notes {
+            without_effect,
+            unknown_variables,
+        }
+    }
+
+    fn organizations(&mut self, credentials: &Credentials) -> BTreeMap<String, Organization> {
+        // What a flag or a variable says is meant for all of them.
+        let publish = self.given.values.get(&Key::Publish);
+        let for_all = matches!(publish, Some((Origin::Variable(_) | Origin::Flag(_), _)));
+        let tables = std::mem::take(&mut self.given.organizations);
+        let mut organizations: BTreeMap<String, Organization> = tables
+            .into_iter()
+            .map(|(name, table)| {
+                let implied = match table.repositories.is_empty() {
+                    true => MountMode::All,
+                    false => MountMode::Explicit,
+                };
+                let mut repositories = table.repositories;
+                if for_all {
+                    let all = repositories.values_mut();
+                    all.for_each(|settings| settings.publish = None);
+                }
+                let organization = Organization {
+                    mount: table.mount.unwrap_or(implied),
+                    repositories,
+                };
+                (name, organization)
+            })
+            .collect();
+        if let Some(name) = self.value(Key::Org, |_, text| organization(text)) {
+            // Named beside tables, it selects its own table.
+            let selected = organizations.remove(&name).unwrap_or_default();
+            return BTreeMap::from([(name, selected)]);
+        }
+        if organizations.is_empty() {
+            let named = credentials.organizations.keys();
+            return named
+                .map(|name| (name.clone(), Organization::default()))
+                .collect();
+        }
+        organizations
+    }
+
+    fn allow_other(&mut self, uid: u32) -> AllowOther {
+        let default = uid != self.surroundings.uid;
+        match self
+            .value(Key::AllowOther, Kind::boolean)
+            .unwrap_or(default)
+        {
+            true => AllowOther::Everyone,
+            false => AllowOther::Owner,
+        }
+    }
+
+    fn cache(&mut self, default: Option<&Path>) -> Option<Cache> {
+        let bytes_max = self.value(Key::CacheSize, |kind, text| {
+            kind.or_unlimited(text, Kind::size)
+        });
+        let memory_bytes_max = self.value(Key::CacheMemorySize, Kind::size);
+        let enabled = self.value(Key::CacheEnabled, Kind::boolean);
+        let folder = self.path(Key::CachePath);
+        Some(Cache {
+            enabled: enabled.unwrap_or(true),
+            folder: folder.or_else(|| default.map(Path::to_owned))?,
+            bytes_max: bytes_max.flatten(),
+            memory_bytes_max: memory_bytes_max.unwrap_or(CACHE_MEMORY_BYTES),
+        })
+    }
+
+    fn prefetch(&mut self) -> Prefetch {
+        let depth = self.value(Key::PrefetchDepth, |kind, text| {
+            kind.or_unlimited(text, Kind::number)
+        });
+        let concurrency = self.value(Key::PrefetchConcurrency, Kind::number);
+        let concurrency = concurrency.and_then(|number| u32::try_from(number).ok());
+        let enabled = self.value(Key::PrefetchEnabled, Kind::boolean);
+        let pressure = self.value(Key::PrefetchPressure, Kind::share);
+        Prefetch {
+            enabled: enabled.unwrap_or(true),
+            depth_max: depth
+                .flatten()
+                .and_then(|number| u32::try_from(number).ok()),
+            concurrency_max: concurrency.unwrap_or(PREFETCH_CONCURRENCY),
+            cache_pressure_limit: pressure.unwrap_or(PREFETCH_PRESSURE),
+        }
+    }
+
+    fn log(&mut self) -> Log {
+        let target = match self.given.values.get(&Key::LogTarget) {
+            Some((_, Raw::Text(text))) if text == "auto" => LogTarget::Automatic,
+            Some((_, Raw::Text(text))) if text == "stderr" => LogTarget::StandardError,
+            _ => self
+                .path(Key::LogTarget)
+                .map_or(LogTarget::Automatic, LogTarget::File),
+        };
+        Log {
+            level: self.choice(Key::LogLevel, LogLevel::of_name),
+            target,
+            color: self.choice(Key::LogColor, Color::of_name),
+        }
+    }
+
+    fn credentials(&mut self) -> Credentials {
+        let command = match self.given.values.remove(&Key::SecretsCommand) {
+            Some((_, Raw::Words(words))) => Some(words),
+            Some((origin, Raw::Text(text))) => match text.to_str() {
+                Some(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
+                None => {
+                    self.problem(origin, Reason::NotText);
+                    None
+                }
+            },
+            None => None,
+        };
+        let organizations = lists::organization_credentials(self.surroundings, self.problems);
+        Credentials {
+            backend: self.choice(Key::SecretsBackend, Backend::of_name),
+            command: command.filter(|words| !words.is_empty()),
+            key_file: self.path(Key::ApiKeyFile),
+            key: self.key(),
+            organizations,
+        }
+    }
+
+    fn key(&mut self) -> Option<Credential> {
+        let (name, value) = Environment::VARIABLES.into_iter().find_map(|name| {
+            let value = (self.surroundings.environment)(name)?;
+            (!value.is_empty()).then_some((name, value))
+        })?;
+        let text = value.into_string().map_err(|_| Reason::NotText);
+        let credential = text.and_then(|text| Credential::try_from(text).map_err(Reason::from));
+        match credential {
+            Ok(credential) => Some(credential),
+            Err(reason) => {
+                self.problem(Origin::Variable(name), reason);
+                None
+            }
+        }
     }
 
     fn problem(&mut self, origin: Origin, reason: Reason) {
         self.problems.push(Problem { origin, reason });
     }
 
-    fn value<T>(&mut self, key: Key, parse: impl Fn(&str) -> Result<T, Reason>) -> Option<T> {
-        let (origin, text) = self.given.remove(&key)?;
-        match text.to_str().ok_or(Reason::NotText).and_then(parse) {
+    fn value<T>(&mut self, key: Key, parse: impl Fn(Kind, &str) -> Result<T, Reason>) -> Option<T> {
+        let (origin, raw) = self.given.values.remove(&key)?;
+        let kind = key.setting().kind;
+        let text = match &raw {
+            Raw::Text(text) => text.to_str().ok_or(Reason::NotText),
+            Raw::Words(_) => kind.wanted(),
+        };
+        match text.and_then(|text| parse(kind, text)) {
             Ok(value) => Some(value),
             Err(reason) => {
                 self.problem(origin, reason);
@@ -231,24 +288,44 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn path(
-        &mut self,
-        key: Key,
-        default: impl FnOnce(&Values<'_>) -> Option<PathBuf>,
-    ) -> Option<PathBuf> {
-        let Some((origin, text)) = self.given.remove(&key) else {
-            let path = default(self);
-            // What only lacks because the data folder does is not told twice.
-            if path.is_none() && key == Key::DataDir {
-                self.problem(Origin::Variable(key.variable()), Reason::NoHome);
-            }
-            return path;
-        };
+    fn choice<T: Default>(&mut self, key: Key, of_name: impl Fn(&str) -> Option<T>) -> T {
+        let found = self.value(key, |kind, text| of_name(text).ok_or(Reason::Want(kind)));
+        found.unwrap_or_default()
+    }
+
+    fn id(&mut self, key: Key) -> Option<u32> {
+        let number = self.value(key, Kind::number)?;
+        u32::try_from(number).ok()
+    }
+
+    fn path(&mut self, key: Key) -> Option<PathBuf> {
+        let (origin, raw) = self.given.values.remove(&key)?;
+        let Raw::Text(text) = raw else { return None };
         let path = self.absolute(&origin, &text);
         if path.is_none() {
             self.problem(origin, Reason::Relative);
         }
         path
+    }
+
+    fn data_default(&mut self) -> Option<PathBuf> {
+        if let Some(home) = self.surroundings.home {
+            return Some(home.join(".local/share/mesa"));
+        }
+        // A path that was given, and is wrong, is a problem already.
+        let problems = self.problems.iter();
+        let told = problems
+            .map(|problem| &problem.origin)
+            .any(|origin| match origin {
+                Origin::File { key, .. } => key == Key::DataDir.place(),
+                Origin::Variable(name) => *name == Key::DataDir.variable(),
+                Origin::Flag(name) => *name == Key::DataDir.flag(),
+                Origin::Default => false,
+            });
+        if !told {
+            self.problem(Origin::Variable(Key::DataDir.variable()), Reason::NoHome);
+        }
+        None
     }
 
     fn absolute(&self, origin: &Origin, text: &OsStr) -> Option<PathBuf> {
@@ -260,31 +337,28 @@ impl<'a> Values<'a> {
             return Some(path.to_owned());
         }
         match origin {
-            Origin::File { .. } => None,
+            Origin::File { .. } | Origin::Default => None,
             Origin::Variable(_) | Origin::Flag(_) => {
                 Some(self.surroundings.current_folder.join(path))
             }
         }
     }
+}
 
-    fn secrets(&mut self) -> Secrets {
-        let found = Environment::VARIABLES.into_iter().find_map(|name| {
-            let value = (self.surroundings.environment)(name)?;
-            (!value.is_empty()).then_some((name, value))
-        });
-        let Some((name, value)) = found else {
-            return Secrets::default();
-        };
-        let credential = value
-            .into_string()
-            .map_err(|_| Reason::NotText)
-            .and_then(|text| Credential::try_from(text).map_err(Reason::from));
-        match credential {
-            Ok(credential) => Secrets::new(vec![Box::new(Environment::new(credential))]),
-            Err(reason) => {
-                self.problem(Origin::Variable(name), reason);
-                Secrets::default()
-            }
-        }
+fn is_known_variable(name: &str) -> bool {
+    // What makes a debug build die for tests of crashes.
+    #[cfg(debug_assertions)]
+    if name.starts_with("MESA_TEST_") || name == "MESA_FAILPOINT" {
+        return true;
     }
+    let mut others = super::OTHER_VARIABLES.iter();
+    Key::ALL.iter().any(|key| key.variable() == name) || others.any(|(known, _)| *known == name)
+}
+
+fn secrets(credentials: &Credentials) -> Secrets {
+    let mut stores: Vec<Box<dyn Store>> = vec![Box::new(credentials.organizations.clone())];
+    if let Some(key) = &credentials.key {
+        stores.push(Box::new(Environment::new(key.clone())));
+    }
+    Secrets::new(stores)
 }

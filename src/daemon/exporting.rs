@@ -117,7 +117,7 @@ pub fn at_rest(config: &Config, repo: Option<&str>, format: Format) -> Result<Ex
         tree,
         time,
     };
-    let store = Arc::new(Store::open(&config.cache_folder).map_err(Error::Store)?);
+    let store = Arc::new(Store::open(&config.cache.folder).map_err(Error::Store)?);
     let source = Arc::new(Unreachable(RepositorySource::domain_of(
         config.api_url.as_str(),
     )));

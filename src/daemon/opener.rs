@@ -50,7 +50,7 @@ impl Opener {
             source,
         };
         Ok(Opener {
-            store: Arc::new(Store::open(&config.cache_folder).map_err(Error::Store)?),
+            store: Arc::new(Store::open(&config.cache.folder).map_err(Error::Store)?),
             slots: Mutex::new(Slots::open(&config.data_folder).map_err(failed)?),
             folder: repositories_folder(&config.data_folder),
             config: Arc::clone(config),

@@ -17,7 +17,7 @@ use super::{
     DataLock, Error, Failure, Reason, control_socket, exporting, harden, private_folder, signals,
     space,
 };
-use crate::config::Config;
+use crate::config::{AllowOther, Config};
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
 
 /// How long SIGTERM and Ctrl+C push what is left before they unmount.
@@ -53,7 +53,7 @@ pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Erro
     space::check_mount(&config.data_folder)?;
     for folder in [
         &config.data_folder,
-        &config.cache_folder,
+        &config.cache.folder,
         &config.runtime_folder,
     ] {
         private_folder(folder)?;
@@ -80,10 +80,9 @@ pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Erro
     });
     let control = ControlServer::listen(&control_socket(&config), Arc::clone(&desk) as _)?;
     let pid = std::process::id();
-    let pid_file = config.runtime_folder.join("mesa.pid");
     // For people and scripts; nothing of ours reads it.
-    if let Err(error) = std::fs::write(&pid_file, format!("{pid}\n")) {
-        tracing::warn!(error = %error, "no pid file");
+    if let Err(error) = std::fs::write(&config.pid_file, format!("{pid}\n")) {
+        tracing::warn!(path = %config.pid_file.display(), error = %error, "no pid file");
     }
     tracing::info!(mount_point = desk.mount_point, "mounted");
     announce(Ready { pid });
@@ -98,7 +97,7 @@ pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Erro
     };
     let (drained, reply) = life.live()?;
     let peers = control.close();
-    let _gone_already = std::fs::remove_file(&pid_file);
+    let _gone_already = std::fs::remove_file(&config.pid_file);
     drop(locks);
     if let Some(reply) = reply {
         let _peer_gone = reply.send(Answer::Stopped(drained.clone()));
@@ -135,15 +134,11 @@ fn make_mount_point(path: &Path) -> Result<(), Error> {
 }
 
 fn mount_options(config: &Config) -> fuse::Options {
-    let root = nix::unistd::Uid::effective().is_root();
     fuse::Options {
         mount_point: config.mount_point.clone(),
-        // A root daemon serves a sandbox whose agent may be another user; the kernel checks the
-        // mode bits. Anyone else would need an edit of /etc/fuse.conf for that.
-        access: if root {
-            Access::Everyone
-        } else {
-            Access::Owner
+        access: match config.allow_other {
+            AllowOther::Everyone => Access::Everyone,
+            AllowOther::Owner => Access::Owner,
         },
         special_files: SpecialFiles::Inert,
         helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),

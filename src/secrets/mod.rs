@@ -2,14 +2,15 @@
 //!
 //! [`Secrets`] asks its stores for the most specific credential first: one for the repository, then
 //! one for the organization, then the global one; within one scope the stores in their order. Today
-//! the only store is the environment (`MESA_API_KEY`, alias `MESA_ACCESS_TOKEN`), which is global;
-//! files and vaults are more stores, and callers will not notice.
+//! the only store is the environment: `MESA_API_KEY`, alias `MESA_ACCESS_TOKEN`, which is global, and
+//! `MESA_ORGS`; files and vaults are more stores, and callers will not notice.
 //!
 //! A [`Credential`] is zeroed when dropped, masked in Debug and Display, and shown by `expose` alone.
 //! Nothing here knows of HTTP.
 
 mod credential;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use credential::{CREDENTIAL_BYTES_MAX, Credential, CredentialError};
@@ -108,6 +109,16 @@ impl Environment {
 impl Store for Environment {
     fn find(&self, scope: Scope<'_>) -> Option<Credential> {
         (scope == Scope::Global).then(|| self.credential.clone())
+    }
+}
+
+/// The credentials that `MESA_ORGS` gave, by organization.
+impl Store for BTreeMap<String, Credential> {
+    fn find(&self, scope: Scope<'_>) -> Option<Credential> {
+        match scope {
+            Scope::Organization { organization } => self.get(organization).cloned(),
+            Scope::Repository { .. } | Scope::Global => None,
+        }
     }
 }
 
