@@ -58,6 +58,14 @@
 //! 5. If the bookmark is to follow, it is moved to the change, or merged with it by the server; the
 //!    next push then goes to a new change on top of the published one.
 //!
+//! # Lives and deaths
+//!
+//! In the background a mount is two processes: a supervisor of one thread, and the daemon that it
+//! starts. What tells an end from a death is a word, not an exit code: a daemon that is to end says so
+//! through its ready pipe before it unmounts. `daemon::supervisor` is a pure state machine
+//! (`course.rs`) over a pure policy (`policy.rs`), and a shell that waits. Every command finds out in
+//! `daemon::meeting` whether somebody serves, is about to, or is about to end.
+//!
 //! # Others
 //!
 //! Somebody else may advance the change that takes our edits, or the bookmark. `remote::conflict`

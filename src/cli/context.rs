@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nix::unistd::{Gid, Uid};
@@ -50,22 +50,39 @@ impl Context {
     /// # Errors
     ///
     /// As [`Context::settings`].
-    pub(super) fn settings_with(
+    pub(super) fn settings_with(&self, values: BTreeMap<Key, OsString>) -> Result<Config, Error> {
+        self.settings_in(None, values)
+    }
+
+    /// The same, of a process that was started in another folder than it runs in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::settings`].
+    pub(super) fn settings_in(
         &self,
+        started_in: Option<&Path>,
         mut values: BTreeMap<Key, OsString>,
     ) -> Result<Config, Error> {
         if let Some(level) = &self.globals.log_level {
             values.insert(Key::LogLevel, level.into());
         }
+        let config_path = self.globals.config_path.clone();
         let overrides = Overrides {
-            config_path: self.globals.config_path.clone(),
+            config_path: match started_in {
+                Some(folder) => config_path.map(|path| folder.join(path)),
+                None => config_path,
+            },
             values,
         };
         let variables: Vec<String> = std::env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())
             .collect();
         let home = std::env::home_dir().filter(|home| home.is_absolute());
-        let current_folder = std::env::current_dir().map_err(Error::CurrentFolder)?;
+        let current_folder = match started_in {
+            Some(folder) => folder.to_owned(),
+            None => std::env::current_dir().map_err(Error::CurrentFolder)?,
+        };
         Ok(config::load(
             &overrides,
             &Surroundings {
@@ -105,19 +122,5 @@ impl Context {
             Some(_) => Ok(self.settings()?.log.level),
             None => Ok(LogLevel::Warn),
         }
-    }
-
-    /// The arguments by which a process of this binary gets the same global flags.
-    pub(super) fn arguments(&self) -> Vec<std::ffi::OsString> {
-        let mut arguments = Vec::new();
-        if let Some(path) = &self.globals.config_path {
-            arguments.push("--config-path".into());
-            arguments.push(path.into());
-        }
-        if let Some(level) = &self.globals.log_level {
-            arguments.push("--log-level".into());
-            arguments.push(level.into());
-        }
-        arguments
     }
 }

@@ -1,31 +1,55 @@
 //! `mesa mount`: in the foreground until Ctrl+C, or in the background once the mount answers.
+//!
+//! In the background there are two processes, which this same command becomes with one more word at
+//! the end of its line: `--role supervisor` starts, and restarts, what has `--role daemon`. Whatever
+//! else was typed, they get it as it was.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
 use super::{Context, Error, logging, output, remains};
 use crate::config::{Config, Key, LogLevel, Origin};
-use crate::daemon::control::{Answer, Request, Versions, ask};
-use crate::daemon::{self, background, control_socket};
+use crate::daemon::audience::{Audience, Pipe, Supervision};
+use crate::daemon::ready::Ready;
+use crate::daemon::supervisor::{self, Supervised, SupervisorState};
+use crate::daemon::{self, background, meeting};
 
 #[derive(Debug, Args)]
 pub(super) struct Mount {
     /// Go to the background; return once the mount answers.
     #[arg(short, long)]
     daemonize: bool,
-    /// The child that `--daemonize` starts: standard output is the ready pipe.
-    #[arg(long, hide = true, conflicts_with = "daemonize")]
-    background_child: bool,
+    /// With --daemonize: do not start the daemon again when it dies. For use under a supervisor of
+    /// your own.
+    #[arg(long)]
+    no_supervisor: bool,
     /// Whether bookmarks follow what is pushed: never, fast-forward or merge.
     #[arg(long, value_name = "MODE")]
     publish: Option<String>,
     /// Let other users enter the mount; the mode bits say what they may do.
     #[arg(long)]
     allow_other: bool,
+    /// The process in the background that this is: standard output is the ready pipe.
+    #[arg(long, hide = true, overrides_with = "role", value_enum)]
+    role: Option<Role>,
+    /// What relative paths are relative to, for a process in the background.
+    #[arg(long, hide = true, value_name = "PATH")]
+    started_in: Option<PathBuf>,
+}
+
+/// A process in the background.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Role {
+    /// Starts the daemon, and starts it again.
+    Supervisor,
+    /// Mounts, and has a supervisor.
+    Daemon,
+    /// Mounts, and has none.
+    Lonely,
 }
 
 impl Mount {
@@ -36,20 +60,7 @@ impl Mount {
         if self.allow_other {
             flags.insert(Key::AllowOther, "true".into());
         }
-        context.settings_with(flags)
-    }
-
-    /// The arguments by which a process of this binary mounts the same in the background.
-    fn child_arguments(&self, context: &Context) -> Vec<OsString> {
-        let mut words = context.arguments();
-        words.extend(["mount".into(), "--background-child".into()]);
-        if let Some(mode) = &self.publish {
-            words.extend(["--publish".into(), mode.into()]);
-        }
-        if self.allow_other {
-            words.push("--allow-other".into());
-        }
-        words
+        context.settings_in(self.started_in.as_deref(), flags)
     }
 }
 
@@ -78,20 +89,41 @@ fn warn(config: &Config) {
 ///
 /// Why the mount does not answer.
 pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
-    if arguments.background_child {
-        return Ok(child(arguments, context));
+    match arguments.role {
+        Some(Role::Supervisor) => return Ok(supervise(arguments, context)),
+        Some(Role::Daemon) => return Ok(child(arguments, context, Supervision::Supervised)),
+        Some(Role::Lonely) => return Ok(child(arguments, context, Supervision::None)),
+        None => {}
     }
     let config = arguments.settings(context)?;
     warn(&config);
-    if let Some(running) = already_mounted(&config)? {
+    if let Some(running) = meeting::running(&config)? {
         output::talk(format_args!(
             "already mounted at {} (process {})",
             running.mount_point, running.pid
         ));
+        let supervisor = supervisor::status(&config.runtime_folder);
+        if supervisor.is_some_and(|status| status.state == SupervisorState::Lost) {
+            output::talk(
+                "warning: its supervisor is gone, so nobody starts it again if it dies: \
+                 `mesa umount` and mount again",
+            );
+        }
         return Ok(Exit::Done);
     }
     if arguments.daemonize {
-        let words = arguments.child_arguments(context);
+        let role = if arguments.no_supervisor {
+            Role::Lonely
+        } else {
+            Role::Supervisor
+        };
+        let mut extra = vec![OsString::from("--started-in")];
+        extra.push(
+            std::env::current_dir()
+                .map_err(Error::CurrentFolder)?
+                .into(),
+        );
+        let words = extended(extended(typed(), extra), words_of(role));
         let ready = background::start(&config.data_folder, &words)?;
         output::talk(format_args!(
             "mounted at {} (process {})",
@@ -101,57 +133,133 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     logging::to_stderr(config.log.level.min(LogLevel::Warn));
-    let mount_point = config.mount_point.display().to_string();
-    let drained = daemon::run(config, |_| {
-        output::talk(format_args!("mounted at {mount_point}; Ctrl+C unmounts"));
-    })?;
+    let terminal = Terminal {
+        mount_point: config.mount_point.clone(),
+    };
+    let drained = daemon::run(config, &terminal)?;
     Ok(remains::report(&drained, "the next mount goes on with it"))
 }
 
-/// The daemon of this configuration, if it runs and its mount answers where it should.
-fn already_mounted(config: &Config) -> Result<Option<Versions>, Error> {
-    let running = match ask(&control_socket(config), &Request::Version) {
-        Ok(Answer::Version(running)) => running,
-        Ok(_) => return Err(Error::UnexpectedAnswer),
-        Err(daemon::Error::NotRunning { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
+/// The words of this command line, without the program.
+fn typed() -> Vec<OsString> {
+    std::env::args_os().skip(1).collect()
+}
+
+fn words_of(role: Role) -> Vec<OsString> {
+    let word = match role {
+        Role::Supervisor => "supervisor",
+        Role::Daemon => "daemon",
+        Role::Lonely => "lonely",
     };
-    let canonical = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    let same_mount = Path::new(&running.mount_point) == canonical(&config.mount_point);
-    let same_data = Path::new(&running.data_dir) == canonical(&config.data_folder);
-    if same_mount && same_data {
-        return Ok(Some(running));
+    vec!["--role".into(), word.into()]
+}
+
+/// A command line with more flags at its end, of which the last counts.
+fn extended(mut words: Vec<OsString>, flags: Vec<OsString>) -> Vec<OsString> {
+    // Behind this word nothing is a flag.
+    let end = words.iter().position(|word| word == "--");
+    let end = end.unwrap_or(words.len());
+    words.splice(end..end, flags);
+    words
+}
+
+/// Who waits at a terminal.
+struct Terminal {
+    mount_point: PathBuf,
+}
+
+impl Audience for Terminal {
+    fn ready(&self, _: Ready) {
+        output::talk(format_args!(
+            "mounted at {}; Ctrl+C unmounts",
+            self.mount_point.display()
+        ));
     }
-    Err(daemon::Error::MountedElsewhere {
-        pid: running.pid,
-        mounted: running.mount_point,
-        asked: config.mount_point.clone(),
-    }
-    .into())
 }
 
 /// The daemon in the background. Its failures go through the ready pipe until it is ready, and to
-/// the log after that.
-fn child(arguments: &Mount, context: &Context) -> Exit {
-    let mut announced = false;
-    let outcome = background::detached(|| arguments.settings(context)).and_then(|config| {
-        logging::to_stderr(config.log.level);
-        let drained = daemon::run(config, |ready| {
-            announced = true;
-            background::announce(Ok(ready));
-        });
-        Ok(drained?)
-    });
+/// the log as well.
+fn child(arguments: &Mount, context: &Context, supervision: Supervision) -> Exit {
+    let pipe = match Pipe::take(supervision) {
+        Ok(pipe) => pipe,
+        Err(error) => {
+            output::talk(format_args!("error: the ready pipe: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let outcome =
+        begun(arguments, context, supervision).and_then(|config| Ok(daemon::run(config, &pipe)?));
     match outcome {
         Ok(drained) => remains::exit(&drained),
         Err(error) => {
             let failure = error.failure();
             tracing::error!(error = %failure.message, causes = ?failure.causes, "the daemon failed");
             let exit = Exit::from(failure.reason);
-            if !announced {
-                background::announce(Err(failure));
-            }
+            pipe.failed(failure);
             exit
         }
+    }
+}
+
+fn begun(arguments: &Mount, context: &Context, supervision: Supervision) -> Result<Config, Error> {
+    // With a supervisor it is that one who has left, and it is not to be left alone.
+    if supervision == Supervision::None {
+        background::detach()?;
+    }
+    let config = arguments.settings(context)?;
+    logging::to_stderr(config.log.level);
+    Ok(config)
+}
+
+/// The supervisor in the background.
+fn supervise(arguments: &Mount, context: &Context) -> Exit {
+    let begun = begun(arguments, context, Supervision::None);
+    let outcome = begun.and_then(|config| Ok(supervisor::run(supervised(&config))?));
+    match outcome {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            let failure = error.failure();
+            tracing::error!(error = %failure.message, causes = ?failure.causes, "no supervisor");
+            let exit = Exit::from(failure.reason);
+            background::announce_failure(failure);
+            exit
+        }
+    }
+}
+
+fn supervised(config: &Config) -> Supervised {
+    Supervised {
+        arguments: extended(typed(), words_of(Role::Daemon)),
+        settings: [
+            (Key::MountPoint, &config.mount_point),
+            (Key::DataDir, &config.data_folder),
+            (Key::CachePath, &config.cache.folder),
+            (Key::RuntimeDir, &config.runtime_folder),
+        ]
+        .into_iter()
+        .map(|(key, path)| (key.variable(), path.into()))
+        .collect(),
+        mount_point: config.mount_point.clone(),
+        runtime_folder: config.runtime_folder.clone(),
+        log: config.data_folder.join("daemon.log"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_added_where_they_are_flags() {
+        let words = |text: &str| -> Vec<OsString> { text.split(' ').map(Into::into).collect() };
+        let more = || words("--role daemon");
+        assert_eq!(
+            extended(words("-y mount -d"), more()),
+            words("-y mount -d --role daemon")
+        );
+        assert_eq!(
+            extended(words("mount -d --"), more()),
+            words("mount -d --role daemon --")
+        );
     }
 }

@@ -12,7 +12,7 @@ use super::status::{
     Base, Change, Credential, CredentialState, PendingWork, RepoState, RepoStatus, State, Status,
     Totals,
 };
-use super::{DataLock, Error, known, loss};
+use super::{DataLock, Error, known, loss, supervisor};
 use crate::config::Config;
 use crate::overlay::{Local, Options, Overlay, Owner, Pending};
 use crate::remote::api::format_date;
@@ -38,6 +38,7 @@ pub fn status(config: &Config) -> Result<Status, Error> {
         pid: None,
         mount_point: Some(config.mount_point.display().to_string()),
         totals: Totals::default(),
+        supervisor: supervisor::status(&config.runtime_folder),
     };
     each(config, |folder, organization, name| {
         status.repos.push(look(config, folder, organization, name));

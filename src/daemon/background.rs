@@ -1,20 +1,20 @@
 //! Starting a daemon in the background: by starting this program once more, not by forking, since
 //! a fork of a process with threads is a process of surprises.
 //!
-//! The child gets the write end of the ready pipe as its standard output and the log as its
-//! standard error; the credential reaches it by the environment, never as an argument.
+//! The child, a supervisor or the daemon itself, gets the write end of the ready pipe as its standard
+//! output and the log as its standard error; the credential reaches it by the environment, never as an
+//! argument.
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::ready::{self, Ready, Start};
-use super::{Error, open_log, private_folder, space};
+use super::{Error, Failure, open_log, private_folder, space};
 
-/// Starts the daemon and waits until its mount answers.
+/// Starts a child with these arguments, and waits until the mount answers.
 ///
 /// # Errors
 ///
@@ -47,27 +47,21 @@ pub fn start(data: &Path, arguments: &[OsString]) -> Result<Ready, Error> {
     }
 }
 
-/// Leaves the terminal that the starting command belongs to, and its directory once the
-/// configuration was read, whose paths may be relative to it. The child calls this first.
+/// Leaves the terminal and the directory of the starting command, so that what is mounted there can be
+/// unmounted while we run. The child calls this first; one that a supervisor started stays with it.
 ///
 /// # Errors
 ///
-/// What the operating system says, or what reading the configuration says.
-pub fn detached<T, E: From<Error>>(configure: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+/// What the operating system says.
+pub fn detach() -> Result<(), Error> {
     let left = nix::unistd::setsid().map_err(io::Error::from);
     left.map_err(Error::Setup)?;
-    let configured = configure()?;
-    // What is mounted where the command was started can then be unmounted while we run.
-    std::env::set_current_dir("/").map_err(Error::Setup)?;
-    Ok(configured)
+    std::env::set_current_dir("/").map_err(Error::Setup)
 }
 
-/// Says how the start went, then lets go of the pipe: standard output is the log from then on.
-pub fn announce(outcome: Result<Ready, super::Failure>) {
-    if let Err(error) = ready::tell(&mut io::stdout().lock(), outcome) {
+/// Says why there is no mount, to the command that waits for it.
+pub fn announce_failure(failure: Failure) {
+    if let Err(error) = ready::tell(&mut io::stdout().lock(), Err(failure)) {
         tracing::warn!(error = %error, "nobody waits for this start");
-    }
-    if let Err(errno) = nix::unistd::dup2_stdout(io::stderr().as_fd()) {
-        tracing::warn!(error = %errno, "the ready pipe stays open");
     }
 }

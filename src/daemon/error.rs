@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::meeting::Difference;
 use super::{Failure, Reason};
 use crate::{export, fuse, lower, overlay, remote, tree};
 
@@ -52,6 +53,36 @@ pub enum Error {
         mounted: String,
         /// What was asked for.
         asked: PathBuf,
+    },
+    /// A daemon runs, with other settings.
+    #[error("the running daemon (process {pid}) was started with other settings")]
+    OtherSettings {
+        /// Its process.
+        pid: u32,
+        /// Which.
+        differences: Vec<Difference>,
+    },
+    /// A daemon is ending, and takes long.
+    #[error("the daemon (process {pid}) is unmounting, and pushes what is left")]
+    StillEnding {
+        /// Its process.
+        pid: u32,
+    },
+    /// The supervisor does not bring the daemon back.
+    #[error(
+        "the supervisor (process {supervisor}) is starting the daemon again, and did not succeed so far"
+    )]
+    StillRestarting {
+        /// Its process.
+        supervisor: u32,
+        /// What went wrong last.
+        reason: Option<String>,
+    },
+    /// The daemon is there, and does not answer.
+    #[error("the mesa daemon{} does not answer", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    Silent {
+        /// Its process, if it is known.
+        pid: Option<u32>,
     },
     /// Nothing listens at the control socket.
     #[error("no mesa daemon runs")]
@@ -192,6 +223,21 @@ impl Error {
                 "`mesa umount` it first, or set MESA_DATA_DIR and MESA_RUNTIME_DIR for a second one"
                     .into(),
             ),
+            Error::OtherSettings { .. } => Some(
+                "`mesa umount` and mount again for the new settings, or mount with those that it has"
+                    .into(),
+            ),
+            Error::StillEnding { .. } => Some(
+                "wait for it, or send it a second SIGTERM: what is not pushed stays in the journal"
+                    .into(),
+            ),
+            Error::StillRestarting { .. } => Some(
+                "`mesa status` and the log say why; `mesa umount` ends it, and nothing is lost".into(),
+            ),
+            Error::Silent { .. } => Some(
+                "`mesa umount --force` ends it without its help; nothing that was acknowledged is lost"
+                    .into(),
+            ),
             Error::NoSuchRepository { .. } => {
                 Some("`mesa status` lists them; one that is not listed opens when it is looked at".into())
             }
@@ -229,6 +275,16 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self {
             Error::Refused(failure) => failure.clone(),
+            Error::OtherSettings { differences, .. } => {
+                let mut failure = Failure::of(self, self.reason(), self.hint());
+                failure.causes = differences.iter().map(ToString::to_string).collect();
+                failure
+            }
+            Error::StillRestarting { reason, .. } => {
+                let mut failure = Failure::of(self, self.reason(), self.hint());
+                failure.causes.extend(reason.clone());
+                failure
+            }
             error => Failure::of(error, error.reason(), error.hint()),
         }
     }

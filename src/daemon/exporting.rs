@@ -15,7 +15,7 @@ use super::at_rest::{self, organizations, repositories_folder};
 use super::control::Exported;
 use super::journals::is_named;
 use super::repositories::OpenRepositories;
-use super::{DataLock, Error, known, private_folder};
+use super::{DataLock, Error, Holding, known, private_folder};
 use crate::config::Config;
 use crate::export::{self, Format, LeftOut, Needed, Work};
 use crate::fuse::Repositories;
@@ -92,7 +92,7 @@ pub fn at_rest(config: &Config, repo: Option<&str>, format: Format) -> Result<Ex
             None => Error::NothingPending,
         });
     }
-    let _lock = DataLock::take(data)?;
+    let _lock = DataLock::take(data, Holding::Command)?;
     sweep(data);
     let (organization, name) = match repo {
         Some(repo) => local_name(data, repo)?,

@@ -58,17 +58,21 @@ impl Failure {
             hint,
         }
     }
+
+    /// The message and its causes in one line.
+    pub(super) fn in_a_line(self) -> String {
+        let mut line = self.message;
+        for cause in self.causes {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+        line
+    }
 }
 
 /// An error and its causes in one line, for logs and for reasons in a status.
 pub(super) fn in_a_line(error: &dyn Error) -> String {
-    let failure = Failure::of(error, Reason::Failed, None);
-    let mut line = failure.message;
-    for cause in failure.causes {
-        line.push_str(": ");
-        line.push_str(&cause);
-    }
-    line
+    Failure::of(error, Reason::Failed, None).in_a_line()
 }
 
 #[cfg(test)]

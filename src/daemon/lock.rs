@@ -1,6 +1,7 @@
 //! One daemon per data directory: an flock, which the kernel lets go when its holder dies.
 //!
-//! The process id in the file is for people; nothing is decided by it.
+//! The process id in the file is for people and for messages. The word beside it tells a daemon, which
+//! keeps the lock for long, from a command that looks at what is there and lets go in a moment.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -13,38 +14,89 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::Error;
 
-/// What the file holds: a process id, and spaces.
+/// What the file holds: a process id, a word, and spaces.
 const HOLDER_BYTES: usize = 32;
 
 /// How long a process that was killed may take to let go of its lock: it closes its files first, and
 /// throws away the memory of a large mount.
 const DEATH_PATIENCE: Duration = Duration::from_secs(10);
-/// Pause between two looks at a dying holder.
+/// Pause between two looks at a holder that lets go soon.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// What the holder of a lock does with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holding {
+    /// A command looks at what is there.
+    Command,
+    /// A daemon that does not answer yet.
+    Starting,
+    /// A daemon that answers.
+    Serving,
+}
+
+impl Holding {
+    fn word(self) -> &'static str {
+        match self {
+            Holding::Command => "command",
+            Holding::Starting => "starting",
+            Holding::Serving => "serving",
+        }
+    }
+
+    fn of_word(word: &str) -> Option<Holding> {
+        let all = [Holding::Command, Holding::Starting, Holding::Serving];
+        all.into_iter().find(|holding| holding.word() == word)
+    }
+}
+
+/// Who holds a lock, as far as the file says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// What it does.
+    pub holding: Holding,
+}
 
 /// The right to use a data directory; let go when dropped.
 #[derive(Debug)]
 pub struct DataLock {
-    _file: Flock<File>,
+    file: Flock<File>,
 }
 
 impl DataLock {
-    /// Takes the lock of a data directory, waiting for nobody but a holder that is dying.
+    /// Takes the lock of a data directory, waiting for nobody but a holder that is dying, and commands
+    /// that look at the data directory.
     ///
     /// # Errors
     ///
     /// [`Error::AlreadyRunning`] when a living process has it.
-    pub fn take(data: &Path) -> Result<DataLock, Error> {
+    pub fn take(data: &Path, holding: Holding) -> Result<DataLock, Error> {
         let deadline = Instant::now() + DEATH_PATIENCE;
         loop {
             match DataLock::acquire(data) {
+                Ok(lock) => {
+                    lock.say(holding);
+                    return Ok(lock);
+                }
                 Err(Error::AlreadyRunning { pid: Some(pid), .. })
-                    if is_dead(pid) && Instant::now() < deadline =>
+                    if Instant::now() < deadline
+                        && (is_dead(pid) || is_command(holder(data), pid)) =>
                 {
                     thread::sleep(LOOK_AGAIN);
                 }
-                result => return result,
+                Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Says what the holder does from now on.
+    pub fn say(&self, holding: Holding) {
+        // Written over what is there, and always as long: a full disk has room for that.
+        let holder = format!("{} {}", std::process::id(), holding.word());
+        let holder = format!("{holder:<0$}\n", HOLDER_BYTES - 1);
+        if let Err(error) = self.file.write_all_at(holder.as_bytes(), 0) {
+            tracing::warn!(%error, "the lock does not say who holds it");
         }
     }
 
@@ -69,26 +121,55 @@ impl DataLock {
             .map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => {
-                // Written over what is there, and always as long: a full disk has room for that.
-                let holder = format!("{:<1$}\n", std::process::id(), HOLDER_BYTES - 1);
-                if let Err(error) = file.write_all_at(holder.as_bytes(), 0) {
-                    tracing::warn!(%error, "the lock does not say who holds it");
-                }
-                Ok(DataLock { _file: file })
+                let lock = DataLock { file };
+                lock.say(Holding::Command);
+                Ok(lock)
             }
-            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
-                let mut holder = String::new();
-                let _unreadable = Read::by_ref(&mut file)
-                    .take(HOLDER_BYTES as u64)
-                    .read_to_string(&mut holder);
-                Err(Error::AlreadyRunning {
-                    data: data.to_owned(),
-                    pid: holder.trim().parse().ok(),
-                })
-            }
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => Err(Error::AlreadyRunning {
+                data: data.to_owned(),
+                pid: written(&file).map(|holder| holder.pid),
+            }),
             Err((_, errno)) => Err(failed(errno.into())),
         }
     }
+}
+
+/// Who holds the lock of a data directory, if somebody does, and says so.
+pub fn holder(data: &Path) -> Option<Holder> {
+    // What is written there may be of an earlier holder, whose number is another process's now: only
+    // the lock itself tells.
+    if !data.join("lock").exists() {
+        return None;
+    }
+    match DataLock::acquire(data) {
+        Err(Error::AlreadyRunning { .. }) => {
+            let file = File::open(data.join("lock")).ok()?;
+            written(&file)
+        }
+        _ => None,
+    }
+}
+
+fn written(mut file: &File) -> Option<Holder> {
+    let mut text = String::new();
+    let mut start = Read::by_ref(&mut file).take(HOLDER_BYTES as u64);
+    start.read_to_string(&mut text).ok()?;
+    let mut words = text.split_whitespace();
+    Some(Holder {
+        pid: words.next()?.parse().ok()?,
+        holding: words
+            .next()
+            .and_then(Holding::of_word)
+            .unwrap_or(Holding::Serving),
+    })
+}
+
+fn is_command(holder: Option<Holder>, pid: u32) -> bool {
+    holder
+        == Some(Holder {
+            pid,
+            holding: Holding::Command,
+        })
 }
 
 /// Whether a process is gone, or has ended and only waits for its parent or its last threads.
@@ -115,6 +196,11 @@ mod tests {
             Err(Error::AlreadyRunning { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        let (pid, holding) = (std::process::id(), Holding::Command);
+        assert_eq!(holder(folder.path()), Some(Holder { pid, holding }));
+        first.say(Holding::Serving);
+        let holding = Holding::Serving;
+        assert_eq!(holder(folder.path()), Some(Holder { pid, holding }));
         assert!(!is_dead(std::process::id()));
         assert!(is_dead(u32::MAX));
         drop(first);

@@ -11,9 +11,11 @@
 //! mount goes on; only the status changes.
 
 pub mod at_rest;
+pub mod audience;
 pub mod background;
 mod conflicts;
 pub mod control;
+mod desk;
 mod error;
 pub mod exporting;
 mod failure;
@@ -24,6 +26,7 @@ mod known;
 mod lists;
 mod lock;
 mod loss;
+pub mod meeting;
 mod opener;
 mod publishing;
 pub mod ready;
@@ -36,6 +39,7 @@ mod signals;
 mod slots;
 mod space;
 pub mod status;
+pub mod supervisor;
 mod upkeep;
 pub mod verification;
 
@@ -46,7 +50,7 @@ use crate::config::Config;
 pub use error::Error;
 pub use failure::{Failure, Reason};
 pub use folders::{open_log, private_folder};
-pub use lock::{DataLock, is_dead};
+pub use lock::{DataLock, Holder, Holding, holder, is_dead};
 pub use run::run;
 pub use service::Service;
 pub use status::Status;

@@ -1,8 +1,9 @@
-//! The ready pipe: how a daemon in the background tells the command that started it how it went.
+//! The ready pipe: how a daemon in the background tells the process that started it how it goes.
 //!
 //! The write end is the child's standard output, so that nothing has to be inherited by number.
-//! One line goes through it: `{"ready":…}` or `{"failed":…}`. A child that dies before it wrote
-//! one closes the pipe, and that is an answer too.
+//! The first line through it is `{"ready":…}` or `{"failed":…}`; a child that dies before it wrote
+//! one closes the pipe, and that is an answer too. A supervisor keeps reading: `"ending"` comes before
+//! an end on purpose, `"staying"` takes it back.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -20,12 +21,18 @@ pub struct Ready {
     pub pid: u32,
 }
 
-/// The one line that goes through the pipe.
+/// A line that goes through the pipe.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Line {
+pub(super) enum Line {
+    /// The mount answers.
     Ready(Ready),
+    /// It will never answer.
     Failed(Failure),
+    /// Somebody wants it to end; what follows is no death.
+    Ending,
+    /// The mount is in use, and stays.
+    Staying,
 }
 
 /// What came of a start.
@@ -49,10 +56,52 @@ pub fn tell(pipe: &mut dyn Write, outcome: Result<Ready, Failure>) -> io::Result
         Ok(ready) => Line::Ready(ready),
         Err(failure) => Line::Failed(failure),
     };
-    let mut text = serde_json::to_vec(&line)?;
+    say(pipe, &line)
+}
+
+/// Writes one line.
+///
+/// # Errors
+///
+/// The reader is gone.
+pub(super) fn say(pipe: &mut dyn Write, line: &Line) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
     text.push(b'\n');
     pipe.write_all(&text)?;
     pipe.flush()
+}
+
+/// Lines out of pieces as they come.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    unread: Vec<u8>,
+}
+
+impl Lines {
+    /// Reads everything that is there now, of a pipe that does not block; gives the whole lines, and
+    /// whether the writer is gone. What is no line, or too long to be one, is passed over.
+    pub(super) fn read(&mut self, mut pipe: impl Read) -> (Vec<Line>, bool) {
+        let mut piece = [0; 4096];
+        let is_over = loop {
+            match pipe.read(&mut piece) {
+                Ok(0) => break true,
+                Ok(count) => self.unread.extend(piece.iter().take(count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
+            }
+            if self.unread.len() as u64 > LINE_BYTES_MAX {
+                self.unread.clear();
+            }
+        };
+        let Some(end) = self.unread.iter().rposition(|byte| *byte == b'\n') else {
+            return (Vec::new(), is_over);
+        };
+        let rest = self.unread.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.unread, rest);
+        let lines = whole.split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(|line| serde_json::from_slice(line).ok());
+        (lines.collect(), is_over)
+    }
 }
 
 /// Waits for the daemon's line, or its death.
@@ -66,7 +115,7 @@ pub fn wait(pipe: impl Read) -> io::Result<Start> {
     Ok(match serde_json::from_slice(&line) {
         Ok(Line::Ready(ready)) => Start::Ready(ready),
         Ok(Line::Failed(failure)) => Start::Failed(failure),
-        Err(_) => Start::Died,
+        Ok(Line::Ending | Line::Staying) | Err(_) => Start::Died,
     })
 }
 
@@ -92,6 +141,27 @@ mod tests {
             // The daemon keeps the pipe open: the line alone must do.
             assert_eq!(wait(reader).unwrap(), heard);
         }
+    }
+
+    #[test]
+    fn lines_come_whole_whatever_the_pieces() {
+        let mut text = Vec::new();
+        let said = [Line::Ready(Ready { pid: 7 }), Line::Ending, Line::Staying];
+        for line in &said {
+            say(&mut text, line).unwrap();
+        }
+        for cut in 0..text.len() {
+            let (first, second) = text.split_at(cut);
+            let mut lines = Lines::default();
+            let (mut heard, is_over) = lines.read(first);
+            assert!(is_over, "the end of the piece");
+            heard.extend(lines.read(second).0);
+            assert_eq!(heard, said, "cut at {cut}");
+        }
+        let mut lines = Lines::default();
+        assert_eq!(lines.read(&vec![b'x'; 200_000][..]).0, []);
+        let (heard, _) = lines.read(&b"\nnonsense\n\"ending\"\n"[..]);
+        assert_eq!(heard, [Line::Ending]);
     }
 
     #[test]

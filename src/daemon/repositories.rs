@@ -159,6 +159,7 @@ impl OpenRepositories {
             repos,
             pid: None,
             mount_point: None,
+            supervisor: None,
         }
     }
 

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
-use super::control::{Answer, ControlServer, Drained, Handler, Order, Ordered, Request, Versions};
+use super::audience::{Audience, Supervision};
+use super::control::{Answer, ControlServer, Drained};
+use super::desk::{Desk, Stop};
 use super::ready::Ready;
 use super::repositories::OpenRepositories;
-use super::status::State;
 use super::upkeep::Upkeep;
 use super::{
-    DataLock, Error, Failure, Reason, control_socket, exporting, harden, private_folder, signals,
-    space,
+    DataLock, Error, Holding, control_socket, exporting, harden, private_folder, signals, space,
+    supervisor,
 };
 use crate::config::{AllowOther, Config};
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
@@ -34,20 +35,13 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Stop requests that wait for the loop; one more is refused.
 const STOPS_MAX: usize = 4;
 
-/// A request to end, and where its outcome is awaited.
-struct Stop {
-    drain: Duration,
-    how: Unmount,
-    reply: Sender<Answer>,
-}
-
-/// Mounts, calls `announce` once the mount answers, and serves until a signal, `mesa umount`, or
+/// Mounts, tells `audience` once the mount answers, and serves until a signal, `mesa umount`, or
 /// somebody else's unmount ends it. Returns what the remote does not have.
 ///
 /// # Errors
 ///
 /// Why it could not start. Once it has started, it always ends in order.
-pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Error> {
+pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
     let blocked = signals::block().map_err(Error::Setup)?;
     harden::harden();
     space::check_mount(&config.data_folder)?;
@@ -58,7 +52,11 @@ pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Erro
     ] {
         private_folder(folder)?;
     }
-    let locks = (DataLock::take(&config.data_folder)?, runtime_lock(&config)?);
+    let lock = DataLock::take(&config.data_folder, Holding::Starting)?;
+    let runtime_lock = runtime_lock(&config)?;
+    if audience.supervision() == Supervision::None {
+        supervisor::forget_earlier(&config.runtime_folder);
+    }
     exporting::sweep(&config.data_folder);
     let signals = blocked.listen().map_err(Error::Setup)?;
     let config = Arc::new(config);
@@ -73,6 +71,7 @@ pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Erro
     let (stop, stops) = bounded(STOPS_MAX);
     let desk = Arc::new(Desk {
         data: canonical(&config.data_folder).display().to_string(),
+        runtime: config.runtime_folder.clone(),
         mount_point: mounted.path().display().to_string(),
         repositories: Arc::clone(&repositories),
         draining: AtomicBool::new(false),
@@ -85,7 +84,8 @@ pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Erro
         tracing::warn!(path = %config.pid_file.display(), error = %error, "no pid file");
     }
     tracing::info!(mount_point = desk.mount_point, "mounted");
-    announce(Ready { pid });
+    lock.say(Holding::Serving);
+    audience.ready(Ready { pid });
 
     let life = Life {
         mounted,
@@ -94,11 +94,13 @@ pub fn run(config: Config, announce: impl FnOnce(Ready)) -> Result<Drained, Erro
         desk,
         signals,
         stops,
+        audience,
     };
     let (drained, reply) = life.live()?;
     let peers = control.close();
     let _gone_already = std::fs::remove_file(&config.pid_file);
-    drop(locks);
+    supervisor::forget_lost(&config.runtime_folder);
+    drop((lock, runtime_lock));
     if let Some(reply) = reply {
         let _peer_gone = reply.send(Answer::Stopped(drained.clone()));
     }
@@ -112,7 +114,7 @@ fn runtime_lock(config: &Config) -> Result<Option<DataLock>, Error> {
     if config.runtime_folder == config.data_folder {
         return Ok(None);
     }
-    DataLock::take(&config.runtime_folder).map(Some)
+    DataLock::take(&config.runtime_folder, Holding::Serving).map(Some)
 }
 
 /// One spelling for one directory, so that two commands agree on which is meant.
@@ -145,134 +147,15 @@ fn mount_options(config: &Config) -> fuse::Options {
     }
 }
 
-/// What answers at the control socket.
-struct Desk {
-    data: String,
-    mount_point: String,
-    repositories: Arc<OpenRepositories>,
-    draining: AtomicBool,
-    stop: Sender<Stop>,
-}
-
-impl Handler for Desk {
-    fn handle(&self, request: Request) -> Answer {
-        match request {
-            Request::Version => Answer::Version(Versions {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                pid: std::process::id(),
-                mount_point: self.mount_point.clone(),
-                data_dir: self.data.clone(),
-            }),
-            Request::Status => {
-                let mut status = self.repositories.status();
-                status.pid = Some(std::process::id());
-                status.mount_point = Some(self.mount_point.clone());
-                if self.draining.load(Ordering::Acquire) {
-                    status.state = State::Draining;
-                }
-                Answer::Status(Box::new(status))
-            }
-            Request::JournalList => Answer::Journal(self.repositories.journal()),
-            Request::JournalShow { repo, path } => {
-                answered(self.show(repo.as_deref(), path.as_deref()))
-            }
-            Request::JournalOrder { repo, order } => answered(self.order(repo.as_deref(), order)),
-            Request::JournalDrop { repo, path } => answered(self.give_up(repo.as_deref(), &path)),
-            Request::JournalVerify { repo } => answered(
-                self.repositories
-                    .verify(repo.as_deref())
-                    .map(Answer::Verified),
-            ),
-            Request::Conflicts(request) => {
-                answered(self.repositories.conflicts(&request, &self.mount_point))
-            }
-            Request::Publish(request) => answered(self.repositories.publish(&request)),
-            Request::Export { repo, format } => answered(
-                exporting::of_mounted(&self.repositories, repo.as_deref(), format)
-                    .map(Answer::Exported),
-            ),
-            Request::Flush { timeout_ms } => {
-                let deadline = Instant::now() + Duration::from_millis(timeout_ms);
-                Answer::Flushed(self.repositories.drain(deadline, &never()).drained)
-            }
-            Request::Stop { drain_ms, force } => self.stop(drain_ms, force),
-        }
-    }
-}
-
-/// A failure is an answer like any other.
-fn answered(result: Result<Answer, Error>) -> Answer {
-    result.unwrap_or_else(|error| Answer::Failed(error.failure()))
-}
-
-impl Desk {
-    fn show(&self, repo: Option<&str>, path: Option<&str>) -> Result<Answer, Error> {
-        let repository = self.repositories.one(repo)?;
-        let records = repository
-            .records(path)
-            .map_err(|source| Error::Repository {
-                name: repository.name().to_string(),
-                source,
-            })?;
-        Ok(Answer::JournalRecords(Box::new(records)))
-    }
-
-    fn order(&self, repo: Option<&str>, order: Order) -> Result<Answer, Error> {
-        let mut ordered = Ordered::default();
-        for repository in self.repositories.named(repo)? {
-            let name = repository.name().to_string();
-            match repository.order(order) {
-                Ok(()) => ordered.repos.push(name),
-                Err(source) => return Err(Error::Repository { name, source }),
-            }
-        }
-        Ok(Answer::Ordered(ordered))
-    }
-
-    fn give_up(&self, repo: Option<&str>, path: &str) -> Result<Answer, Error> {
-        let repository = self.repositories.one(repo)?;
-        let name = repository.name().to_string();
-        match repository.give_up(path) {
-            Ok(dropped) => Ok(Answer::Ordered(Ordered {
-                repos: vec![name],
-                dropped,
-            })),
-            Err(source) => Err(Error::Repository { name, source }),
-        }
-    }
-
-    fn stop(&self, drain_ms: u64, force: bool) -> Answer {
-        let (reply, answer) = bounded(1);
-        let stop = Stop {
-            drain: Duration::from_millis(drain_ms),
-            how: if force {
-                Unmount::Force
-            } else {
-                Unmount::Clean
-            },
-            reply,
-        };
-        let asked = self.stop.try_send(stop).ok();
-        match asked.and_then(|()| answer.recv().ok()) {
-            Some(answer) => answer,
-            None => Answer::Failed(Failure {
-                reason: Reason::Failed,
-                message: "the daemon is ending already".to_owned(),
-                causes: Vec::new(),
-                hint: None,
-            }),
-        }
-    }
-}
-
 /// A daemon that serves.
-struct Life {
+struct Life<'a> {
     mounted: Arc<Mounted>,
     repositories: Arc<OpenRepositories>,
     upkeep: Upkeep,
     desk: Arc<Desk>,
     signals: Receiver<()>,
     stops: Receiver<Stop>,
+    audience: &'a dyn Audience,
 }
 
 /// What ends a life.
@@ -283,7 +166,7 @@ enum Cause {
     Gone,
 }
 
-impl Life {
+impl Life<'_> {
     /// Serves until something ends it, and ends in order.
     fn live(self) -> Result<(Drained, Option<Sender<Answer>>), Error> {
         let gone = self.watch_session()?;
@@ -296,6 +179,7 @@ impl Life {
                     Err(_) => Cause::Signal,
                 },
             };
+            self.audience.ending();
             self.desk.draining.store(true, Ordering::Release);
             let (drain, how, reply) = match cause {
                 Cause::Signal => (DRAIN_DEFAULT, Unmount::Clean, None),
@@ -312,6 +196,7 @@ impl Life {
                 // Asked by a person, who can close what is open, or insist.
                 Err(error @ fuse::Error::Busy { .. }) if reply.is_some() => {
                     self.desk.draining.store(false, Ordering::Release);
+                    self.audience.staying();
                     if let Some(reply) = reply {
                         let failure = Error::Mount(error).failure();
                         let _peer_gone = reply.send(Answer::Failed(failure));

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::loss::{Cause, Totals, Waiting};
+use super::supervisor::SupervisorStatus;
 
 /// How the daemon is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -190,10 +191,14 @@ pub struct Status {
     /// All repositories together: what would be lost if this machine vanished now.
     #[serde(default)]
     pub totals: Totals,
+    /// Who starts the daemon again when it dies; `null` when nobody was to.
+    #[serde(default)]
+    pub supervisor: Option<SupervisorStatus>,
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::supervisor::{Death, SupervisorState};
     use super::*;
 
     #[test]
@@ -230,6 +235,16 @@ mod tests {
             pid: None,
             mount_point: None,
             totals: Totals::default(),
+            supervisor: Some(SupervisorStatus {
+                state: SupervisorState::GaveUp,
+                process: 8,
+                restarts: 5,
+                last_death: Some(Death {
+                    at: "2026-01-01T00:00:00Z".into(),
+                    process: 9,
+                    reason: "killed by SIGKILL".into(),
+                }),
+            }),
         };
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["state"], "auth-needed");
@@ -241,6 +256,13 @@ mod tests {
         assert_eq!(repo["base"]["change_id"].as_str().unwrap().len(), 32);
         assert_eq!(repo["base"]["commit_oid"].as_str().unwrap().len(), 40);
         assert!(repo["change"].is_null());
+        let supervisor = &json["supervisor"];
+        assert_eq!(supervisor["state"], "gave-up");
+        assert_eq!(supervisor["process"], 8);
+        assert_eq!(supervisor["restarts"], 5);
+        assert_eq!(supervisor["last_death"]["process"], 9);
+        assert_eq!(supervisor["last_death"]["at"], "2026-01-01T00:00:00Z");
+        assert_eq!(supervisor["last_death"]["reason"], "killed by SIGKILL");
         assert_eq!(repo["journal"]["synced"], 1);
         assert_eq!(repo["journal"]["head"], 2);
         assert_eq!(repo["journal"]["syncs"], 3);

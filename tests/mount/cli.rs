@@ -67,14 +67,14 @@ fn without_a_daemon_the_verbs_say_so() {
 #[test]
 fn settings_that_cannot_be_used_are_named() {
     let world = World::serve(&[]);
-    let mut command = world.mesa(&["mount", "-d"]);
+    let mut command = world.mesa(&["mount", "-d", "--no-supervisor"]);
     command.env("MESA_API_URL", "not a url");
     let finished = assert_error(run(&mut command), 1);
     assert!(finished.errors().contains("MESA_API_URL"), "{finished}");
 
     let file = world.folder().join("a-file");
     fs::write(&file, "").unwrap();
-    let mut command = world.mesa(&["mount", "-d"]);
+    let mut command = world.mesa(&["mount", "-d", "--no-supervisor"]);
     command.env("MESA_MOUNT_POINT", &file);
     let finished = assert_error(run(&mut command), 1);
     assert!(finished.errors().contains("a-file"), "{finished}");
@@ -178,12 +178,12 @@ fn umount_of_a_busy_mount_needs_force() {
 fn one_data_directory_has_one_daemon() {
     let world = World::small();
     // The same again is no error, and changes nothing.
-    let again = run(&mut world.mesa(&["mount", "-d"]));
+    let again = run(&mut world.mesa(&["mount", "-d", "--no-supervisor"]));
     assert!([0, 1].contains(&again.code()), "{again}");
     // Another mount point with the same data is refused.
     let other = world.folder().join("other");
     fs::create_dir(&other).unwrap();
-    let mut command = world.mesa(&["mount", "-d"]);
+    let mut command = world.mesa(&["mount", "-d", "--no-supervisor"]);
     command
         .env("MESA_MOUNT_POINT", &other)
         .env("MESA_RUNTIME_DIR", world.folder().join("run-2"));

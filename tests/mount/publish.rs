@@ -23,7 +23,7 @@ fn publishing(mode: &str) -> World {
 }
 
 fn mount(world: &mut World, mode: &str) {
-    run(&mut world.mesa(&["mount", "--daemonize", "--publish", mode])).success();
+    run(&mut world.mesa(&["mount", "--daemonize", "--no-supervisor", "--publish", mode])).success();
     world.adopt();
 }
 

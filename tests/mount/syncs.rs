@@ -30,7 +30,7 @@ fn journal(world: &World) -> (u64, u64, u64) {
 fn quiet() -> World {
     let source = tempfile::tempdir().unwrap();
     let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
-    let mut mount = world.mesa(&["mount", "--daemonize"]);
+    let mut mount = world.mesa(&["mount", "--daemonize", "--no-supervisor"]);
     run(mount.env("MESA_COMMIT_INTERVAL", "3600s")).success();
     world.adopt();
     world.local_tree("app");

@@ -50,7 +50,8 @@ impl Second {
     /// Mounts in the background.
     #[track_caller]
     pub fn mount(&self, arguments: &[&str]) {
-        run(self.mesa(&["mount", "--daemonize"]).args(arguments)).success();
+        let mut command = self.mesa(&["mount", "--daemonize", "--no-supervisor"]);
+        run(command.args(arguments)).success();
     }
 
     /// Unmounts.

@@ -200,11 +200,31 @@ impl World {
         self.proxy.as_ref().unwrap()
     }
 
-    /// Mounts in the background, and holds the daemon.
+    /// Mounts in the background, and holds the daemon. Nobody starts it again when it dies: what a
+    /// daemon leaves behind can be looked at, and the next mount is the test's own.
     #[track_caller]
     pub fn mount(&mut self) {
-        run(&mut self.mesa(&["mount", "--daemonize"])).success();
+        run(&mut self.mesa(&["mount", "--daemonize", "--no-supervisor"])).success();
         self.adopt();
+    }
+
+    /// Mounts in the background as users do, with a supervisor, and holds the daemon.
+    #[track_caller]
+    pub fn mount_supervised(&mut self, arguments: &[&str]) {
+        run(self.mesa(&["mount", "--daemonize"]).args(arguments)).success();
+        self.adopt();
+    }
+
+    /// Where the control socket and the supervisor's state are.
+    pub fn runtime(&self) -> PathBuf {
+        self.folder().join("run")
+    }
+
+    /// The supervisor, as it says itself.
+    pub fn supervisor(&self) -> Option<Held> {
+        let text = fs::read(self.runtime().join("supervisor.json")).ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        Held::of(u32::try_from(state["process"].as_u64()?).ok()?).ok()
     }
 
     /// Holds the daemon that `mesa status` tells of.
@@ -326,6 +346,11 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        // First the one that would bring the other back.
+        if let Some(supervisor) = self.supervisor() {
+            supervisor.kill();
+            supervisor.ends_within(GONE_DEADLINE);
+        }
         if let Some(daemon) = self.daemon.lock().take() {
             daemon.kill();
             daemon.ends_within(GONE_DEADLINE);

@@ -152,6 +152,15 @@ impl Actors {
         self.as_user(identity, &["mount", "--daemonize"]).map(drop)
     }
 
+    /// Waits until the supervisor has brought the mount back: `mesa mount` does nothing else then.
+    ///
+    /// # Errors
+    ///
+    /// What `mesa mount` says.
+    pub(super) fn await_restart(&self, identity: &Identity) -> Result<(), Error> {
+        self.mount(identity)
+    }
+
     /// Unmounts.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use parking_lot::Mutex;
 
 use super::Error;
+use crate::daemon::supervisor::{self, SupervisorStatus};
 use crate::daemon::{self, DataLock};
 
 /// How long a process may take to end before it is killed, or given up.
@@ -169,9 +170,19 @@ impl Stage {
         for child in children {
             let _ended_already = kill(child, Signal::SIGKILL);
         }
+        self.kill_supervisor();
         let _ended = until(|| !self.kill_daemon());
         unmount(&self.places.mount);
         let _gone_already = fs::remove_dir_all(&self.places.root);
+    }
+
+    /// Kills the supervisor, which would start the daemon again.
+    fn kill_supervisor(&self) {
+        let supervisor = supervisor::status(&self.places.runtime);
+        if let Some(supervisor) = supervisor.filter(SupervisorStatus::is_on_duty) {
+            let pid = Pid::from_raw(supervisor.process.cast_signed());
+            let _ended_already = kill(pid, Signal::SIGKILL);
+        }
     }
 
     /// Kills the daemon of our data directory; whether there was one.

@@ -11,9 +11,9 @@ use clap::{Args, ValueEnum};
 use super::exit::Exit;
 use super::{Context, Error, duration, output};
 use crate::config::Config;
-use crate::daemon::control::{Answer, Request, ask};
-use crate::daemon::status::{Status, Totals};
-use crate::daemon::{self, at_rest};
+use crate::daemon::control::{Answer, Request, ask_now};
+use crate::daemon::status::{State, Status, Totals};
+use crate::daemon::{self, meeting};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -53,13 +53,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Erro
     if let Some(interval) = arguments.watch {
         return watch::run(&config, arguments, interval);
     }
-    let (status, failure) = match running(&config) {
-        Ok(status) => (status, None),
-        Err(Error::Daemon(error @ daemon::Error::NotRunning { .. })) => {
-            (at_rest::status(&config)?, Some(error))
-        }
-        Err(error) => return Err(error),
-    };
+    let status = meeting::status(&config)?;
+    let failure = (status.state == State::Stopped).then(|| daemon::Error::NotRunning {
+        socket: daemon::control_socket(&config),
+    });
     if !arguments.quiet {
         match arguments.json {
             true => output::json(&status)?,
@@ -74,8 +71,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Erro
     }
 }
 
+/// What a daemon says, that is there now.
 fn running(config: &Config) -> Result<Status, Error> {
-    match ask(&daemon::control_socket(config), &Request::Status)? {
+    match ask_now(&daemon::control_socket(config), &Request::Status)? {
         Answer::Status(status) => Ok(*status),
         _ => Err(Error::UnexpectedAnswer),
     }

@@ -8,10 +8,14 @@ use crate::daemon::status::{
     Cause, CredentialState, PublishState, PublishStatus, RepoState, RepoStatus, State, Status,
     Totals, Waiting,
 };
+use crate::daemon::supervisor::{SupervisorState, SupervisorStatus};
 
 /// Everything, over several lines.
 pub(super) fn render(status: &Status) -> String {
     let mut lines = vec![headline(status)];
+    if let Some(text) = status.supervisor.as_ref().and_then(supervisor) {
+        lines.push(text);
+    }
     if let Some(text) = credential(status) {
         lines.push(format!("credential: {text}"));
     }
@@ -149,6 +153,27 @@ fn headline(status: &Status) -> String {
     format!("mesa: {what}{place}{more}")
 }
 
+/// What there is to know about the supervisor; nothing, while it had nothing to do.
+fn supervisor(supervisor: &SupervisorStatus) -> Option<String> {
+    let what = match supervisor.state {
+        SupervisorState::Watching if supervisor.restarts == 0 => return None,
+        SupervisorState::Watching => {
+            let times = output::counted(supervisor.restarts, "time", "times");
+            format!("started the daemon again, {times} so far")
+        }
+        SupervisorState::Restarting => "is starting the daemon again".to_owned(),
+        SupervisorState::GaveUp => {
+            "gave up, the daemon died too often; `mesa mount --daemonize` starts it".to_owned()
+        }
+        SupervisorState::Lost => {
+            "gone: nobody starts the daemon again; `mesa umount` and mount again for one".to_owned()
+        }
+    };
+    let death = supervisor.last_death.as_ref();
+    let last = death.map(|death| format!(" (last at {}: {})", death.at, death.reason));
+    Some(format!("supervisor: {what}{}", last.unwrap_or_default()))
+}
+
 fn credential(status: &Status) -> Option<String> {
     let until = status.credential.expires_at.as_deref();
     match status.credential.state {
@@ -195,6 +220,7 @@ fn pending(repo: &RepoStatus) -> String {
 mod tests {
     use super::*;
     use crate::daemon::status::{Base, Change, Credential, PendingWork};
+    use crate::daemon::supervisor::Death;
 
     #[test]
     fn the_text_says_what_is_not_pushed_and_why() {
@@ -244,11 +270,22 @@ mod tests {
             pid: Some(7),
             mount_point: Some("/mnt".into()),
             totals: Totals::default(),
+            supervisor: Some(SupervisorStatus {
+                state: SupervisorState::Watching,
+                process: 6,
+                restarts: 1,
+                last_death: Some(Death {
+                    at: "2025-12-31T23:00:00Z".into(),
+                    process: 5,
+                    reason: "killed by SIGKILL".into(),
+                }),
+            }),
         };
         status.totals = Totals::of(&status.repos);
         assert_eq!(
             render(&status),
             "mesa: mounted at /mnt (process 7); the server cannot be reached, edits are kept\n\
+             supervisor: started the daemon again, 1 time so far (last at 2025-12-31T23:00:00Z: killed by SIGKILL)\n\
              credential: good until 2026-01-01T00:00:00Z\n\
              would be lost if this machine vanished now: 3 operations (2.0 KiB), the oldest 61 s old, \
              and 1 path that the server cannot hold\n  \

@@ -3,14 +3,21 @@
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::{Address, Answer, Request, read_line};
-use crate::daemon::Error;
+use crate::daemon::{Error, supervisor};
 
 /// How long an answer may take beyond what the request itself allows: unmounting, and a machine
 /// under load.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a daemon that is being started again is waited for.
+const RESTART_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two looks whether it is back.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long reading all local state may take: a terabyte of it is not expected.
 const VERIFY_PATIENCE: Duration = Duration::from_secs(3_600);
 /// How long the daemon may take to look at both sides of a conflict, and to fetch theirs.
@@ -20,18 +27,62 @@ const EXPORT_MAX: Duration = Duration::from_secs(3600);
 /// Longest answer: a full journal listing with the longest paths fits.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-/// Asks a running daemon.
+/// Asks a running daemon, and waits as long as an answer may take; one that died and is being started
+/// again by its supervisor is waited for.
 ///
 /// # Errors
 ///
 /// [`Error::NotRunning`] when no daemon listens there; [`Error::Control`] when it does not answer
-/// as promised; [`Error::Refused`] when it answers with a failure.
+/// as promised; [`Error::Silent`] when it does not answer in time; [`Error::Refused`] when it answers
+/// with a failure.
 pub fn ask(socket: &Path, request: &Request) -> Result<Answer, Error> {
+    let deadline = Instant::now() + RESTART_PATIENCE;
+    loop {
+        match connect(socket) {
+            Err(Error::NotRunning { .. })
+                if Instant::now() < deadline && is_coming_back(socket) =>
+            {
+                thread::sleep(LOOK_AGAIN);
+            }
+            stream => return exchange_within(socket, &stream?, request, PATIENCE),
+        }
+    }
+}
+
+/// Whether a supervisor is about to have somebody listen there.
+fn is_coming_back(socket: &Path) -> bool {
+    let status = socket.parent().and_then(supervisor::status);
+    status.is_some_and(|status| status.is_on_duty())
+}
+
+/// As [`ask`], of a daemon that is there now.
+///
+/// # Errors
+///
+/// As [`ask`].
+pub fn ask_now(socket: &Path, request: &Request) -> Result<Answer, Error> {
+    ask_within(socket, request, PATIENCE)
+}
+
+/// As [`ask_now`], waiting no longer than `patience` beyond what the request itself allows.
+///
+/// # Errors
+///
+/// As [`ask`]; [`Error::Silent`] when no answer comes in that time.
+pub fn ask_within(socket: &Path, request: &Request, patience: Duration) -> Result<Answer, Error> {
+    exchange_within(socket, &connect(socket)?, request, patience)
+}
+
+fn exchange_within(
+    socket: &Path,
+    stream: &UnixStream,
+    request: &Request,
+    patience: Duration,
+) -> Result<Answer, Error> {
     let failed = |source| Error::Control {
         socket: socket.to_owned(),
         source,
     };
-    let stream = connect(socket)?;
     let allowed = match request {
         Request::Flush { timeout_ms } => Duration::from_millis(*timeout_ms),
         Request::Export { .. } => EXPORT_MAX,
@@ -50,17 +101,20 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, Error> {
             Duration::from_millis(request.timeout_ms).saturating_add(CONFLICT_PATIENCE)
         }
     };
-    let line = match exchange(&stream, request, allowed.saturating_add(PATIENCE)) {
+    let line = match exchange(stream, request, allowed.saturating_add(patience)) {
         // It died with our request in its hands: whoever asks next finds nobody.
         Err(error)
             if matches!(
                 error.kind(),
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof
             ) =>
         {
             return Err(Error::NotRunning {
                 socket: socket.to_owned(),
             });
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            return Err(Error::Silent { pid: peer(stream) });
         }
         line => line.map_err(failed)?,
     };
@@ -68,6 +122,12 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, Error> {
         Answer::Failed(failure) => Err(Error::Refused(failure)),
         answer => Ok(answer),
     }
+}
+
+/// The process at the other end: the one that listened, which answers or does not.
+fn peer(stream: &UnixStream) -> Option<u32> {
+    let credentials = getsockopt(stream, PeerCredentials).ok()?;
+    u32::try_from(credentials.pid()).ok()
 }
 
 fn connect(socket: &Path) -> Result<UnixStream, Error> {

@@ -19,7 +19,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-pub use client::ask;
+pub use client::{ask, ask_now, ask_within};
 pub use conflicts::{
     ConflictAnswer, ConflictDetail, ConflictEntry, ConflictList, ConflictRequest, ConflictResolved,
     ConflictSide, ConflictSpot, ConflictingPath, TheirFiles, TheirKind, TheirStep,

@@ -1,5 +1,7 @@
 //! The words of the control socket.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::{Failure, Status};
@@ -131,6 +133,12 @@ pub struct Versions {
     pub mount_point: String,
     /// Where its state is.
     pub data_dir: String,
+    /// What it was started with, as far as a second mount must not want something else.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Whether it is ending.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// What a flush or a stop left behind: nothing, when `remains` is empty.
