@@ -14,6 +14,7 @@ use super::exit::Exit;
 use super::{Context, Error, logging, output, remains};
 use crate::config::{Config, Key, LogLevel, Origin};
 use crate::daemon::audience::{Audience, Pipe, Supervision};
+use crate::daemon::control::Versions;
 use crate::daemon::ready::Ready;
 use crate::daemon::supervisor::{self, Supervised, SupervisorState};
 use crate::daemon::{self, background, meeting};
@@ -98,18 +99,7 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
     let config = arguments.settings(context)?;
     warn(&config);
     if let Some(running) = meeting::running(&config)? {
-        output::talk(format_args!(
-            "already mounted at {} (process {})",
-            running.mount_point, running.pid
-        ));
-        let supervisor = supervisor::status(&config.runtime_folder);
-        if supervisor.is_some_and(|status| status.state == SupervisorState::Lost) {
-            output::talk(
-                "warning: its supervisor is gone, so nobody starts it again if it dies: \
-                 `mesa umount` and mount again",
-            );
-        }
-        return Ok(Exit::Done);
+        return Ok(already(&running, &config));
     }
     if arguments.daemonize {
         let role = if arguments.no_supervisor {
@@ -124,7 +114,10 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
                 .into(),
         );
         let words = extended(extended(typed(), extra), words_of(role));
-        let ready = background::start(&config.data_folder, &words)?;
+        let ready = match background::start(&config.data_folder, &words) {
+            Ok(ready) => ready,
+            Err(error) => return met(&config, error),
+        };
         output::talk(format_args!(
             "mounted at {} (process {})",
             config.mount_point.display(),
@@ -136,8 +129,35 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
     let terminal = Terminal {
         mount_point: config.mount_point.clone(),
     };
-    let drained = daemon::run(config, &terminal)?;
+    let drained = match daemon::run(config.clone(), &terminal) {
+        Ok(drained) => drained,
+        Err(error @ daemon::Error::AlreadyRunning { .. }) => return met(&config, error),
+        Err(error) => return Err(error.into()),
+    };
     Ok(remains::report(&drained, "the next mount goes on with it"))
+}
+
+/// What a start came to that failed: another one may have been faster, and then ours is done as well.
+fn met(config: &Config, error: daemon::Error) -> Result<Exit, Error> {
+    match meeting::running(config) {
+        Ok(Some(running)) => Ok(already(&running, config)),
+        _ => Err(error.into()),
+    }
+}
+
+fn already(running: &Versions, config: &Config) -> Exit {
+    output::talk(format_args!(
+        "already mounted at {} (process {})",
+        running.mount_point, running.pid
+    ));
+    let supervisor = supervisor::status(&config.runtime_folder);
+    if supervisor.is_some_and(|status| status.state == SupervisorState::Lost) {
+        output::talk(
+            "warning: its supervisor is gone, so nobody starts it again if it dies: \
+             `mesa umount` and mount again",
+        );
+    }
+    Exit::Done
 }
 
 /// The words of this command line, without the program.

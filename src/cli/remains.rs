@@ -8,6 +8,9 @@ use crate::daemon::control::{Drained, Remaining};
 pub(super) fn report(drained: &Drained, consequence: &str) -> Exit {
     for remaining in &drained.remains {
         output::talk(line(remaining));
+        if let Some(journal) = &remaining.journal {
+            output::talk(format_args!("  kept in {journal}"));
+        }
     }
     let exit = exit(drained);
     match exit {
@@ -17,7 +20,13 @@ pub(super) fn report(drained: &Drained, consequence: &str) -> Exit {
             ));
         }
         Exit::Unpushed => output::talk(format_args!("nothing is lost: {consequence}")),
-        _ => {}
+        _ => return exit,
+    }
+    if let Some(first) = drained.remains.first() {
+        output::talk(format_args!(
+            "`mesa journal export --repo {}/{}` writes it into one file, without a network",
+            first.org, first.name
+        ));
     }
     exit
 }
@@ -62,6 +71,7 @@ mod tests {
             bytes: 2048,
             reason: None,
             needs_credential,
+            journal: Some("/data/repos/local/app/journal".into()),
         }
     }
 

@@ -84,6 +84,9 @@ pub enum Error {
         /// Its process, if it is known.
         pid: Option<u32>,
     },
+    /// The daemon died over a request.
+    #[error("the mesa daemon died before it answered")]
+    DiedMeanwhile,
     /// Nothing listens at the control socket.
     #[error("no mesa daemon runs")]
     NotRunning {
@@ -242,6 +245,10 @@ impl Error {
                 Some("`mesa status` lists them; one that is not listed opens when it is looked at".into())
             }
             Error::ManyRepositories => Some("name it: --repo ORG/REPO".into()),
+            Error::DiedMeanwhile => Some(
+                "`mesa status` says whether it was started again; nothing that was acknowledged is lost"
+                    .into(),
+            ),
             Error::NotRunning { .. } => Some("`mesa mount --daemonize` starts one".into()),
             Error::Refused(failure) => failure.hint.clone(),
             Error::Died { log } => Some(format!("its log may say why: {}", log.display())),

@@ -58,6 +58,13 @@ pub struct Holder {
     pub holding: Holding,
 }
 
+impl Holder {
+    /// Whether it will not hold the lock for long.
+    fn lets_go(self) -> bool {
+        self.holding == Holding::Command || is_dead(self.pid)
+    }
+}
+
 /// The right to use a data directory; let go when dropped.
 #[derive(Debug)]
 pub struct DataLock {
@@ -79,9 +86,8 @@ impl DataLock {
                     lock.say(holding);
                     return Ok(lock);
                 }
-                Err(Error::AlreadyRunning { pid: Some(pid), .. })
-                    if Instant::now() < deadline
-                        && (is_dead(pid) || is_command(holder(data), pid)) =>
+                Err(Error::AlreadyRunning { .. })
+                    if Instant::now() < deadline && holder(data).is_none_or(Holder::lets_go) =>
                 {
                     thread::sleep(LOOK_AGAIN);
                 }
@@ -162,14 +168,6 @@ fn written(mut file: &File) -> Option<Holder> {
             .and_then(Holding::of_word)
             .unwrap_or(Holding::Serving),
     })
-}
-
-fn is_command(holder: Option<Holder>, pid: u32) -> bool {
-    holder
-        == Some(Holder {
-            pid,
-            holding: Holding::Command,
-        })
 }
 
 /// Whether a process is gone, or has ended and only waits for its parent or its last threads.

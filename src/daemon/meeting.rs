@@ -57,7 +57,7 @@ pub fn running(config: &Config) -> Result<Option<Versions>, Error> {
         let late = match ask_now(&control_socket(config), &Request::Version) {
             Ok(Answer::Version(found)) if found.draining => Error::StillEnding { pid: found.pid },
             Ok(Answer::Version(found)) => return compare(config, found).map(Some),
-            Ok(_) | Err(Error::NotRunning { .. }) => match coming(config) {
+            Ok(_) | Err(Error::NotRunning { .. } | Error::DiedMeanwhile) => match coming(config) {
                 Coming::Nobody => return Ok(None),
                 Coming::Starting { pid } => Error::AlreadyRunning {
                     data: config.data_folder.clone(),
@@ -92,7 +92,7 @@ pub fn status(config: &Config) -> Result<Status, Error> {
     loop {
         match ask_now(&control_socket(config), &Request::Status) {
             Ok(Answer::Status(status)) => return Ok(*status),
-            Ok(_) | Err(Error::NotRunning { .. }) => {}
+            Ok(_) | Err(Error::NotRunning { .. } | Error::DiedMeanwhile) => {}
             Err(error) => return Err(error),
         }
         match at_rest::status(config) {

@@ -266,7 +266,10 @@ impl OpenRepositories {
                 (open.name().organization(), open.name().name()) == (&*one.org, &*one.name)
             };
             let remains = one.pending.operations > 0 || one.reason.is_some();
+            let folder = repositories_folder(&self.config.data_folder);
+            let folder = folder.join(&one.org).join(&one.name);
             (remains && !all.iter().any(is_open)).then_some(Remaining {
+                journal: Some(Remaining::journal_below(&folder)),
                 org: one.org,
                 name: one.name,
                 operations: one.pending.operations,

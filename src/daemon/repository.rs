@@ -271,6 +271,7 @@ impl Repository {
                 _ => progress.reason,
             },
             needs_credential: progress.blocked == Some(RepoState::AuthNeeded),
+            journal: Some(Remaining::journal_below(&self.folder)),
         })
     }
 

@@ -15,8 +15,8 @@ use super::ready::Ready;
 use super::repositories::OpenRepositories;
 use super::upkeep::Upkeep;
 use super::{
-    DataLock, Error, Holding, control_socket, exporting, harden, private_folder, signals, space,
-    supervisor,
+    DataLock, Error, Holding, control_socket, exporting, harden, holders, private_folder, signals,
+    space, supervisor,
 };
 use crate::config::{AllowOther, Config};
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
@@ -26,6 +26,10 @@ const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
 /// How long a session may take to end after its mount is gone: requests of its workers have
 /// deadlines of a few seconds.
 const SESSION_END: Duration = Duration::from_secs(10);
+/// How long the local state may take to come to rest: pushes that are under way have deadlines.
+const CLOSE_MAX: Duration = Duration::from_secs(60);
+/// The same, when somebody wants the end now.
+const CLOSE_NOW: Duration = Duration::from_millis(500);
 /// How long peers of the control socket may take to get their last answers.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long a mount may be in use by what is just ending.
@@ -96,11 +100,18 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
         stops,
         audience,
     };
-    let (drained, reply) = life.live()?;
+    let (drained, rest, reply) = life.live()?;
     let peers = control.close();
     let _gone_already = std::fs::remove_file(&config.pid_file);
     supervisor::forget_lost(&config.runtime_folder);
-    drop((lock, runtime_lock));
+    match rest {
+        Rest::Complete => drop((lock, runtime_lock)),
+        Rest::Cut => {
+            // A push is still under way, and only the end of this process ends it for good.
+            lock.say(Holding::Command);
+            std::mem::forget((lock, runtime_lock));
+        }
+    }
     if let Some(reply) = reply {
         let _peer_gone = reply.send(Answer::Stopped(drained.clone()));
     }
@@ -158,6 +169,15 @@ struct Life<'a> {
     audience: &'a dyn Audience,
 }
 
+/// How the local state was left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rest {
+    /// The next opening is quick.
+    Complete,
+    /// As after a crash.
+    Cut,
+}
+
 /// What ends a life.
 enum Cause {
     Signal,
@@ -168,7 +188,7 @@ enum Cause {
 
 impl Life<'_> {
     /// Serves until something ends it, and ends in order.
-    fn live(self) -> Result<(Drained, Option<Sender<Answer>>), Error> {
+    fn live(self) -> Result<(Drained, Rest, Option<Sender<Answer>>), Error> {
         let gone = self.watch_session()?;
         loop {
             let cause = select! {
@@ -186,10 +206,10 @@ impl Life<'_> {
                 Cause::Gone => (DRAIN_DEFAULT, Unmount::Lazy, None),
                 Cause::Stop(stop) => (stop.drain, stop.how, Some(stop.reply)),
             };
-            let mut deadline = Instant::now() + drain;
+            let (mut deadline, mut patience) = (Instant::now() + drain, CLOSE_MAX);
             if self.repositories.drain(deadline, &self.signals).cancelled {
                 // The second signal means "now".
-                deadline = Instant::now();
+                (deadline, patience) = (Instant::now(), CLOSE_NOW);
             }
             match self.unmount(how) {
                 Ok(_) => {}
@@ -198,19 +218,24 @@ impl Life<'_> {
                     self.desk.draining.store(false, Ordering::Release);
                     self.audience.staying();
                     if let Some(reply) = reply {
-                        let failure = Error::Mount(error).failure();
+                        let mut failure = Error::Mount(error).failure();
+                        let holders = holders::find(self.mounted.path());
+                        failure.causes = holders.iter().map(ToString::to_string).collect();
                         let _peer_gone = reply.send(Answer::Failed(failure));
                     }
                     continue;
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, "unmounted lazily instead");
+                    let holders = holders::find(self.mounted.path());
+                    let holders: Vec<String> = holders.iter().map(ToString::to_string).collect();
+                    tracing::warn!(error = %error, ?holders, "unmounted lazily instead");
                     if let Err(error) = self.mounted.unmount(Unmount::Lazy) {
                         tracing::error!(error = %error, "the mount stays behind");
                     }
                 }
             }
-            return Ok((self.end(deadline), reply));
+            let (drained, rest) = self.end(deadline, patience);
+            return Ok((drained, rest, reply));
         }
     }
 
@@ -228,25 +253,42 @@ impl Life<'_> {
     }
 
     /// After the mount is gone nothing changes any more: what is left now is what remains.
-    fn end(&self, deadline: Instant) -> Drained {
-        let session = self.mounted.wait_until(Instant::now() + SESSION_END);
+    fn end(&self, deadline: Instant, patience: Duration) -> (Drained, Rest) {
+        let session_end = Instant::now() + SESSION_END.min(patience);
+        let session = self.mounted.wait_until(session_end);
         if session.is_none() {
             tracing::warn!("programs still use the mount; it ends under them");
         }
         let drained = self.repositories.drain(deadline, &self.signals).drained;
         self.upkeep.stop();
-        self.repositories.close();
+        let rest = self.close(patience);
         for remaining in &drained.remains {
             tracing::warn!(
                 repository = format_args!("{}/{}", remaining.org, remaining.name),
                 operations = remaining.operations,
                 bytes = remaining.bytes,
                 reason = remaining.reason,
-                "not pushed; it stays in the journal"
+                journal = remaining.journal,
+                "not pushed; it stays in the journal, and `mesa journal export` writes it into one file"
             );
         }
         tracing::info!("unmounted");
-        drained
+        (drained, rest)
+    }
+
+    /// Brings the local state to rest, which waits for pushes that are under way; but not for long.
+    fn close(&self, patience: Duration) -> Rest {
+        let (closed, is_closed) = bounded(1);
+        let repositories = Arc::clone(&self.repositories);
+        let spawned = thread::Builder::new().name("close".into()).spawn(move || {
+            repositories.close();
+            let _too_late = closed.send(());
+        });
+        if spawned.is_ok() && is_closed.recv_timeout(patience).is_ok() {
+            return Rest::Complete;
+        }
+        tracing::warn!("the local state is left as after a crash, which the next mount mends");
+        Rest::Cut
     }
 
     fn watch_session(&self) -> Result<Receiver<()>, Error> {

@@ -158,7 +158,7 @@ impl Error {
                 Some("an administrator has to add the line user_allow_other to /etc/fuse.conf")
             }
             Error::Busy { .. } => Some(
-                "close what is open there (fuser -vm MOUNT_POINT lists it), or: mesa umount --force",
+                "close what holds it (only root sees what other users have open), or: mesa umount --force",
             ),
             Error::Covered { .. } => Some("unmount what is on top of it first"),
             Error::MountPoint { .. }

@@ -43,4 +43,4 @@ pub use inode::{Slot, SlotError};
 pub use mount::{Access, Options, SpecialFiles};
 pub use repositories::{OpenError, Opened, Repositories};
 pub use session::{Ended, Mounted};
-pub use unmount::{Unmount, Unmounted, clear_dead_mount};
+pub use unmount::{Unmount, Unmounted, abort_mount, clear_dead_mount, mounts_inside};

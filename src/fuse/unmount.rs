@@ -17,6 +17,7 @@ use nix::unistd::geteuid;
 
 use super::helper::Helper;
 use super::mount::Identity;
+use super::mountinfo::MountEntry;
 use super::{Error, mountinfo};
 
 /// Where the kernel has a directory for each FUSE connection.
@@ -156,12 +157,7 @@ fn take_off(path: &Path, helper: &Helper, lazily: bool) -> Result<(), Error> {
 ///
 /// [`Error::Abort`]; the kernel's control file system may be absent, and only root can mount it.
 pub(super) fn abort(identity: &Identity, device: BorrowedFd<'_>) -> Result<(), Error> {
-    let (major, minor) = identity.device;
-    // The directory's name is the kernel's own form of a device number: 20 bits are the minor.
-    let number = u64::from(major) << 20 | u64::from(minor);
-    let path = Path::new(CONNECTIONS)
-        .join(number.to_string())
-        .join("abort");
+    let path = abort_file(identity.device);
     let abort = || -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).open(&path)?;
         // The number may be another mount's as soon as our connection has ended, but the open file
@@ -181,6 +177,64 @@ pub(super) fn abort(identity: &Identity, device: BorrowedFd<'_>) -> Result<(), E
         result => result,
     };
     result.map_err(|source| Error::Abort { path, source })
+}
+
+/// Where a connection is aborted. The directory's name is the kernel's own form of a device number: 20
+/// bits are the minor.
+fn abort_file((major, minor): (u32, u32)) -> PathBuf {
+    let number = u64::from(major) << 20 | u64::from(minor);
+    Path::new(CONNECTIONS)
+        .join(number.to_string())
+        .join("abort")
+}
+
+/// Aborts the connection of a mount of ours, whoever serves it, without asking that one anything:
+/// every process that is stuck in it gets an error. Tells whether there was such a mount.
+///
+/// # Errors
+///
+/// [`Error::Abort`]; the kernel's control file system may be absent, and only root can mount it.
+pub fn abort_mount(mount_point: &Path) -> Result<bool, Error> {
+    let path = canonical_without_the_last(mount_point)?;
+    let listed = || -> Result<Option<MountEntry>, Error> {
+        let entries = mountinfo::read()?;
+        let top = mountinfo::topmost(&entries, &path).filter(|entry| entry.is_ours());
+        Ok(top.cloned())
+    };
+    let Some(entry) = listed()? else {
+        return Ok(false);
+    };
+    let path = abort_file(entry.device);
+    let abort = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).open(&path)?;
+        // As above: if the mount is there after its file was opened, the file is its own.
+        match listed() {
+            Ok(Some(still)) if still == entry => file.write_all(b"1"),
+            _ => Ok(()),
+        }
+    };
+    let result = match abort() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && geteuid().is_root() => {
+            with_control_file_system(abort)
+        }
+        result => result,
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(source) => Err(Error::Abort { path, source }),
+    }
+}
+
+/// What is mounted below a path.
+///
+/// # Errors
+///
+/// [`Error::MountInfo`].
+pub fn mounts_inside(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = mountinfo::read()?.into_iter().map(|entry| entry.path);
+    Ok(entries
+        .filter(|inside| inside.starts_with(path) && inside != path)
+        .collect())
 }
 
 /// Whether the kernel still has the connection: it reports an error on the device when not.

@@ -66,7 +66,8 @@ fn a_death_over_the_last_push_is_no_reason_to_come_back() {
         world.status()["state"] == "draining"
     });
     world.with_daemon(Held::kill);
-    assert_eq!(umount.wait().unwrap().code(), Some(1));
+    // It finds out that the daemon died, and ends what is left of it.
+    assert_eq!(umount.wait().unwrap().code(), Some(4));
     assert_nothing_is_left(&world, &supervisor);
     world.start_server();
     world.mount_supervised(&[]);

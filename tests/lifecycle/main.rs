@@ -13,5 +13,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod drains;
 mod ends;
+mod force;
+mod meetings;
 mod restarts;

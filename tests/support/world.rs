@@ -175,7 +175,7 @@ impl World {
             .text()
     }
 
-    /// Starts the server, where it was before if it ran before.
+    /// Starts the server, where it was if it ran before.
     pub fn start_server(&mut self) {
         let mut command = self.command(env!("CARGO_BIN_EXE_mesa"));
         let data = self.folder().join("server");
@@ -200,8 +200,7 @@ impl World {
         self.proxy.as_ref().unwrap()
     }
 
-    /// Mounts in the background, and holds the daemon. Nobody starts it again when it dies: what a
-    /// daemon leaves behind can be looked at, and the next mount is the test's own.
+    /// Mounts in the background, and holds the daemon. Nobody starts it again when it dies.
     #[track_caller]
     pub fn mount(&mut self) {
         run(&mut self.mesa(&["mount", "--daemonize", "--no-supervisor"])).success();
@@ -215,7 +214,7 @@ impl World {
         self.adopt();
     }
 
-    /// Where the control socket and the supervisor's state are.
+    /// Where the control socket is, and the supervisor's state.
     pub fn runtime(&self) -> PathBuf {
         self.folder().join("run")
     }
@@ -260,6 +259,18 @@ impl World {
         let daemon = daemon.expect("no daemon to kill");
         daemon.kill();
         assert!(daemon.ends_within(GONE_DEADLINE), "kill -9 had no effect");
+    }
+
+    /// Kills supervisor and daemon, in this order, and waits until both are gone.
+    pub fn kill_and_forget(&mut self) {
+        if let Some(supervisor) = self.supervisor() {
+            supervisor.kill();
+            supervisor.ends_within(GONE_DEADLINE);
+        }
+        if let Some(daemon) = self.daemon.lock().take() {
+            daemon.kill();
+            daemon.ends_within(GONE_DEADLINE);
+        }
     }
 
     /// Every process of ours that runs on data of this world, whoever started it.
@@ -346,15 +357,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // First the one that would bring the other back.
-        if let Some(supervisor) = self.supervisor() {
-            supervisor.kill();
-            supervisor.ends_within(GONE_DEADLINE);
-        }
-        if let Some(daemon) = self.daemon.lock().take() {
-            daemon.kill();
-            daemon.ends_within(GONE_DEADLINE);
-        }
+        self.kill_and_forget();
         self.server = None;
         for stray in self.processes() {
             stray.kill();

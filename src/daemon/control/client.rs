@@ -32,7 +32,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 ///
 /// # Errors
 ///
-/// [`Error::NotRunning`] when no daemon listens there; [`Error::Control`] when it does not answer
+/// [`Error::NotRunning`] when no daemon listens there; [`Error::DiedMeanwhile`] when it dies over it; [`Error::Control`] when it does not answer
 /// as promised; [`Error::Silent`] when it does not answer in time; [`Error::Refused`] when it answers
 /// with a failure.
 pub fn ask(socket: &Path, request: &Request) -> Result<Answer, Error> {
@@ -102,16 +102,14 @@ fn exchange_within(
         }
     };
     let line = match exchange(stream, request, allowed.saturating_add(patience)) {
-        // It died with our request in its hands: whoever asks next finds nobody.
+        // It died with our request in its hands.
         Err(error)
             if matches!(
                 error.kind(),
                 ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof
             ) =>
         {
-            return Err(Error::NotRunning {
-                socket: socket.to_owned(),
-            });
+            return Err(Error::DiedMeanwhile);
         }
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             return Err(Error::Silent { pid: peer(stream) });

@@ -1,6 +1,7 @@
 //! The words of the control socket.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +166,16 @@ pub struct Remaining {
     /// Whether a (better) credential is what it needs.
     #[serde(default)]
     pub needs_credential: bool,
+    /// Where it is kept meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
+}
+
+impl Remaining {
+    /// Where the journal of a repository is, whose local state is in `folder`.
+    pub(in crate::daemon) fn journal_below(folder: &Path) -> String {
+        folder.join("journal").display().to_string()
+    }
 }
 
 #[cfg(test)]
