@@ -31,6 +31,14 @@ pub(super) enum Error {
     /// The configuration.
     #[error("the configuration")]
     Config(#[from] config::Error),
+    /// A configuration file cannot be written.
+    #[error("the configuration file {} cannot be written", path.display())]
+    ConfigFile {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is no current directory.
     #[error("the current directory cannot be found")]
     CurrentFolder(#[source] io::Error),
@@ -113,6 +121,11 @@ impl Error {
             Error::Daemon(error) => error.failure(),
             Error::Config(error) => Failure::of(error, Reason::Failed, None),
             Error::Output(_) | Error::CurrentFolder(_) => Failure::of(self, Reason::Failed, None),
+            Error::ConfigFile { source, .. } => {
+                let there = source.kind() == io::ErrorKind::AlreadyExists;
+                let hint = there.then(|| "--force replaces what is there".to_owned());
+                Failure::of(self, Reason::Failed, hint)
+            }
             Error::UnexpectedAnswer => Failure::of(
                 self,
                 Reason::Failed,

@@ -3,6 +3,7 @@
 //! Standard output is data, standard error is talk. A failure is printed as what happened, to what,
 //! why, and what to do; its class is the exit code. A panic is a bug of ours and says so.
 
+mod config;
 mod conflicts;
 mod context;
 mod demo;
@@ -60,6 +61,9 @@ enum Verb {
     /// Show and settle what contradicts somebody else's work.
     #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
+    /// Show the configuration, and write one to begin with.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Make access tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -117,6 +121,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Journal(verb) => journal::run(&verb, &context),
         Verb::Publish(arguments) => publish::run(&arguments, &context),
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),
+        Verb::Config(verb) => config::run(&verb, &context),
         Verb::Token(verb) => token::run(&verb, &context),
         Verb::Repo(verb) => repo::run(&verb, &context),
         Verb::Serve(arguments) => serve::run(arguments, &context),

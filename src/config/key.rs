@@ -32,8 +32,8 @@ pub struct Setting {
     pub kind: Kind,
     /// Whether it does something.
     pub effect: Effect,
-    /// What it is for.
-    pub help: &'static str,
+    /// What it is for, line by line.
+    pub help: &'static [&'static str],
 }
 
 impl Setting {
@@ -65,7 +65,7 @@ macro_rules! settings {
                         variable: $variable,
                         kind: $kind,
                         effect: Effect::$effect,
-                        help: concat!($($help),+),
+                        help: &[$($help),+],
                     },)+
                 }
             }
@@ -266,7 +266,8 @@ mod tests {
                 assert!(names.insert(name.clone()), "{name}");
             }
             assert!(setting.variable.starts_with("MESA_"));
-            assert!(setting.help.trim().ends_with('.'), "{}", setting.help);
+            let last = setting.help.last().unwrap();
+            assert!(last.ends_with('.'), "{last}");
         }
         for (name, _) in OTHER_VARIABLES {
             assert!(names.insert(name.to_owned()), "{name}");

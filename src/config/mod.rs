@@ -20,6 +20,9 @@ mod kind;
 mod lists;
 mod meant;
 mod problem;
+mod schema;
+mod show;
+mod template;
 mod types;
 mod values;
 
@@ -37,6 +40,9 @@ pub use file::SyntaxError;
 pub use key::{Effect, Key, OTHER_VARIABLES, Origin, Setting};
 pub use kind::{Kind, UNLIMITED};
 pub use problem::{Error, Problem, Problems, Reason};
+pub use schema::schema;
+pub use show::{Line, Value};
+pub use template::template;
 pub use types::{
     AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Credentials, Log, LogLevel, LogTarget,
     MountMode, Organization, Prefetch, Publish, RepositorySettings, Revision, is_organization,
@@ -80,6 +86,10 @@ pub struct Notes {
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The domain that the API is at, unless an address was given.
+    pub service_domain: String,
+    /// The one organization that was asked for, if one was.
+    pub organization: Option<String>,
     /// Base address of the REST API, without a slash at its end.
     pub api_url: ApiUrl,
     /// Organizations to mount; none means the one that the credential belongs to.

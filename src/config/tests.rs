@@ -6,6 +6,7 @@ use super::*;
 use crate::secrets::Scope;
 
 mod every_key;
+mod shown;
 
 fn load_with(
     file: Option<&str>,

@@ -175,6 +175,8 @@ pub struct Credentials {
     pub key_file: Option<PathBuf>,
     /// The credential of `MESA_API_KEY`, or else `MESA_ACCESS_TOKEN`.
     pub key: Option<Credential>,
+    /// The variable that gave it.
+    pub key_variable: Option<&'static str>,
     /// The credentials of `MESA_ORGS`, by organization.
     pub organizations: BTreeMap<String, Credential>,
 }

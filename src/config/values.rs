@@ -63,10 +63,11 @@ impl<'a> Values<'a> {
         let notes = self.notes();
         let service_domain = self.value(Key::ServiceDomain, |_, text| domain(text));
         let api_url = self.value(Key::ApiUrl, |_, text| ApiUrl::try_from(text));
-        let service_domain = service_domain.as_deref().unwrap_or(SERVICE_DOMAIN);
-        let api_url = api_url.unwrap_or_else(|| ApiUrl::of_domain(service_domain));
+        let service_domain = service_domain.unwrap_or_else(|| SERVICE_DOMAIN.to_owned());
+        let api_url = api_url.unwrap_or_else(|| ApiUrl::of_domain(&service_domain));
         let credentials = self.credentials();
-        let organizations = self.organizations(&credentials);
+        let organization = self.value(Key::Org, |_, text| organization(text));
+        let organizations = self.organizations(organization.as_deref(), &credentials);
         let data_folder = self.path(Key::DataDir).or_else(|| self.data_default());
         let beside = |name: &str| data_folder.as_ref().map(|folder| folder.join(name));
         let runtime_folder = self.path(Key::RuntimeDir).or_else(|| {
@@ -82,6 +83,8 @@ impl<'a> Values<'a> {
         let uid = self.id(Key::Uid).unwrap_or(self.surroundings.uid);
         let gid = self.id(Key::Gid).unwrap_or(self.surroundings.gid);
         Some(Config {
+            service_domain,
+            organization,
             api_url,
             organizations,
             mount_point: mount_point?,
@@ -133,7 +136,11 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn organizations(&mut self, credentials: &Credentials) -> BTreeMap<String, Organization> {
+    fn organizations(
+        &mut self,
+        asked: Option<&str>,
+        credentials: &Credentials,
+    ) -> BTreeMap<String, Organization> {
         // What a flag or a variable says is meant for all of them.
         let publish = self.given.values.get(&Key::Publish);
         let for_all = matches!(publish, Some((Origin::Variable(_) | Origin::Flag(_), _)));
@@ -157,10 +164,10 @@ impl<'a> Values<'a> {
                 (name, organization)
             })
             .collect();
-        if let Some(name) = self.value(Key::Org, |_, text| organization(text)) {
+        if let Some(name) = asked {
             // Named beside tables, it selects its own table.
-            let selected = organizations.remove(&name).unwrap_or_default();
-            return BTreeMap::from([(name, selected)]);
+            let selected = organizations.remove(name).unwrap_or_default();
+            return BTreeMap::from([(name.to_owned(), selected)]);
         }
         if organizations.is_empty() {
             let named = credentials.organizations.keys();
@@ -242,17 +249,19 @@ impl<'a> Values<'a> {
             },
             None => None,
         };
+        let key = self.key();
         let organizations = lists::organization_credentials(self.surroundings, self.problems);
         Credentials {
             backend: self.choice(Key::SecretsBackend, Backend::of_name),
             command: command.filter(|words| !words.is_empty()),
             key_file: self.path(Key::ApiKeyFile),
-            key: self.key(),
+            key_variable: key.as_ref().map(|(name, _)| *name),
+            key: key.map(|(_, credential)| credential),
             organizations,
         }
     }
 
-    fn key(&mut self) -> Option<Credential> {
+    fn key(&mut self) -> Option<(&'static str, Credential)> {
         let (name, value) = Environment::VARIABLES.into_iter().find_map(|name| {
             let value = (self.surroundings.environment)(name)?;
             (!value.is_empty()).then_some((name, value))
@@ -260,7 +269,7 @@ impl<'a> Values<'a> {
         let text = value.into_string().map_err(|_| Reason::NotText);
         let credential = text.and_then(|text| Credential::try_from(text).map_err(Reason::from));
         match credential {
-            Ok(credential) => Some(credential),
+            Ok(credential) => Some((name, credential)),
             Err(reason) => {
                 self.problem(Origin::Variable(name), reason);
                 None
