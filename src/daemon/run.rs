@@ -153,6 +153,7 @@ fn mount_options(config: &Config) -> fuse::Options {
             AllowOther::Everyone => Access::Everyone,
             AllowOther::Owner => Access::Owner,
         },
+        owner: (config.uid, config.gid),
         special_files: SpecialFiles::Inert,
         helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),
     }

@@ -154,9 +154,10 @@ impl Error {
                  docker run --device /dev/fuse --cap-add SYS_ADMIN",
             ),
             Error::HelperMissing { .. } => Some("install it: apt-get install fuse3"),
-            Error::OthersForbidden => {
-                Some("an administrator has to add the line user_allow_other to /etc/fuse.conf")
-            }
+            Error::OthersForbidden => Some(
+                "as root: echo user_allow_other >> /etc/fuse.conf; or keep the mount to its own \
+                     user: allow-other = false, MESA_ALLOW_OTHER=false",
+            ),
             Error::Busy { .. } => Some(
                 "close what holds it (only root sees what other users have open), or: mesa umount --force",
             ),

@@ -44,6 +44,8 @@ pub struct Options {
     pub mount_point: PathBuf,
     /// Who may use it.
     pub access: Access,
+    /// User and group of the directories above the repositories.
+    pub owner: (u32, u32),
     /// What set-user-id bits and device nodes do.
     pub special_files: SpecialFiles,
     /// The program that mounts for a user who is not root: `FUSERMOUNT_PATH`; else `fusermount3`.

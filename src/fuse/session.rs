@@ -16,7 +16,6 @@ use std::thread;
 use std::time::Instant;
 
 use fuser::{Session, SessionACL};
-use nix::unistd::{getegid, geteuid};
 use parking_lot::{Condvar, Mutex};
 
 use super::adapter::Adapter;
@@ -67,8 +66,7 @@ impl Mounted {
     /// [`Error`]; nothing is mounted then.
     pub fn start(options: &Options, repositories: Arc<dyn Repositories>) -> Result<Mounted, Error> {
         let counters = Arc::new(Counters::default());
-        let owner = (geteuid().as_raw(), getegid().as_raw());
-        let root = VirtualRoot::new(repositories, owner);
+        let root = VirtualRoot::new(repositories, options.owner);
         let adapter = Adapter::start(root, counters.clone()).map_err(Error::Threads)?;
         let (device, identity) = mount::mount(options)?;
         // From here on, dropping this is what undoes the mount.

@@ -120,6 +120,10 @@ fn options(path: &Path) -> Options {
     Options {
         mount_point: path.to_path_buf(),
         access: Access::Owner,
+        owner: (
+            nix::unistd::geteuid().as_raw(),
+            nix::unistd::getegid().as_raw(),
+        ),
         special_files: SpecialFiles::Inert,
         helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),
     }

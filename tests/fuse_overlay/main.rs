@@ -150,6 +150,10 @@ impl Fixture {
             } else {
                 Access::Owner
             },
+            owner: (
+                nix::unistd::geteuid().as_raw(),
+                nix::unistd::getegid().as_raw(),
+            ),
             special_files: if is_root() {
                 SpecialFiles::Honoured
             } else {
