@@ -191,6 +191,7 @@ impl Local {
                 overlay.own_root(&mut state, options.owner)?;
             }
         }
+        overlay.catch_up();
         if overlay.state.lock().work.operations > 0 {
             overlay.wake_replay();
         }

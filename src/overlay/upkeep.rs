@@ -13,7 +13,29 @@ const COMPACT_BYTES_MIN: u64 = 16 << 20;
 /// compacting is worth it however short the log is: an opening reads as many in some 20 ms.
 const COMPACT_NEEDLESS_MIN: u64 = 20_000;
 
+/// Records that an opening had to read before it leaves less to the next one: a daemon that dies every
+/// few seconds never lives to see a checkpoint, and each start would be slower than the one before.
+const OPENING_RECORDS_MAX: u64 = 20_000;
+
 impl Overlay {
+    /// Checkpoints and compacts at once, if the opening had much to read. What fails is left to upkeep,
+    /// which tries again and says so.
+    pub(super) fn catch_up(&self) {
+        let most = limit("MESA_TEST_OPENING_RECORDS", OPENING_RECORDS_MAX);
+        let opening = self.opening();
+        if (opening.records as u64) < most {
+            return;
+        }
+        let caught_up = match opening.replayed as u64 >= most {
+            true => self.checkpoint(),
+            false => Ok(()),
+        };
+        let caught_up = caught_up.and_then(|()| self.compact_if_large().map(drop));
+        if let Err(error) = caught_up {
+            tracing::warn!(%error, "the next opening reads as much again");
+        }
+    }
+
     /// Makes what is older than the commit interval survive a power cut, and deletes bodies that
     /// nothing can bring back. Call it once an interval.
     ///

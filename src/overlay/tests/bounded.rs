@@ -163,3 +163,31 @@ fn an_opening_does_not_read_what_was_pushed() {
     // Compacting again would be for nothing.
     assert!(!fixture.overlay().compact_if_large().unwrap());
 }
+
+#[test]
+fn a_daemon_that_only_ever_dies_does_not_start_slower_each_time() {
+    const LIVES: u64 = 12;
+    const FILES_A_LIFE: u64 = 1_000;
+    let mut fixture = Fixture::in_memory(&sample());
+    fixture.names("").unwrap();
+    let (mut most, mut number) = (0, 0);
+    for _ in 0..LIVES {
+        let until = number + FILES_A_LIFE;
+        while number < until {
+            live(fixture.overlay(), number);
+            number += 1;
+        }
+        // Killed before upkeep ever looked.
+        let state = fixture.everything();
+        fixture.reopen();
+        assert_eq!(fixture.everything(), state);
+        let opening = fixture.overlay().opening();
+        most = most.max(opening.records).max(opening.replayed);
+    }
+    let appended = fixture.overlay().position().head.0;
+    assert!(appended > 40_000, "{appended} records are too few to tell");
+    assert!(
+        most < 30_000,
+        "an opening read {most} of {appended} records"
+    );
+}
