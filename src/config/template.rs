@@ -16,8 +16,8 @@ const HEAD: &str = "\
 
 const TAIL: &str = r#"
 # Organizations, and what is mounted of them: everything ("all"), or only the repositories that have
-# tables here or were opened by `mesa repo open` ("explicit"). Without a word of it: "explicit" where
-# there are such tables, else "all". A repository may have settings of its own:
+# tables here ("explicit"). Without a word of it: "explicit" where there are such tables, else "all".
+# A repository may have settings of its own:
 #
 #     [organizations.acme]
 #     mount = "explicit"
