@@ -3,12 +3,15 @@
 //! A sync covers everything that had been appended when it began, so however many wait, those who
 //! come during one sync share the next. A sync that fails is the last: afterwards nobody can know
 //! what the disk holds.
+//!
+//! The locks are the standard library's, for the sake of its condition variable: that wakes all who
+//! wait by one call of the kernel, and they go on on every processor at once. One that hands them
+//! the lock in turn makes 64 waiters last as long as 64 wake-ups in a row, several times as long as
+//! the sync of a fast disk. Nobody is woken while the lock is held that he needs first.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, LockResult, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::disk::DiskFile;
 use crate::error::Error;
@@ -48,62 +51,72 @@ enum Step {
 impl Commit {
     pub(crate) fn new(synced: Sequence) -> Commit {
         let commit = Commit::default();
-        commit.state.lock().synced = synced;
+        commit.lock().synced = synced;
         commit
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        unpoisoned(self.state.lock())
+    }
+
     pub(crate) fn synced(&self) -> Sequence {
-        self.state.lock().synced
+        self.lock().synced
     }
 
     pub(crate) fn failure(&self) -> Option<Arc<io::Error>> {
-        self.state.lock().failed.clone()
+        self.lock().failed.clone()
     }
 
     pub(crate) fn syncs(&self) -> u64 {
-        self.state.lock().syncs
+        self.lock().syncs
     }
 
     /// Succeeds unless a sync has failed; tells what is durable.
     pub(crate) fn check(&self) -> Result<Sequence, Error> {
-        let state = self.state.lock();
+        let state = self.lock();
         state.check()?;
         Ok(state.synced)
     }
 
     /// Tells the committer that there is something to sync within the interval.
     pub(crate) fn appended(&self) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.unsynced_since.is_none() {
             state.unsynced_since = Some(Instant::now());
+            drop(state);
             self.wanted.notify_one();
         }
     }
 
     /// Blocks until everything up to `through`, which has been appended, is durable.
     pub(crate) fn wait(&self, through: Sequence) -> Result<(), Error> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
+        if state.requested < through {
+            // While more is requested than is synced, the committer is awake.
+            let asleep = state.requested <= state.synced;
+            state.requested = through;
+            if asleep {
+                drop(state);
+                self.wanted.notify_one();
+                state = self.lock();
+            }
+        }
         while state.synced < through {
             state.check()?;
-            if state.requested < through {
-                state.requested = through;
-                self.wanted.notify_one();
-            }
-            self.ended.wait(&mut state);
+            state = unpoisoned(self.ended.wait(state));
         }
         Ok(())
     }
 
     /// Remembers a failed sync for good, and tells all who wait.
     pub(crate) fn fail(&self, error: Arc<io::Error>) {
-        let mut state = self.state.lock();
-        state.failed.get_or_insert(error);
+        self.lock().failed.get_or_insert(error);
         self.ended.notify_all();
     }
 
     /// Asks the committer for a last sync and its end.
     pub(crate) fn stop(&self) {
-        self.state.lock().stopping = true;
+        self.lock().stopping = true;
         self.wanted.notify_one();
     }
 
@@ -134,7 +147,7 @@ impl Commit {
     }
 
     fn next_step(&self, interval: Duration) -> Step {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         loop {
             if state.stopping || state.failed.is_some() {
                 return Step::Stop;
@@ -146,12 +159,13 @@ impl Commit {
                 state.unsynced_since = None;
                 return Step::Sync;
             }
-            match deadline {
+            state = match deadline {
                 Some(deadline) => {
-                    self.wanted.wait_until(&mut state, deadline);
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    unpoisoned(self.wanted.wait_timeout(state, left)).0
                 }
-                None => self.wanted.wait(&mut state),
-            }
+                None => unpoisoned(self.wanted.wait(state)),
+            };
         }
     }
 
@@ -166,9 +180,10 @@ impl Commit {
         match synced.and_then(|()| file.sync_data()) {
             Ok(()) => {
                 failpoint::COMMIT_SYNCED.reach();
-                let mut state = self.state.lock();
+                let mut state = self.lock();
                 state.synced = state.synced.max(through);
                 state.syncs += 1;
+                drop(state);
                 self.ended.notify_all();
                 Ok(())
             }
@@ -187,4 +202,9 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+/// A panic cannot leave the state half changed: nothing that may panic is called under its lock.
+fn unpoisoned<T>(result: LockResult<T>) -> T {
+    result.unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier as Rendezvous};
+use std::sync::{Arc, Barrier as Rendezvous, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -131,12 +131,46 @@ fn every_waiter_learns_of_a_failed_sync() {
         ..Slow::default()
     };
     journal.set_barrier(Arc::new(barrier));
-    let sequence = journal.append(&write(1)).unwrap();
+    assert!(journal.failure().is_none());
+    let sequences: Vec<Sequence> = (1..=8)
+        .map(|inode| journal.append(&write(inode)).unwrap())
+        .collect();
     thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| assert!(matches!(journal.sync(sequence), Err(Error::SyncFailed(_)))));
+        for sequence in sequences {
+            let journal = &journal;
+            scope.spawn(move || {
+                assert!(matches!(journal.sync(sequence), Err(Error::SyncFailed(_))));
+            });
         }
     });
+    let failure = journal.failure().expect("it is remembered");
+    assert_eq!(failure.raw_os_error(), Some(5));
+}
+
+#[test]
+fn no_waiter_is_forgotten_however_they_come() {
+    const WAITERS: u64 = 16;
+    let folder = tempfile::tempdir().unwrap();
+    // So short that the committer also begins unasked, between an append and its wait.
+    let journal = Journal::open(folder.path(), options(Duration::from_micros(100)));
+    let journal = Arc::new(journal.unwrap().journal);
+    let (done, finished) = mpsc::channel();
+    for waiter in 0..WAITERS {
+        let (journal, done) = (Arc::clone(&journal), done.clone());
+        thread::spawn(move || {
+            for inode in 0..50 {
+                let sequence = journal.append(&write(inode)).unwrap();
+                journal.sync(sequence).unwrap();
+                assert!(journal.synced() >= sequence);
+            }
+            done.send(waiter).unwrap();
+        });
+    }
+    for _ in 0..WAITERS {
+        let waiter = finished.recv_timeout(Duration::from_secs(60));
+        waiter.expect("everyone who waits is woken");
+    }
+    assert_eq!(journal.synced(), Sequence(WAITERS * 50));
 }
 
 #[test]
