@@ -117,3 +117,13 @@ fn unknown_numbers_are_refused_by_name() {
         Err(Malformed::Attributes(64))
     );
 }
+
+#[test]
+fn what_could_not_have_been_written_is_not_read() {
+    let attributes =
+        |bits: u8, value: &[u8]| decode(7, &[[0; 8].as_slice(), &[bits], value].concat());
+    let permissions = attributes(1, &0o10000_u16.to_le_bytes());
+    assert_eq!(permissions, Err(Malformed::Permissions(0o10000)));
+    let time = [0_i64.to_le_bytes().as_slice(), &u32::MAX.to_le_bytes()].concat();
+    assert_eq!(attributes(8, &time), Err(Malformed::Nanoseconds(u32::MAX)));
+}

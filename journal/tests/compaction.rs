@@ -51,7 +51,9 @@ fn the_snapshot_stands_for_everything_up_to_it() {
     fill(folder.path(), small_segments(), &large_ones(1, 20));
     let journal = open(folder.path(), small_segments()).journal;
     let before = journal.sizes().total();
+    assert_eq!(journal.snapshot(), Sequence::ZERO);
     compact(&journal, Sequence(20)).unwrap();
+    assert_eq!(journal.snapshot(), Sequence(20));
     assert!(journal.sizes().total() < before);
     assert_eq!(
         files(folder.path(), ".log").len(),

@@ -197,6 +197,10 @@ fn a_full_disk_takes_removals_and_then_everything_again() {
         matches!(journal.append(&large(1)), Err(Error::NoSpace { .. })),
         "still"
     );
+    // One that takes room by itself, as part of an operation that gives more back.
+    let sequence = journal.append_freeing(&write(1)).unwrap();
+    expected.push(write(1));
+    assert_eq!(sequence.0, expected.len() as u64);
     journal.sync(journal.head()).unwrap();
     let records = &mut (0..100).map(large);
     assert!(matches!(

@@ -14,7 +14,7 @@ mod support;
 use std::cell::Cell;
 
 use journal::disk::sim::{FaultKind, FaultSpan, SimDisk};
-use journal::{Error, Record};
+use journal::{Error, Journal, Record};
 use simulation::{Known, Run, flat, open, seeds, steps, survive};
 use support::sized;
 
@@ -139,6 +139,85 @@ fn a_record_that_failed_does_not_replace_the_next() {
         drop(journal);
     }
     assert!(both.0 > 100 && both.1 > 100, "{both:?}");
+}
+
+/// A journal with several closed segments and a snapshot, all of which the next compaction deletes.
+fn about_to_be_compacted() -> (SimDisk, Journal) {
+    let disk = SimDisk::new(1);
+    let journal = open(&disk).unwrap().journal;
+    for number in 1..=12 {
+        let sequence = journal.append(&sized(number, 900)).unwrap();
+        journal.sync(sequence).unwrap();
+        if number == 2 {
+            let snapshot = &mut (1..=2).map(|number| sized(number, 900));
+            journal.compact(sequence, snapshot).unwrap();
+        }
+    }
+    (disk, journal)
+}
+
+fn compact(journal: &Journal) -> Result<(), Error> {
+    let snapshot = &mut (1..=12).map(|number| sized(number, 900));
+    journal.compact(journal.head(), snapshot)
+}
+
+#[test]
+fn no_failure_in_a_compaction_is_kept_silent() {
+    for at in 1.. {
+        let (disk, journal) = about_to_be_compacted();
+        let at = disk.operations() + at;
+        disk.inject(at, FaultKind::Broken, FaultSpan::Once);
+        let compacted = compact(&journal);
+        if disk.operations() < at {
+            compacted.unwrap();
+            assert!(disk.files().len() <= 2, "{:?}", disk.files());
+            break;
+        }
+        assert!(compacted.is_err(), "operation {at} failed");
+    }
+}
+
+#[test]
+fn no_failure_in_opening_is_kept_silent() {
+    let (disk, journal) = about_to_be_compacted();
+    let begun = disk.operations();
+    compact(&journal).unwrap();
+    drop(journal);
+    let mut failures = 0;
+    for moment in disk.moments().filter(|it| it.operations() >= begun) {
+        for at in 1.. {
+            let disk = moment.after_kill();
+            disk.inject(at, FaultKind::Broken, FaultSpan::Once);
+            let opened = open(&disk);
+            if disk.operations() < at {
+                opened.unwrap();
+                break;
+            }
+            assert!(opened.is_err(), "{}, {at}", moment.operations());
+            failures += 1;
+        }
+    }
+    assert!(failures > 100, "{failures}");
+}
+
+/// What a process that was killed had failed to sync is still read, and no sync would ever write it.
+#[test]
+fn what_a_dead_process_failed_to_sync_is_durable_once_the_next_one_has_synced() {
+    for seed in seeds(20) {
+        let disk = SimDisk::new(seed);
+        let journal = open(&disk).unwrap().journal;
+        let sequence = journal.append(&sized(1, 900)).unwrap();
+        disk.inject(disk.operations() + 1, FaultKind::Broken, FaultSpan::Once);
+        assert!(matches!(journal.sync(sequence), Err(Error::SyncFailed(_))));
+        disk.halted(|| drop(journal));
+        let disk = disk.after_kill();
+        let journal = open(&disk).unwrap().journal;
+        journal.sync(sequence).unwrap();
+        for cut in 0..5 {
+            let found = flat(&open(&disk.after_power_cut(cut)).unwrap());
+            assert_eq!(found, [sized(1, 900)], "seed {seed}, {cut}");
+        }
+    }
 }
 
 #[test]

@@ -191,6 +191,22 @@ fn the_interval_syncs_unasked() {
 }
 
 #[test]
+fn nothing_is_synced_before_its_interval_unless_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path(), options(NEVER))
+        .unwrap()
+        .journal;
+    let asked = journal.append(&write(1)).unwrap();
+    journal.sync(asked).unwrap();
+    journal.append(&write(2)).unwrap();
+    let enough = Instant::now() + Duration::from_millis(50);
+    while Instant::now() < enough {
+        assert_eq!(journal.synced(), asked);
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn an_interval_of_zero_syncs_every_append() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path(), options(Duration::ZERO))
