@@ -190,8 +190,7 @@ impl Log {
 
     /// Sees to it that `bytes` more fit into zeroed space, in this segment or the next.
     fn make_room(&mut self, bytes: u64, reserve: Reserve) -> Result<(), Error> {
-        let full = self.end + bytes > self.shape.bytes_max && self.end > HEADER_BYTES as u64;
-        if full {
+        if self.end + bytes > self.shape.bytes_max {
             match self.rotate() {
                 // A segment may exceed its size by its reserve when there is no room for another.
                 Err(Error::NoSpace { .. }) if reserve == Reserve::Usable => {}
