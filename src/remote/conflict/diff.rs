@@ -10,7 +10,7 @@ use crate::tree::{GitOid, Name, PATH_DEPTH_MAX, TreePath};
 /// and these cost some 20 MiB.
 const LEAVES_MAX: usize = 100_000;
 /// Most directories that are listed for it: a minute of requests.
-const LISTINGS_MAX: usize = 10_000;
+pub(super) const LISTINGS_MAX: usize = 10_000;
 
 /// Which of the two trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

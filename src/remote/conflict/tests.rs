@@ -12,6 +12,8 @@ use super::*;
 use crate::lower::ListingEntry;
 use crate::tree::{Content, Edit};
 
+mod bounds;
+
 const ALL: Extensions = Extensions {
     commit_read: true,
     blobs: true,

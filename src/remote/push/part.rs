@@ -62,3 +62,60 @@ impl Part {
         std::mem::take(&mut self.operations)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::api::FileMode;
+    use super::*;
+    use crate::tree::{GitOid, TreePath};
+
+    const STORES: Extensions = Extensions {
+        blobs: true,
+        commit_read: false,
+        symlinks: false,
+        directories: false,
+        graft: false,
+        ordered: true,
+        idempotency: false,
+    };
+    const STOCK: Extensions = Extensions {
+        blobs: false,
+        ..STORES
+    };
+
+    fn content(size: u64) -> Step {
+        let (oid, from) = (GitOid([1; 20]), TreePath::ROOT);
+        let bytes = Bytes::Lower { oid, size, from };
+        Step {
+            path: "file".to_owned(),
+            action: Action::Put(FileMode::Plain, bytes),
+        }
+    }
+
+    fn part(extensions: Extensions, inline_bytes: u64) -> Part {
+        let mut part = Part::new(extensions);
+        part.add(&content(0), FileOp::delete("other".to_owned()));
+        part.inline_bytes = inline_bytes;
+        part
+    }
+
+    #[test]
+    fn a_body_goes_ahead_when_it_is_large_or_there_are_many_and_where_blobs_are_stored() {
+        assert!(!part(STORES, 0).uploads(INLINE_FILE_BYTES_MAX));
+        assert!(part(STORES, 0).uploads(INLINE_FILE_BYTES_MAX + 1));
+        assert!(!part(STORES, INLINE_BYTES_MAX - 7).uploads(7));
+        assert!(part(STORES, INLINE_BYTES_MAX - 7).uploads(8));
+        assert!(!part(STOCK, INLINE_BYTES_MAX).uploads(INLINE_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_part_ends_before_what_makes_it_too_large_and_can_go_in_no_other_way() {
+        let full = INLINE_BYTES_MAX - 7;
+        assert!(!part(STOCK, full).must_end_before(&content(7)));
+        assert!(part(STOCK, full).must_end_before(&content(8)));
+        assert!(part(STOCK, full).must_end_before(&content(full)));
+        assert!(!part(STORES, full).must_end_before(&content(8)));
+        let empty = Part::new(STOCK);
+        assert!(!empty.must_end_before(&content(INLINE_BYTES_MAX + 1)));
+    }
+}
