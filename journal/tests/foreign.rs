@@ -13,7 +13,7 @@ mod support;
 use std::sync::Arc;
 
 use journal::disk::sim::SimDisk;
-use journal::{Damage, Error, Problem, Record, Sequence, Verdict, salvage_on, verify_on};
+use journal::{Damage, Error, Finding, Problem, Record, Sequence, Verdict, salvage_on, verify_on};
 use simulation::{flat, open};
 use support::{sized, write};
 
@@ -120,8 +120,12 @@ fn an_older_snapshot_goes_and_a_newer_damaged_one_stays() {
     disk.put("0000000000000002.snapshot", older);
     disk.put("0000000000000010.snapshot", vec![1; 100]);
     let report = verify_on(Arc::new(disk.clone())).unwrap();
-    let problems: Vec<&Problem> = report.findings.iter().map(|it| &it.problem).collect();
-    assert!(problems.contains(&&Problem::Replaced), "{problems:?}");
+    let replaced = |it: &&Finding| it.problem == Problem::Replaced;
+    let replaced: Vec<_> = report.findings.iter().filter(replaced).collect();
+    let [finding] = replaced.as_slice() else {
+        panic!("{replaced:?}");
+    };
+    assert!(finding.path.ends_with("0000000000000002.snapshot"));
     assert!(report.refusal.is_none(), "{report:?}");
     let recovered = open(&disk).unwrap();
     assert_eq!(flat(&recovered), [records, vec![write(10)]].concat());

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use journal::disk::sim::SimDisk;
 use journal::{
-    Damage, Error, Gap, Path, Problem, Record, Report, Salvaged, Sequence, rebuild_on, salvage_on,
-    verify_on,
+    Damage, Error, Finding, Gap, Path, Problem, Record, Report, Salvaged, Sequence, Verdict,
+    rebuild_on, salvage_on, verify_on,
 };
 use simulation::{flat, open};
 use support::sized;
@@ -102,6 +102,9 @@ fn what_is_lost_of_the_snapshot_or_of_the_log_is_lost() {
         assert!(!salvaged.is_complete(), "{name}");
         // The snapshot stands for the first record; without it, that one is lost from the log.
         let lost = [&*salvaged.lost, &salvaged.lost_of_snapshot].concat();
+        let report = report(&disk);
+        let named = |it: &Finding| it.path.ends_with(&name) && it.verdict == Verdict::Refused;
+        assert!(report.findings.iter().any(named), "{name}: {report:?}");
         let expected = if name.ends_with(".log") { 2 } else { 1 };
         assert_eq!(lost, [only(expected)], "{name}");
     }
