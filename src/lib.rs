@@ -66,6 +66,16 @@
 //! (`course.rs`) over a pure policy (`policy.rs`), and a shell that waits. Every command finds out in
 //! `daemon::meeting` whether somebody serves, is about to, or is about to end.
 //!
+//! # Without a network
+//!
+//! A circuit breaker in [`remote`] opens when a reader's whole patience was in vain and nothing else
+//! was heard; probes in the background close it, and whoever has work is told, the replay workers
+//! before all. Nobody who can be served from this machine meets it: `fuse` has workers of their own
+//! for what is here (large cached objects, opening, fsync), lists of repositories are told as they are
+//! known and renewed in the background, and a repository that was open opens again with what it
+//! showed. `daemon` compares three clocks, since time that passed without us leaves dead connections:
+//! those are dropped, and a question that a kept one leaves unanswered is put again on a new one.
+//!
 //! # Others
 //!
 //! Somebody else may advance the change that takes our edits, or the bookmark. `remote::conflict`

@@ -59,7 +59,8 @@ impl Default for Policy {
 ///        hold, from anywhere --> Held (a push in flight ends first)  | | |
 ///                                                                  | | |
 ///   Backoff <---- transient: network, 5xx, 429 --------------------' | |
-///      '--- its instant, a new credential, or drain ---> Pushing     | |
+///      |--- its instant, a new credential, or drain ---> Pushing     | |
+///      '--- the server is back ---> Pushing                          | |
 ///   AuthNeeded <---- auth: 401, 403 ---------------------------------' |
 ///      '--- a new credential, drain, or a rare probe ---> Pushing      |
 ///   Quarantined <---- refused: 413, 422, a name it does not take ------+
@@ -133,6 +134,8 @@ pub enum Event {
     Failed(Failure),
     /// There is another credential.
     CredentialChanged,
+    /// The server is back after it could not be reached.
+    Reachable,
     /// A person says to wait.
     Hold,
     /// A person says to go on, or to try again now.
@@ -254,6 +257,7 @@ impl Replay {
             Event::Accepted => self.accepted(now),
             Event::Failed(failure) => self.failed(failure, now, random),
             Event::CredentialChanged => self.credential_changed(now),
+            Event::Reachable => self.reachable(now),
             Event::Hold => self.held(),
             Event::Release => self.released(now),
             Event::Drain => self.drained(now),

@@ -25,14 +25,14 @@ fn after(events: &[(u64, Event)]) -> Replay {
     replay
 }
 
-type Row = (&'static str, Vec<(u64, Event)>, [Action; 11]);
+type Row = (&'static str, Vec<(u64, Event)>, [Action; 12]);
 
 /// One state for each row: how it is reached (all by 10.0 s), and what each event then does at
 /// 10.1 s: appended, tick, accepted, transient, auth, conflict, refused, credential, hold,
-/// release, drain.
+/// release, drain, reachable.
 #[test]
 fn every_state_meets_every_event() {
-    use Event::{Accepted, Appended, CredentialChanged, Drain, Hold, Release, Tick};
+    use Event::{Accepted, Appended, CredentialChanged, Drain, Hold, Reachable, Release, Tick};
     let later = |milliseconds| Action::WaitUntil(ms(milliseconds));
     let (push, fork, wait) = (Action::Push, Action::ForkAndPush, Action::Wait);
     let pushing = [(9_000, Appended), (10_000, Tick)];
@@ -60,36 +60,37 @@ fn every_state_meets_every_event() {
         Hold,
         Release,
         Drain,
+        Reachable,
     ];
     let auth = later(70_100);
     #[rustfmt::skip]
     let table: [Row; 13] = [
         ("idle", vec![],
-            [gather, wait, wait, wait, wait, wait, wait, wait, wait, wait, wait]),
+            [gather, wait, wait, wait, wait, wait, wait, wait, wait, wait, wait, wait]),
         ("gathering", vec![(10_000, Appended)],
-            [gather, later(10_250), later(10_250), later(10_250), later(10_250), later(10_250), later(10_250), later(10_250), wait, later(10_250), push]),
+            [gather, later(10_250), later(10_250), later(10_250), later(10_250), later(10_250), later(10_250), later(10_250), wait, later(10_250), push, later(10_250)]),
         ("pushing", pushing.to_vec(),
-            [wait, wait, wait, again, auth, fork, auth, wait, wait, wait, wait]),
+            [wait, wait, wait, again, auth, fork, auth, wait, wait, wait, wait, wait]),
         ("forking", failed(CONFLICT).to_vec(),
-            [wait, wait, wait, again, auth, again, auth, wait, wait, wait, wait]),
+            [wait, wait, wait, again, auth, again, auth, wait, wait, wait, wait, wait]),
         ("backoff", failed(BROKEN).to_vec(),
-            [back, back, back, back, back, back, back, push, wait, push, push]),
+            [back, back, back, back, back, back, back, push, wait, push, push, push]),
         ("backoff of a fork", forking_failed(BROKEN).to_vec(),
-            [back, back, back, back, back, back, back, fork, wait, fork, fork]),
+            [back, back, back, back, back, back, back, fork, wait, fork, fork, fork]),
         ("auth needed", failed(AUTH).to_vec(),
-            [probe, probe, probe, probe, probe, probe, probe, push, wait, push, push]),
+            [probe, probe, probe, probe, probe, probe, probe, push, wait, push, push, probe]),
         ("auth needed for a fork", forking_failed(AUTH).to_vec(),
-            [probe, probe, probe, probe, probe, probe, probe, fork, wait, fork, fork]),
+            [probe, probe, probe, probe, probe, probe, probe, fork, wait, fork, fork, probe]),
         ("quarantined", failed(REFUSED).to_vec(),
-            [again, probe, probe, probe, probe, probe, probe, push, wait, push, push]),
+            [again, probe, probe, probe, probe, probe, probe, push, wait, push, push, probe]),
         ("quarantined fork", forking_failed(REFUSED).to_vec(),
-            [again, probe, probe, probe, probe, probe, probe, fork, wait, fork, fork]),
+            [again, probe, probe, probe, probe, probe, probe, fork, wait, fork, fork, probe]),
         ("held with nothing", vec![(10_000, Hold)],
-            [wait, wait, wait, wait, wait, wait, wait, wait, wait, wait, wait]),
+            [wait, wait, wait, wait, wait, wait, wait, wait, wait, wait, wait, wait]),
         ("held with work", vec![(9_000, Appended), (9_010, Hold)],
-            [wait, wait, wait, wait, wait, wait, wait, wait, wait, push, wait]),
+            [wait, wait, wait, wait, wait, wait, wait, wait, wait, push, wait, wait]),
         ("draining", vec![(9_000, Appended), (9_010, Drain)],
-            [wait, wait, wait, again, auth, fork, auth, wait, wait, wait, wait]),
+            [wait, wait, wait, again, auth, fork, auth, wait, wait, wait, wait, wait]),
     ];
     for (name, history, actions) in table {
         for (event, expected) in events.into_iter().zip(actions) {
@@ -247,6 +248,28 @@ fn a_drain_skips_gathering_until_everything_is_accepted() {
     );
 }
 
+#[test]
+fn the_return_of_the_server_starts_the_backoff_anew() {
+    let mut replay = after(&[(0, Event::Appended), (250, Event::Tick)]);
+    let mut now = ms(1_000);
+    for _ in 0..10 {
+        let Action::WaitUntil(until) = replay.step(BROKEN, now, MOST) else {
+            panic!("{:?}", replay.state());
+        };
+        now = until;
+        replay.step(Event::Tick, now, MOST);
+    }
+    assert_eq!(
+        replay.step(BROKEN, now, MOST),
+        Action::WaitUntil(now + ms(60_000))
+    );
+    assert_eq!(replay.step(Event::Reachable, now, MOST), Action::Push);
+    assert_eq!(
+        replay.step(BROKEN, now, MOST),
+        Action::WaitUntil(now + ms(500))
+    );
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => Just(Event::Appended),
@@ -257,6 +280,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(CONFLICT),
         1 => Just(REFUSED),
         1 => Just(Event::CredentialChanged),
+        1 => Just(Event::Reachable),
         1 => Just(Event::Hold),
         1 => Just(Event::Release),
         1 => Just(Event::Drain),

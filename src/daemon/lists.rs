@@ -1,33 +1,58 @@
 //! Which organizations and repositories there are: asked of the server, remembered for some seconds,
 //! and kept on disk for times without it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 
 use super::at_rest::{self, repositories_folder};
+use super::status::CredentialState;
 use super::{Error, Service, known, private_folder};
 use crate::config::{Config, MountMode};
 use crate::fuse::OpenError;
 use crate::lower::SourceError;
-use crate::remote::Remote;
+use crate::remote::{Failure, Remote};
 use crate::secrets::Scope;
 use crate::tree::Name;
 
-/// How old a list of repositories may be: a look-up of a name that is none (`.git`) costs at most
-/// one request in this time, and a repository made elsewhere shows up within it.
+/// How old a list of repositories may be before it is asked for again: a look-up of a name that is
+/// none (`.git`) costs at most one request in this time, and a repository made elsewhere shows up
+/// soon after the first look that follows it.
 const LIST_FRESH: Duration = Duration::from_secs(10);
+
 /// The lists of repositories of all organizations.
+///
+/// What is known is told at once, however old it is; what is old is asked for in the background. So
+/// nobody who looks at the mount waits for a server that has been there once.
 pub(super) struct Lists {
     config: Arc<Config>,
     remote: Arc<Remote>,
     /// Where each organization has its directory.
     folder: PathBuf,
-    read: Mutex<HashMap<Name, (Instant, BTreeSet<Name>)>>,
+    read: Mutex<HashMap<Name, Read>>,
+    /// Organizations that are being asked for.
+    asking: Mutex<HashSet<Name>>,
+    /// What the last answer said of the credential, if it was not good.
+    refused: Mutex<Option<CredentialState>>,
+}
+
+/// A list, and when the server was last asked for it.
+#[derive(Clone)]
+struct Read {
+    names: Arc<BTreeSet<Name>>,
+    asked: Option<Instant>,
+}
+
+impl Read {
+    fn is_fresh(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.elapsed() < LIST_FRESH)
+    }
 }
 
 impl Lists {
@@ -38,39 +63,125 @@ impl Lists {
             remote: Arc::clone(remote),
             folder: repositories_folder(&config.data_folder),
             read: Mutex::default(),
+            asking: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
-    /// The names of an organization's repositories, of the last seconds or of now. Blocks.
+    /// What is wrong with the credential, as far as the last list tells.
+    pub(super) fn credential(&self) -> Option<CredentialState> {
+        *self.refused.lock()
+    }
+
+    /// The names of an organization's repositories as far as they are known here. Never waits for the
+    /// server, and asks it in the background for what is old.
+    pub(super) fn known(self: &Arc<Lists>, organization: &Name) -> Option<Arc<BTreeSet<Name>>> {
+        if let Some(names) = self.explicit(organization) {
+            return Some(Arc::new(names));
+        }
+        let read = self.read.lock().get(organization).cloned();
+        let read = match read {
+            Some(read) => read,
+            None => {
+                let folder = self.folder.join(organization.as_os_str());
+                let names = known::read(&folder).unwrap_or_default();
+                if names.is_empty() {
+                    return None;
+                }
+                let names = Arc::new(names);
+                let read = Read { names, asked: None };
+                let mut all = self.read.lock();
+                all.entry(organization.clone()).or_insert(read).clone()
+            }
+        };
+        if !read.is_fresh() {
+            let _not_waited_for = self.refresh(organization);
+        }
+        Some(read.names)
+    }
+
+    /// The same, asked of the server if nothing is known. Blocks.
     ///
     /// # Errors
     ///
     /// The server cannot be asked, and nothing is known from before.
-    pub(super) fn names(&self, organization: &Name) -> Result<BTreeSet<Name>, OpenError> {
-        if let Some((at, names)) = self.read.lock().get(organization)
-            && at.elapsed() < LIST_FRESH
-        {
-            return Ok(names.clone());
+    pub(super) fn names(
+        self: &Arc<Lists>,
+        organization: &Name,
+    ) -> Result<Arc<BTreeSet<Name>>, OpenError> {
+        match self.known(organization) {
+            Some(names) => Ok(names),
+            None => self.names_now(organization),
         }
-        let names = self.names_now(organization)?;
-        let entry = (Instant::now(), names.clone());
-        self.read.lock().insert(organization.clone(), entry);
-        Ok(names)
     }
 
-    fn names_now(&self, organization: &Name) -> Result<BTreeSet<Name>, OpenError> {
-        let text = organization.to_string();
-        let folder = self.folder.join(organization.as_os_str());
-        let configured = self.config.organizations.get(&text);
-        if let Some(configured) = configured
-            && configured.mount == MountMode::Explicit
-        {
-            let names = configured.repositories.keys();
-            return Ok(names
-                .filter_map(|name| Name::try_from(name.as_str()).ok())
-                .collect());
+    /// Asks for every list, and waits so long for the answers: what is new is then there from the
+    /// first look on.
+    pub(super) fn warm(self: &Arc<Lists>, organizations: &[Name], patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let asked: Vec<Receiver<()>> = organizations
+            .iter()
+            .filter(|organization| self.explicit(organization).is_none())
+            .filter_map(|organization| self.refresh(organization))
+            .collect();
+        for answer in asked {
+            let _answered_or_late = answer.recv_deadline(deadline);
         }
-        match self.remote.repositories(&text) {
+    }
+
+    /// Asks for a list in the background, once at a time; what comes back is closed when that is
+    /// over. A server that is away is not asked.
+    fn refresh(self: &Arc<Lists>, organization: &Name) -> Option<Receiver<()>> {
+        if self.remote.is_offline() || !self.asking.lock().insert(organization.clone()) {
+            return None;
+        }
+        let (done, over) = bounded(0);
+        let lists = Arc::clone(self);
+        let name = organization.clone();
+        let started = thread::Builder::new().name("list".into()).spawn(move || {
+            if let Err(error) = lists.names_now(&name) {
+                tracing::debug!(error = %error, "the list of repositories stays as it was");
+            }
+            lists.asking.lock().remove(&name);
+            drop(done);
+        });
+        if started.is_err() {
+            self.asking.lock().remove(organization);
+        }
+        Some(over)
+    }
+
+    /// What the configuration names, where only that is to be shown.
+    fn explicit(&self, organization: &Name) -> Option<BTreeSet<Name>> {
+        let configured = self.config.organizations.get(&organization.to_string())?;
+        if configured.mount != MountMode::Explicit {
+            return None;
+        }
+        let names = configured.repositories.keys();
+        Some(
+            names
+                .filter_map(|name| Name::try_from(name.as_str()).ok())
+                .collect(),
+        )
+    }
+
+    fn names_now(&self, organization: &Name) -> Result<Arc<BTreeSet<Name>>, OpenError> {
+        let folder = self.folder.join(organization.as_os_str());
+        let asked = self.remote.repositories(&organization.to_string());
+        match &asked {
+            Ok(_) => *self.refused.lock() = None,
+            Err(Failure::CredentialMissing) => {
+                *self.refused.lock() = Some(CredentialState::Missing);
+            }
+            Err(Failure::CredentialExpired) => {
+                *self.refused.lock() = Some(CredentialState::Expired);
+            }
+            Err(failure) if failure.needs_credential() => {
+                *self.refused.lock() = Some(CredentialState::Refused);
+            }
+            Err(_) => {}
+        }
+        let names = match asked {
             Ok(repos) => {
                 let listed: BTreeSet<Name> = repos
                     .iter()
@@ -80,16 +191,24 @@ impl Lists {
                     tracing::warn!(error = %error, "the list of repositories is not kept");
                 }
                 let opened = known::opened(&folder).map_err(OpenError::State)?;
-                Ok(listed.union(&opened).cloned().collect())
+                listed.union(&opened).cloned().collect()
             }
             Err(failure) => {
                 let names = known::read(&folder).map_err(OpenError::State)?;
                 if names.is_empty() {
                     return Err(SourceError::from(failure).into());
                 }
-                Ok(names)
+                names
             }
-        }
+        };
+        let names = Arc::new(names);
+        let read = Read {
+            names: Arc::clone(&names),
+            // Once the server is back, it is asked at the next look.
+            asked: (!self.remote.is_offline()).then(Instant::now),
+        };
+        self.read.lock().insert(organization.clone(), read);
+        Ok(names)
     }
 }
 
@@ -103,7 +222,7 @@ fn keep(folder: &Path, names: &BTreeSet<Name>) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Nothing is known, and the server cannot be asked.
+/// Nothing is known nor named and the server cannot be asked, or it refuses the credential.
 pub(super) fn organizations(config: &Config, service: &Service) -> Result<Vec<Name>, Error> {
     let folder = repositories_folder(&config.data_folder);
     let known = at_rest::organizations(&folder)?;
@@ -115,11 +234,15 @@ pub(super) fn organizations(config: &Config, service: &Service) -> Result<Vec<Na
     if local || (named.is_empty() && !known.is_empty()) {
         return Ok(if named.is_empty() { known } else { named });
     }
-    // Nothing is known: a mount that can show nothing would only hide why.
-    let whoami = service
-        .remote()
-        .whoami(Scope::Global)
-        .map_err(Error::Remote)?;
+    // Nothing is known: a mount that can show nothing would only hide why. With a name there is at
+    // least its directory, which fills once the server can be reached.
+    let whoami = match service.remote().whoami(Scope::Global) {
+        Err(failure) if failure.is_unreachable() && !named.is_empty() => {
+            tracing::warn!(error = %failure, "mounted without having heard of the server");
+            return Ok(named);
+        }
+        asked => asked.map_err(Error::Remote)?,
+    };
     if named.is_empty() {
         let slug = Name::try_from(whoami.org.slug.as_str());
         return slug.map(|slug| vec![slug]).map_err(Error::Organization);

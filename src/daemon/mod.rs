@@ -13,6 +13,7 @@
 pub mod at_rest;
 pub mod audience;
 pub mod background;
+mod clock;
 mod conflicts;
 pub mod control;
 mod desk;

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -21,6 +22,11 @@ use crate::lower::{Lower, Pin, Source, SourceError, Store};
 use crate::overlay::{self, Local, Owner};
 use crate::remote::{Failure, Pusher, Remote, RepositoryName, RepositorySource, Resolved, Target};
 use crate::tree::{ChangeId, Name};
+
+/// How long a server that says nothing keeps a repository waiting that could be shown as it was
+/// last: a handshake and a round trip over a slow line. One that says something has the patience of
+/// any read.
+const NEWEST_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// What opening needs.
 pub(super) struct Opener {
@@ -59,6 +65,12 @@ impl Opener {
         })
     }
 
+    /// Whether a repository has local state.
+    pub(super) fn is_here(&self, organization: &Name, name: &Name) -> bool {
+        let folder = self.folder.join(organization.as_os_str());
+        folder.join(name.as_os_str()).join("journal").is_dir()
+    }
+
     /// Opens a repository; the caller sees to it that nobody else does at the same time. Blocks.
     ///
     /// # Errors
@@ -69,7 +81,7 @@ impl Opener {
             .folder
             .join(organization.as_os_str())
             .join(name.as_os_str());
-        let has_state = folder.join("journal").is_dir();
+        let has_state = self.is_here(organization, name);
         if !has_state && !self.lists.names(organization)?.contains(name) {
             return Err(OpenError::NotFound);
         }
@@ -170,22 +182,29 @@ impl Opener {
         });
         match pinned {
             Some(pinned) if !local.is_pristine() => Ok(pinned),
-            pinned => match (self.resolve(name), pinned) {
-                (Ok(newest), _) => Ok(newest),
-                (Err(failure), Some(pinned)) => {
+            None => Ok(self.resolve(name).map_err(SourceError::from)?),
+            Some(pinned) => match self.target(name).and_then(|target| {
+                self.remote
+                    .resolve_unless_unheard(name, &target, NEWEST_PATIENCE)
+            }) {
+                Ok(newest) => Ok(newest),
+                Err(failure) => {
                     tracing::info!(repository = %name, error = %failure, "shown as it was last");
                     Ok(pinned)
                 }
-                (Err(failure), None) => Err(SourceError::from(failure).into()),
             },
         }
     }
 
     fn resolve(&self, name: &RepositoryName) -> Result<Resolved, Failure> {
+        self.remote.resolve(name, &self.target(name)?)
+    }
+
+    fn target(&self, name: &RepositoryName) -> Result<Target, Failure> {
         let organization = self.config.organizations.get(name.organization());
         let settings = organization.and_then(|one| one.repositories.get(name.name()));
         let revision = settings.map(|settings| &settings.revision);
-        let target = match revision {
+        Ok(match revision {
             None | Some(Revision::DefaultBookmark) => Target::DefaultBookmark,
             Some(Revision::Bookmark(bookmark)) => Target::Bookmark(bookmark.clone()),
             // The configuration has checked it.
@@ -193,7 +212,6 @@ impl Opener {
                 Ok(change) => Target::Change(change),
                 Err(_) => return Err(Failure::NotFound),
             },
-        };
-        self.remote.resolve(name, &target)
+        })
     }
 }

@@ -4,16 +4,17 @@
 //! work to push is opened at the start, so that it is pushed also if nobody looks at it; the rest on
 //! first use.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::at_rest::{self, repositories_folder};
+use super::clock::Clock;
 use super::control::{Drained, JournalListing, Remaining, RepoVerified, Verified};
 use super::failure::in_a_line;
 use super::journals::is_named;
@@ -28,6 +29,9 @@ use crate::fuse::{OpenError, Opened, Repositories, Slot};
 use crate::overlay::{Overlay, Space};
 use crate::tree::Name;
 
+/// How long a mount waits at its start for what is new on the server.
+const LISTS_PATIENCE: Duration = Duration::from_secs(1);
+
 type Key = (Name, Name);
 
 /// The open repositories of a mount, and how to open others.
@@ -40,6 +44,7 @@ pub(super) struct OpenRepositories {
     table: RwLock<Table>,
     opening: Mutex<HashSet<Key>>,
     opened: Condvar,
+    _clock: Clock,
     /// Repositories with local state that were not opened at the start, as they were found.
     closed: Mutex<Vec<RepoStatus>>,
 }
@@ -83,6 +88,11 @@ impl OpenRepositories {
         let folder = repositories_folder(&config.data_folder);
         private_folder(&folder)?;
         let organizations = organizations(config, &service)?;
+        let remote = Arc::clone(service.remote());
+        let clock = Clock::start(move |passed| {
+            tracing::info!(passed = ?passed, "time passed unseen: connections are made anew");
+            remote.distrust_connections();
+        });
         let lists = Arc::new(Lists::new(config, service.remote()));
         let repositories = Arc::new(OpenRepositories {
             opener: Opener::new(config, service.remote(), &lists)?,
@@ -93,9 +103,12 @@ impl OpenRepositories {
             table: RwLock::default(),
             opening: Mutex::default(),
             opened: Condvar::new(),
+            _clock: clock.map_err(Error::Setup)?,
             closed: Mutex::default(),
         });
         repositories.resume();
+        let organizations = &repositories.organizations;
+        repositories.lists.warm(organizations, LISTS_PATIENCE);
         Ok(repositories)
     }
 
@@ -139,7 +152,8 @@ impl OpenRepositories {
     pub(super) fn status(&self) -> Status {
         let all = self.all();
         let mut credential = at_rest::credential(&self.config);
-        for refused in all.iter().filter_map(|repository| repository.credential()) {
+        let of_pushes = all.iter().filter_map(|repository| repository.credential());
+        for refused in of_pushes.chain(self.lists.credential()) {
             if credential.state == CredentialState::Valid {
                 credential.state = refused;
             }
@@ -286,6 +300,8 @@ impl OpenRepositories {
 
     /// Ends the workers and brings the local state to rest: nothing is served after that.
     pub(super) fn close(&self) {
+        // Nothing that is under way may keep the workers from ending.
+        self.service.remote().close();
         let table = std::mem::take(&mut *self.table.write());
         for repository in table.by_name.values() {
             repository.close();
@@ -316,7 +332,15 @@ impl Repositories for OpenRepositories {
     }
 
     fn repositories(&self, organization: &Name) -> Result<Vec<Name>, OpenError> {
-        Ok(self.lists.names(organization)?.into_iter().collect())
+        Ok(self.lists.names(organization)?.iter().cloned().collect())
+    }
+
+    fn known(&self, organization: &Name) -> Option<Arc<BTreeSet<Name>>> {
+        self.lists.known(organization)
+    }
+
+    fn is_here(&self, organization: &Name, repository: &Name) -> bool {
+        self.opener.is_here(organization, repository)
     }
 
     fn open(&self, organization: &Name, repository: &Name) -> Result<Opened, OpenError> {

@@ -8,6 +8,10 @@
 //!             +- failed -------------------------------> errno
 //! ```
 //!
+//! Nothing that is on this machine waits behind what is not: a large object that only has to be
+//! hashed, a repository that has been opened before and an fsync have workers of their own, however
+//! many requests stand still for the network.
+//!
 //! An operation may run several times, and changes nothing until it succeeds; that is the overlay's
 //! promise about `Missing`. Its reply goes out exactly once: a reply that is dropped, by a panic for
 //! one, answers EIO by itself.
@@ -32,6 +36,7 @@ use super::inode::NodeId;
 use super::root::VirtualRoot;
 use super::workers::{self, Job, Turn, Workers};
 use super::{Opened, Slot, attributes, errno};
+use crate::lower::Want;
 use crate::overlay::{Error, Overlay};
 use crate::tree::{Attributes, Ino};
 
@@ -42,6 +47,13 @@ const FETCH_THREADS: usize = 16;
 /// Requests that wait for one of these threads. Each is a process of the user's that stands still,
 /// or one of at most 16 read-aheads; and each may hold 1 MiB that it wants to write.
 const FETCH_QUEUE: usize = 256;
+/// Large cached objects that are hashed at the same time, before their first use.
+const HASH_THREADS: usize = 2;
+/// Repositories that are opened at the same time, whose state is here: each may ask the server for
+/// something newer, for a second or so.
+const OPEN_THREADS: usize = 4;
+/// Requests that wait for one of either.
+const HERE_QUEUE: usize = 256;
 /// Fsyncs at the same time. They have threads of their own because they must not wait behind the
 /// network, and more than one because the journal's group commit lets those share a disk flush that
 /// wait together.
@@ -130,7 +142,9 @@ pub(super) enum Target {
 pub(super) struct Adapter {
     pub(super) root: Arc<VirtualRoot>,
     counters: Arc<Counters>,
-    fetchers: Workers,
+    hashers: Workers,
+    openers: Workers,
+    fetchers: Arc<Workers>,
     syncers: Workers,
 }
 
@@ -144,7 +158,9 @@ impl Adapter {
         Ok(Adapter {
             root: Arc::new(root),
             counters,
-            fetchers: Workers::start("mesa-fetch", FETCH_THREADS, FETCH_QUEUE)?,
+            hashers: Workers::start("mesa-hash", HASH_THREADS, HERE_QUEUE)?,
+            openers: Workers::start("mesa-open", OPEN_THREADS, HERE_QUEUE)?,
+            fetchers: Arc::new(Workers::start("mesa-fetch", FETCH_THREADS, FETCH_QUEUE)?),
             syncers: Workers::start("mesa-sync", SYNC_THREADS, SYNC_QUEUE)?,
         })
     }
@@ -198,7 +214,7 @@ impl Adapter {
     }
 
     /// Runs an operation and answers with its result, on a worker once it needs the network.
-    pub(super) fn run<R: Refuse, T>(
+    pub(super) fn run<R: Refuse, T: 'static>(
         &self,
         place: Place,
         mut reply: R,
@@ -206,32 +222,47 @@ impl Adapter {
         finish: impl FnOnce(&Place, T, R) + Send + 'static,
     ) {
         match operation(&place.overlay, &mut reply) {
-            Err(Error::Missing(want)) => {
-                self.fetch(reply, move |mut reply| {
-                    let result = workers::settle(&place.overlay, want, |overlay| {
-                        operation(overlay, &mut reply)
-                    });
-                    answer(&place, result, reply, finish);
-                });
-            }
+            Err(Error::Missing(want)) => self.settle(place, want, reply, operation, finish),
             result => answer(&place, result, reply, finish),
         }
     }
 
-    /// Gives a request to the workers that may wait for the network; EAGAIN when all are taken.
-    pub(super) fn fetch<R: Refuse>(&self, reply: R, work: impl FnOnce(R) + Send + 'static) {
-        let span = tracing::Span::current();
-        let job: Job = Box::new(move |turn| {
-            let _entered = span.entered();
-            match turn {
-                Turn::Worker => work(reply),
-                Turn::Refused => {
-                    tracing::warn!("too many requests wait for the network; refused one");
-                    reply.refuse(Errno::EAGAIN);
-                }
+    /// Goes on with an operation that misses something, on a worker: one of those that the network
+    /// cannot hold as long as it is here.
+    pub(super) fn settle<R: Refuse, T: 'static>(
+        &self,
+        place: Place,
+        want: Want,
+        reply: R,
+        mut operation: impl FnMut(&Overlay, &mut R) -> Result<T, Error> + Send + 'static,
+        finish: impl FnOnce(&Place, T, R) + Send + 'static,
+    ) {
+        let fetchers = Arc::clone(&self.fetchers);
+        let (pool, first) = match place.overlay.is_here(&want) {
+            true => (&self.hashers, workers::settle_here as workers::Settle<T>),
+            false => (&*self.fetchers, workers::settle as workers::Settle<T>),
+        };
+        submit(pool, reply, move |mut reply| {
+            let mut tried = |overlay: &Overlay| operation(overlay, &mut reply);
+            match first(&place.overlay, want, &mut tried) {
+                Err(Error::Missing(next)) => submit(&fetchers, reply, move |mut reply| {
+                    let mut tried = |overlay: &Overlay| operation(overlay, &mut reply);
+                    let result = workers::settle(&place.overlay, next, &mut tried);
+                    answer(&place, result, reply, finish);
+                }),
+                result => answer(&place, result, reply, finish),
             }
         });
-        self.fetchers.submit(job);
+    }
+
+    /// Gives a request to the workers that may wait for the network; EAGAIN when all are taken.
+    pub(super) fn fetch<R: Refuse>(&self, reply: R, work: impl FnOnce(R) + Send + 'static) {
+        submit(&self.fetchers, reply, work);
+    }
+
+    /// Gives a request for a repository whose state is here to workers of its own.
+    pub(super) fn open_here<R: Refuse>(&self, reply: R, work: impl FnOnce(R) + Send + 'static) {
+        submit(&self.openers, reply, work);
     }
 
     /// Gives a request to the workers that wait for the disk, or does it here when all are taken.
@@ -242,6 +273,22 @@ impl Adapter {
             work();
         }));
     }
+}
+
+/// Gives a request to a pool; EAGAIN when it is full.
+fn submit<R: Refuse>(pool: &Workers, reply: R, work: impl FnOnce(R) + Send + 'static) {
+    let span = tracing::Span::current();
+    let job: Job = Box::new(move |turn| {
+        let _entered = span.entered();
+        match turn {
+            Turn::Worker => work(reply),
+            Turn::Refused => {
+                tracing::warn!("too many requests wait; refused one");
+                reply.refuse(Errno::EAGAIN);
+            }
+        }
+    });
+    pool.submit(job);
 }
 
 /// Sends what came out of an operation.

@@ -11,7 +11,6 @@ use fuser::{
 
 use super::adapter::{self, Adapter, Place, Refuse, Target};
 use super::metadata::{self, Caller};
-use super::workers;
 use crate::overlay::{AttributeChange, Error, Overlay};
 use crate::tree::Ino;
 
@@ -96,11 +95,8 @@ impl Adapter {
         match write(&place.overlay, data) {
             Err(Error::Missing(want)) => {
                 let data = data.to_vec();
-                self.fetch(reply, move |reply| {
-                    let result =
-                        workers::settle(&place.overlay, want, |overlay| write(overlay, &data));
-                    adapter::answer(&place, result, reply, finish);
-                });
+                let write = move |overlay: &Overlay, _: &mut ReplyWrite| write(overlay, &data);
+                self.settle(place, want, reply, write, finish);
             }
             result => adapter::answer(&place, result, reply, finish),
         }

@@ -18,7 +18,7 @@ use super::inode::NodeId;
 use super::root::{Leads, VirtualEntry, VirtualNode, VirtualRoot};
 use super::{Opened, attributes, errno, workers};
 use crate::overlay::{Overlay, Visit};
-use crate::tree::{Attributes, Ino};
+use crate::tree::{Attributes, Ino, Name};
 
 const DOT_DOT: &[u8] = b"..";
 
@@ -138,15 +138,23 @@ impl Adapter {
         let root = self.root.clone();
         match node {
             VirtualNode::Root => fill(&root, root.list_root(after), reply),
-            VirtualNode::Organization(name) => self.fetch(reply, move |reply: R| {
-                match root.repositories.repositories(&name) {
-                    Ok(names) => fill(&root, root.list_organization(&name, &names, after), reply),
-                    Err(error) => {
-                        errno::log_open(&error);
-                        reply.refuse(errno::of_open(&error));
-                    }
+            VirtualNode::Organization(name) => {
+                if let Some(names) = root.repositories.known(&name) {
+                    let names: Vec<Name> = names.iter().cloned().collect();
+                    return fill(&root, root.list_organization(&name, &names, after), reply);
                 }
-            }),
+                self.fetch(reply, move |reply: R| {
+                    match root.repositories.repositories(&name) {
+                        Ok(names) => {
+                            fill(&root, root.list_organization(&name, &names, after), reply)
+                        }
+                        Err(error) => {
+                            errno::log_open(&error);
+                            reply.refuse(errno::of_open(&error));
+                        }
+                    }
+                });
+            }
         }
     }
 }

@@ -83,22 +83,31 @@ impl Adapter {
                 adapter::reply_entry,
             );
         }
-        self.fetch(reply, move |reply| {
-            match root.repositories.open(&organization, &name) {
-                Ok(opened) => {
-                    root.set_parent(opened.slot, &organization);
-                    let place = Place::from(opened);
-                    let attributes =
-                        workers::settled(&place.overlay, |overlay| overlay.attributes(Ino::ROOT));
-                    adapter::answer(&place, attributes, reply, adapter::reply_entry);
-                }
-                Err(OpenError::NotFound) => reply_nothing(reply, attributes::TTL_VIRTUAL),
-                Err(error) => {
-                    errno::log_open(&error);
-                    reply.error(errno::of_open(&error));
-                }
+        let is_here = root.repositories.is_here(&organization, &name);
+        if !is_here
+            && let Some(names) = root.repositories.known(&organization)
+            && !names.contains(&name)
+        {
+            return reply_nothing(reply, attributes::TTL_VIRTUAL);
+        }
+        let open = move |reply: ReplyEntry| match root.repositories.open(&organization, &name) {
+            Ok(opened) => {
+                root.set_parent(opened.slot, &organization);
+                let place = Place::from(opened);
+                let attributes =
+                    workers::settled(&place.overlay, |overlay| overlay.attributes(Ino::ROOT));
+                adapter::answer(&place, attributes, reply, adapter::reply_entry);
             }
-        });
+            Err(OpenError::NotFound) => reply_nothing(reply, attributes::TTL_VIRTUAL),
+            Err(error) => {
+                errno::log_open(&error);
+                reply.error(errno::of_open(&error));
+            }
+        };
+        match is_here {
+            true => self.open_here(reply, open),
+            false => self.fetch(reply, open),
+        }
     }
 
     /// Makes anything but an open file.

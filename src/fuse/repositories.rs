@@ -1,5 +1,6 @@
 //! What the adapter asks of the daemon: which repositories there are, and to open one.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -47,6 +48,17 @@ pub struct Opened {
 pub trait Repositories: Send + Sync + 'static {
     /// The organizations, each of which is a directory of the root. Never blocks.
     fn organizations(&self) -> Vec<Name>;
+
+    /// The names of an organization's repositories as they are known here, if they are, however old
+    /// that is. Never blocks; it may have them asked for in the background.
+    fn known(&self, _organization: &Name) -> Option<Arc<BTreeSet<Name>>> {
+        None
+    }
+
+    /// Whether a repository was opened before, so that opening it needs no server. Never blocks.
+    fn is_here(&self, _organization: &Name, _repository: &Name) -> bool {
+        false
+    }
 
     /// The names of an organization's repositories. May block. Asked for each part of a directory
     /// listing, so it should answer from a list that is some seconds old where it has one.

@@ -89,6 +89,10 @@ fn work(receiver: &Receiver<Job>) {
     }
 }
 
+/// [`settle`] or [`settle_here`].
+pub(super) type Settle<T> =
+    fn(&Overlay, Want, &mut dyn FnMut(&Overlay) -> Result<T, Error>) -> Result<T, Error>;
+
 /// Fetches what is missing and tries again, until the operation succeeds or fails. Blocks.
 ///
 /// # Errors
@@ -97,10 +101,36 @@ fn work(receiver: &Receiver<Job>) {
 /// after [`FETCH_ROUNDS_MAX`] rounds.
 pub(super) fn settle<T>(
     overlay: &Overlay,
+    want: Want,
+    operation: &mut dyn FnMut(&Overlay) -> Result<T, Error>,
+) -> Result<T, Error> {
+    settle_while(overlay, want, operation, |_| true)
+}
+
+/// The same for as long as what is missing is on this machine: with [`Error::Missing`] it is the
+/// network's turn.
+///
+/// # Errors
+///
+/// As [`settle`].
+pub(super) fn settle_here<T>(
+    overlay: &Overlay,
+    want: Want,
+    operation: &mut dyn FnMut(&Overlay) -> Result<T, Error>,
+) -> Result<T, Error> {
+    settle_while(overlay, want, operation, |want| overlay.is_here(want))
+}
+
+fn settle_while<T>(
+    overlay: &Overlay,
     mut want: Want,
-    mut operation: impl FnMut(&Overlay) -> Result<T, Error>,
+    operation: &mut dyn FnMut(&Overlay) -> Result<T, Error>,
+    may_fetch: impl Fn(&Want) -> bool,
 ) -> Result<T, Error> {
     for _ in 0..FETCH_ROUNDS_MAX {
+        if !may_fetch(&want) {
+            return Err(Error::Missing(want));
+        }
         overlay.fetch(&want)?;
         match operation(overlay) {
             Err(Error::Missing(next)) => want = next,
@@ -121,7 +151,7 @@ pub(super) fn settled<T>(
     mut operation: impl FnMut(&Overlay) -> Result<T, Error>,
 ) -> Result<T, Error> {
     match operation(overlay) {
-        Err(Error::Missing(want)) => settle(overlay, want, operation),
+        Err(Error::Missing(want)) => settle(overlay, want, &mut operation),
         settled => settled,
     }
 }

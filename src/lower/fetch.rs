@@ -122,6 +122,15 @@ impl Lower {
         Ok(found)
     }
 
+    /// Whether what is missing is on this machine, and only has to be looked at by a thread that may
+    /// block.
+    pub fn is_here(&self, want: &Want) -> bool {
+        match want {
+            Want::Listing { .. } => false,
+            Want::Object { oid, .. } => self.store.has_blob(*oid),
+        }
+    }
+
     fn make_empty_blob(&self) -> Result<(), Error> {
         let progress = AtomicU64::new(0);
         let incoming = self.store.incoming(0, &progress)?;

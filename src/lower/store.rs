@@ -134,6 +134,11 @@ impl Store {
         }
     }
 
+    /// Whether there is a blob's file, sound or not.
+    pub(super) fn has_blob(&self, oid: GitOid) -> bool {
+        read_index(&self.blob_place(oid)).is_some_and(|content| self.object_place(content).exists())
+    }
+
     fn unknown_blob(&self, oid: GitOid, effort: Effort) -> Result<Option<File>, Error> {
         let index = self.blob_place(oid);
         let Some(content) = read_index(&index) else {

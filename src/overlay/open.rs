@@ -215,6 +215,11 @@ impl Overlay {
         &self.lower
     }
 
+    /// Whether what an operation missed is on this machine, so that fetching it needs no network.
+    pub fn is_here(&self, want: &Want) -> bool {
+        self.lower.is_here(want)
+    }
+
     /// Fetches what an operation missed. Blocks on the network, with the source's deadline.
     ///
     /// # Errors

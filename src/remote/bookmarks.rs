@@ -10,8 +10,8 @@ use super::api::{
 };
 use super::call::{Call, encoded, of_repository};
 use super::client::PAGE_ITEMS;
+use super::exchange::Method;
 use super::failure::{Conflict, Violation};
-use super::http::Method;
 use super::{Client, Failure, RepositoryName};
 use crate::tree::ChangeId;
 

@@ -1,84 +1,91 @@
-//! A circuit breaker: once a reader's whole patience was spent in vain, the next readers are told at
-//! once, and one at a time finds out whether the server is back. Pure: time arrives as a value.
+//! A circuit breaker: once a reader's whole patience was spent in vain, the next callers are told at
+//! once, and probes in the background find out when the server is back. Pure: time and chance arrive
+//! as values.
 //!
 //! ```text
-//! closed --(patience spent, unreachable)--> open(1 s)
-//! open   --(time over, next caller)-------> probing      everyone else is refused
-//! probing --(answer of any kind)----------> closed
-//! probing --(unreachable)-----------------> open(twice as long, at most 15 s)
+//! closed --(patience spent, or a probe failed, and nothing heard)--> open
+//! open   --(an answer of any kind, to anyone)---------------------> closed
 //! ```
 
 use std::time::{Duration, Instant};
 
-/// First pause: agents retry within seconds, and a short outage should end within one.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-/// Longest pause: how late a mount may notice that the network is back.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
-/// A probe that was not reported by then is lost; longer than any attempt takes to its first byte.
-const PROBE_MAX: Duration = Duration::from_secs(10);
-
-/// Whether a call may go out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
-    /// As always.
-    Normal,
-    /// One attempt, whose outcome decides for everyone.
-    Probe,
-    /// Not now.
-    Refused,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    Closed,
-    Open { until: Instant, pause: Duration },
-    Probing { since: Instant, pause: Duration },
-}
+/// First pause between two probes: a short outage should end within a second.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+/// Longest: with the three seconds that a probe may take it is how late a mount notices that the
+/// network is back, and a server that comes back is asked a small thing every few seconds by each
+/// of its mounts.
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// The state of a connection to one server.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Breaker(State);
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Breaker {
+    state: State,
+    heard: Option<Instant>,
+    /// How often it opened: tells the probes of one outage from those of another.
+    outages: u64,
+}
 
-impl Default for Breaker {
-    fn default() -> Breaker {
-        Breaker(State::Closed)
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Closed,
+    Open,
+}
+
+/// What an event changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing.
+    Same,
+    /// The server is out of reach from now on; the number is the outage's.
+    Lost(u64),
+    /// It is back.
+    Back,
 }
 
 impl Breaker {
-    /// Asks whether a call may go out. Whoever gets `Probe` reports its outcome.
-    pub(super) fn admit(&mut self, now: Instant) -> Admission {
-        let pause = match self.0 {
-            State::Closed => return Admission::Normal,
-            State::Open { until, .. } if now < until => return Admission::Refused,
-            State::Probing { since, .. } if now < since + PROBE_MAX => return Admission::Refused,
-            State::Open { pause, .. } | State::Probing { pause, .. } => pause,
-        };
-        self.0 = State::Probing { since: now, pause };
-        Admission::Probe
+    /// Whether calls go out.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state == State::Closed
     }
 
-    /// Whether calls of readers who are already waiting should stop.
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(self.0, State::Closed)
+    /// Whether this outage goes on.
+    pub(super) fn is_outage(&self, outage: u64) -> bool {
+        self.state == State::Open && self.outages == outage
+    }
+
+    /// Whether the server answered anything since then.
+    pub(super) fn heard_since(&self, then: Instant) -> bool {
+        self.heard.is_some_and(|heard| heard >= then)
     }
 
     /// The server answered, whatever it said.
-    pub(super) fn answered(&mut self) {
-        self.0 = State::Closed;
+    pub(super) fn answered(&mut self, now: Instant) -> Turn {
+        self.heard = Some(now);
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Closed => Turn::Same,
+            State::Open => Turn::Back,
+        }
     }
 
-    /// A probe, or a reader's whole patience, was spent in vain.
-    pub(super) fn unreachable(&mut self, now: Instant) {
-        let pause = match self.0 {
-            State::Closed => PAUSE_FIRST,
-            // A reader that had begun before the others gave up tells nothing new.
-            State::Open { .. } => return,
-            State::Probing { pause, .. } => (pause * 2).min(PAUSE_MAX),
-        };
-        let until = now + pause;
-        self.0 = State::Open { until, pause };
+    /// A probe, or a reader's whole patience, was spent in vain since then. Where others were
+    /// answered in that time it tells of the request, not of the server.
+    pub(super) fn in_vain(&mut self, since: Instant) -> Turn {
+        if self.state == State::Open || self.heard_since(since) {
+            return Turn::Same;
+        }
+        self.state = State::Open;
+        self.outages += 1;
+        Turn::Lost(self.outages)
     }
+}
+
+/// The pause before the next probe, after so many that failed. `chance` is a random number from 0
+/// to 1: who lost the server together does not come back in one moment.
+pub(super) fn pause(failed: u32, chance: f64) -> Duration {
+    let step = PAUSE_FIRST.saturating_mul(1 << failed.min(16));
+    step.min(PAUSE_MAX)
+        .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
 }
 
 #[cfg(test)]
@@ -86,46 +93,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_a_vain_reader_everyone_is_refused_and_one_probes() {
+    fn it_opens_once_an_outage_and_closes_at_any_answer() {
         let mut breaker = Breaker::default();
         let start = Instant::now();
-        assert_eq!(breaker.admit(start), Admission::Normal);
-        breaker.unreachable(start);
-        breaker.unreachable(start);
-        assert_eq!(breaker.admit(start), Admission::Refused);
-        let later = start + PAUSE_FIRST;
-        assert_eq!(breaker.admit(later), Admission::Probe);
-        assert_eq!(breaker.admit(later), Admission::Refused);
-        breaker.answered();
-        assert_eq!(breaker.admit(later), Admission::Normal);
+        assert!(breaker.is_closed());
+        assert_eq!(breaker.in_vain(start), Turn::Lost(1));
+        assert_eq!(breaker.in_vain(start), Turn::Same);
+        assert!(!breaker.is_closed() && breaker.is_outage(1) && !breaker.is_outage(2));
+        assert_eq!(breaker.answered(start), Turn::Back);
+        assert_eq!(breaker.answered(start), Turn::Same);
+        assert!(breaker.is_closed() && !breaker.is_outage(1));
+        let later = start + Duration::from_secs(1);
+        assert_eq!(breaker.in_vain(later), Turn::Lost(2));
     }
 
     #[test]
-    fn pauses_grow_to_a_limit() {
+    fn one_request_in_vain_while_others_are_answered_says_nothing_of_the_server() {
         let mut breaker = Breaker::default();
-        let mut now = Instant::now();
-        breaker.unreachable(now);
-        let mut pauses = Vec::new();
-        for _ in 0..8 {
-            let begin = now;
-            while breaker.admit(now) != Admission::Probe {
-                now += Duration::from_millis(100);
-            }
-            pauses.push((now - begin).as_secs());
-            breaker.unreachable(now);
-        }
-        assert_eq!(pauses, [1, 2, 4, 8, 15, 15, 15, 15]);
+        let start = Instant::now();
+        let later = start + Duration::from_secs(1);
+        assert_eq!(breaker.answered(later), Turn::Same);
+        assert_eq!(breaker.in_vain(start), Turn::Same);
+        assert!(breaker.is_closed());
+        let after = later + Duration::from_millis(1);
+        assert_eq!(breaker.in_vain(after), Turn::Lost(1));
     }
 
     #[test]
-    fn a_probe_that_never_reports_does_not_lock_everyone_out() {
-        let mut breaker = Breaker::default();
-        let now = Instant::now();
-        breaker.unreachable(now);
-        assert_eq!(breaker.admit(now + PAUSE_FIRST), Admission::Probe);
-        assert_eq!(
-            breaker.admit(now + PAUSE_FIRST + PROBE_MAX),
-            Admission::Probe
-        );
+    fn pauses_grow_to_a_limit_and_are_spread() {
+        let pauses: Vec<u128> = (0..6).map(|n| pause(n, 1.0).as_millis()).collect();
+        assert_eq!(pauses, [250, 500, 1000, 2000, 3000, 3000]);
+        assert_eq!(pause(9, 0.0), PAUSE_MAX / 2);
+        assert_eq!(pause(u32::MAX, 1.0), PAUSE_MAX);
     }
 }

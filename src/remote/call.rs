@@ -3,8 +3,8 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::Serialize;
 
+use super::exchange::{Body, Method};
 use super::failure::Violation;
-use super::http::{Body, Method};
 use super::repository::check_segment;
 use super::retry::READ_PATIENCE;
 use super::{Failure, RepositoryName};

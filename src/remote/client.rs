@@ -14,8 +14,9 @@ use super::api::{
     Whoami, header,
 };
 use super::call::{Call, encoded, of_content, of_organization, of_repository};
+use super::exchange::{Body, Limits, Method, Request};
 use super::failure::Violation;
-use super::http::{Answer, Body, Http, Limits, Method, Request};
+use super::http::{Answer, Http};
 use super::listing::{Directory, LISTING_BYTES_MAX};
 use super::repository::check_segment;
 use super::requests::{Counts, Requests};
@@ -70,6 +71,21 @@ impl Client {
     /// What was sent so far.
     pub fn requests(&self) -> Requests {
         self.counts.snapshot()
+    }
+
+    /// How long nothing has come from the server, nor gone to it.
+    pub(super) fn quiet(&self) -> Duration {
+        self.http.quiet()
+    }
+
+    /// Drops the connections that are kept.
+    pub(super) fn renew(&self) {
+        self.http.renew();
+    }
+
+    /// Whether the server answers anything at all.
+    pub(super) async fn probe(&self) -> bool {
+        self.http.probe("/whoami").await
     }
 
     pub(super) async fn send(&self, count: &AtomicU64, call: Call<'_>) -> Result<Answer, Failure> {

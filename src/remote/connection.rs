@@ -1,16 +1,26 @@
 //! The blocking face of one server: retries and the breaker around reads, single attempts for
 //! writes, and what the server was found to be able to do.
+//!
+//! Whatever waits here ends: a read with its patience, a write when nothing moves, both at once when
+//! the daemon closes. While the breaker is open nothing but probes goes out, and everybody else is
+//! told at once; whoever has work for the server watches for its return.
+
+mod outage;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell, watch};
 
+use self::outage::Then;
 use super::api::{NewRepo, Repo, Whoami};
-use super::breaker::{Admission, Breaker};
+use super::breaker::Breaker;
+use super::patience::Patience;
 use super::retry::{self, Decision, READ_PATIENCE};
 use super::{Client, Extensions, Failure, RepositoryName, Requests};
 use crate::secrets::Scope;
@@ -22,6 +32,14 @@ pub struct Remote {
     breaker: Mutex<Breaker>,
     extensions: OnceCell<Extensions>,
     patience: Duration,
+    /// Who wants to know when the server is back.
+    watchers: Mutex<Vec<Sender<()>>>,
+    /// Wakes the probes of an outage before their time.
+    hurry: Notify,
+    /// Whether a probe looks into a suspicion.
+    suspecting: AtomicBool,
+    closing: watch::Sender<bool>,
+    own: Weak<Remote>,
 }
 
 impl Remote {
@@ -31,12 +49,17 @@ impl Remote {
     }
 
     pub(super) fn with_patience(client: Client, handle: Handle, patience: Duration) -> Arc<Remote> {
-        Arc::new(Remote {
+        Arc::new_cyclic(|own| Remote {
             client,
             handle,
             breaker: Mutex::new(Breaker::default()),
             extensions: OnceCell::new(),
             patience,
+            watchers: Mutex::default(),
+            hurry: Notify::new(),
+            suspecting: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
+            own: own.clone(),
         })
     }
 
@@ -53,6 +76,11 @@ impl Remote {
     /// Whether the last that was heard of the server is that it cannot be reached.
     pub fn is_offline(&self) -> bool {
         !self.breaker.lock().is_closed()
+    }
+
+    /// Ends every call, now and from now on, as if the server could not be reached.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
     }
 
     /// Who the credential of `scope` is.
@@ -79,7 +107,7 @@ impl Remote {
     ///
     /// As [`Remote::whoami`].
     pub fn repositories(&self, organization: &str) -> Result<Vec<Repo>, Failure> {
-        self.block_on(self.read(async |_| self.client.repositories(organization).await))
+        self.block_on(self.ask(async || self.client.repositories(organization).await))
     }
 
     /// Makes a repository, in one attempt.
@@ -103,85 +131,152 @@ impl Remote {
         self.handle.block_on(future)
     }
 
+    /// The patience of one operation, from now.
+    pub(super) fn patience(&self) -> Patience {
+        Patience::new(Instant::now(), self.patience)
+    }
+
     /// What the server can do: asked once, then known.
     pub(super) async fn extensions(
         &self,
         repository: &RepositoryName,
     ) -> Result<Extensions, Failure> {
+        self.extensions_within(self.patience(), repository).await
+    }
+
+    /// The same, within the patience of an operation that goes on.
+    pub(super) async fn extensions_within(
+        &self,
+        patience: Patience,
+        repository: &RepositoryName,
+    ) -> Result<Extensions, Failure> {
         let ask = async || {
             let scope = repository.scope();
-            let whoami = self.ask(async || self.client.whoami(scope).await).await?;
+            let ask = async || self.client.whoami(scope).await;
+            let whoami = self.ask_within(patience, ask).await?;
             Ok(Extensions::of_names(&whoami.extensions))
         };
         self.extensions.get_or_try_init(ask).await.copied()
     }
 
-    /// A write: one attempt, never refused by the breaker (its caller has its own patience), but what
-    /// it finds out about the server helps the readers.
+    /// A write: one attempt, whose caller has its own patience. What it finds out about the server
+    /// helps the readers, and it is not sent into an outage that they know of.
     pub(super) async fn write<T>(
         &self,
         call: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let result = call.await;
-        self.heard(&result);
+        if self.is_offline() {
+            return Err(Failure::OfflineLately);
+        }
+        let mut closing = self.closing.subscribe();
+        let result = tokio::select! {
+            result = call => result,
+            () = self.watch_quiet() => Err(Failure::TimedOut),
+            _ = closing.wait_for(|closing| *closing) => Err(Failure::TimedOut),
+        };
+        match &result {
+            Err(failure) if failure.is_unreachable() => self.suspect(Then::Nothing),
+            result => self.heard(result),
+        }
         result
     }
 
-    fn heard<T>(&self, result: &Result<T, Failure>) {
-        if result.as_ref().map_or_else(Failure::is_answer, |_| true) {
-            self.breaker.lock().answered();
-        }
-    }
-
-    /// A read of a small answer, which comes whole within the patience.
+    /// A read of a small answer, which comes whole within the patience of one operation.
     pub(super) async fn ask<T>(
         &self,
+        call: impl AsyncFnMut() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.ask_within(self.patience(), call).await
+    }
+
+    /// The same, within the patience of an operation that goes on.
+    pub(super) async fn ask_within<T>(
+        &self,
+        patience: Patience,
         mut call: impl AsyncFnMut() -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.read(async |left| {
+        self.read_within(patience, async |left| {
             let answer = tokio::time::timeout(left, call()).await;
             answer.unwrap_or(Err(Failure::TimedOut))
         })
         .await
     }
 
-    /// A read: attempts within the patience, which `call` is told what is left of.
+    /// A read: attempts within the patience of one operation, which `call` is told what is left of.
     pub(super) async fn read<T>(
         &self,
+        call: impl AsyncFnMut(Duration) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.read_within(self.patience(), call).await
+    }
+
+    /// The same, within the patience of an operation that goes on.
+    pub(super) async fn read_within<T>(
+        &self,
+        patience: Patience,
         mut call: impl AsyncFnMut(Duration) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let begun = Instant::now();
-        let admission = self.breaker.lock().admit(begun);
-        if admission == Admission::Refused {
+        if self.is_offline() {
             return Err(Failure::OfflineLately);
         }
+        let mut closing = self.closing.subscribe();
+        let begun = Instant::now();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let left = self.patience.saturating_sub(begun.elapsed());
-            let result = call(left).await;
+            let result = tokio::select! {
+                result = call(patience.left(Instant::now())) => result,
+                () = self.unheard(patience) => Err(Failure::TimedOut),
+                _ = closing.wait_for(|closing| *closing) => return Err(Failure::OfflineLately),
+            };
             self.heard(&result);
             let failure = match result {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
-            let left = self.patience.saturating_sub(begun.elapsed());
-            let others_gave_up = !self.breaker.lock().is_closed();
-            let decision = match admission {
-                Admission::Probe => Decision::GiveUp,
-                _ if others_gave_up => Decision::GiveUp,
-                _ => retry::decide(attempt, &failure, left, rand::random()),
+            let left = self.left(patience);
+            let decision = match self.is_offline() {
+                // Others gave up meanwhile.
+                true => Decision::GiveUp,
+                false => retry::decide(attempt, &failure, left, rand::random()),
             };
             match decision {
                 Decision::Wait(wait) => tokio::time::sleep(wait).await,
-                Decision::GiveUp => {
-                    if failure.is_unreachable() {
-                        self.breaker.lock().unreachable(Instant::now());
-                    }
-                    return Err(failure);
+                Decision::GiveUp if failure.is_unreachable() => {
+                    self.in_vain(begun);
+                    // That nothing came from anywhere is another thing than one slow answer.
+                    return Err(match failure {
+                        Failure::TimedOut if self.is_offline() => {
+                            Failure::Offline(Failure::TimedOut.into())
+                        }
+                        failure => failure,
+                    });
                 }
+                Decision::GiveUp => return Err(failure),
             }
         }
+    }
+
+    /// What is left of the patience, given what was heard of the server meanwhile.
+    fn left(&self, patience: Patience) -> Duration {
+        let now = Instant::now();
+        match patience.unheard_until() {
+            Some(until) if !self.breaker.lock().heard_since(patience.begun()) => {
+                until.saturating_duration_since(now)
+            }
+            _ => patience.left(now),
+        }
+    }
+
+    /// Ends when the time is over within which the server must have said anything, and it has not.
+    async fn unheard(&self, patience: Patience) {
+        if let Some(until) = patience.unheard_until() {
+            tokio::time::sleep_until(until.into()).await;
+            if self.left(patience).is_zero() {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 }
 

@@ -1,5 +1,6 @@
 //! For tests: a server that answers as a closure says, and remembers what it was asked.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use super::http::Limits;
+use super::exchange::Limits;
 use super::{Client, Remote, RepositoryName};
 use crate::secrets::{Credential, Environment, Secrets};
 
@@ -35,12 +36,21 @@ impl Seen {
 
 pub(super) struct Fake {
     runtime: Runtime,
+    address: SocketAddr,
     base: String,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Fake {
     pub(super) fn start(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Fake {
+        Fake::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), answer)
+    }
+
+    /// One at an address, such as that of one that was stopped.
+    pub(super) fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(&Seen) -> Response + Send + Sync + 'static,
+    ) -> Fake {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -65,15 +75,21 @@ impl Fake {
                 answer(&seen)
             }
         };
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let listener = runtime.block_on(TcpListener::bind(address)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let base = format!("http://{address}/v1");
         let router = Router::new().fallback(handler);
         runtime.spawn(async move { axum::serve(listener, router).await });
         Fake {
             runtime,
+            address,
             base,
             seen,
         }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -81,13 +97,7 @@ impl Fake {
     }
 
     pub(super) fn client(&self, credential: &str) -> Client {
-        let credential = Credential::try_from(credential.to_owned()).unwrap();
-        let secrets = Secrets::new(vec![Box::new(Environment::new(credential))]);
-        let limits = Limits {
-            chunk: Duration::from_millis(300),
-            upload: Duration::from_secs(5),
-        };
-        Client::with_limits(&self.base, Arc::new(secrets), limits).unwrap()
+        client_at(&self.base, credential)
     }
 
     pub(super) fn remote(&self, patience: Duration) -> Arc<Remote> {
@@ -103,6 +113,17 @@ impl Fake {
     pub(super) fn stop(self) {
         self.runtime.shutdown_background();
     }
+}
+
+pub(super) fn client_at(base: &str, credential: &str) -> Client {
+    let credential = Credential::try_from(credential.to_owned()).unwrap();
+    let secrets = Secrets::new(vec![Box::new(Environment::new(credential))]);
+    let limits = Limits {
+        chunk: Duration::from_millis(300),
+        upload: Duration::from_secs(5),
+        upload_doubtful: Duration::from_millis(300),
+    };
+    Client::with_limits(base, Arc::new(secrets), limits).unwrap()
 }
 
 pub(super) fn repository() -> RepositoryName {

@@ -5,23 +5,25 @@
 //! of the whole, so that a server which drips bytes is as dead as one that sends none. Bodies are
 //! bounded after decompression. Proxies are those of the usual variables, but never for this machine
 //! itself.
+//!
+//! A kept connection may be dead without anybody having told us: the peer's machine was paused, a
+//! gateway forgot it, this machine slept. So a question that one leaves unanswered, or breaks on, is
+//! put once more on a connection of its own, and the kept ones are dropped when that helps.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use parking_lot::Mutex;
-use sha1::{Digest, Sha1};
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::io::ReaderStream;
 
 use super::Failure;
+use super::exchange::{Body, Limits, Method, Request};
 use super::failure::{Refusal, Violation};
-use crate::secrets::Credential;
+use super::sending::{Activity, SEND_CHUNK_BYTES, Sent, chunks_of};
 use crate::tree::GitOid;
 
 /// Three round trips and two lost packets.
@@ -34,91 +36,79 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 const CONNECTIONS_IDLE_MAX: usize = 16;
 /// Shorter than the idle limits of common load balancers (60 s).
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// Bytes per chunk of a body that is sent.
-const SEND_CHUNK_BYTES: usize = 256 * 1024;
+/// How long a kept connection may leave a question unanswered before it is put on a new one: far more
+/// than a round trip, and it leaves the larger part of a reader's patience.
+const HEDGE: Duration = Duration::from_secs(2);
+/// Questions that are put a second time at once: a slow server must not be asked everything twice,
+/// and the first one that helps renews the connections of all.
+const HEDGES_MAX: usize = 2;
+/// The least that an answer has for its body after it began, however late that was.
+const BODY_MIN: Duration = Duration::from_secs(1);
+/// The least time that a server has for its answer to a body, once it has all of it; and how fast it
+/// handles more of it. An answer that is lost because it comes later is found by asking.
+const ANSWER_MIN: Duration = Duration::from_secs(15);
+const HANDLED_BYTES_PER_SECOND_MIN: u64 = 1024 * 1024;
+/// What a probe may take with its connection.
+const PROBE_MAX: Duration = Duration::from_secs(3);
 /// Largest error body that is read: a merge conflict lists paths, and may list lines.
 const ERROR_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How long silence is borne.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Within a body that comes.
-    pub(super) chunk: Duration,
-    /// Within a body that goes, and after it until the answer.
-    pub(super) upload: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            // As for the first byte of a read.
-            chunk: Duration::from_secs(5),
-            // A server writes and hashes hundreds of megabytes in that time.
-            upload: Duration::from_secs(60),
-        }
-    }
-}
-
 pub(super) struct Http {
-    client: reqwest::Client,
+    /// Whose connections are kept.
+    kept: RwLock<reqwest::Client>,
+    /// Whose connections are not: each exchange has a new one.
+    fresh: reqwest::Client,
     base: String,
     limits: Limits,
+    activity: Arc<Activity>,
+    /// Counts how often the kept connections were dropped.
+    renewals: watch::Sender<u64>,
+    hedges: Semaphore,
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Method {
-    Get,
-    Post,
-    Patch,
-    Delete,
-}
-
-pub(super) enum Body {
-    Empty,
-    Json(Vec<u8>),
-    /// A file from its start, of exactly this many bytes.
-    File(File, u64),
-}
-
-pub(super) struct Request<'a> {
-    pub(super) method: Method,
-    /// Encoded path and query, below the base address.
-    pub(super) target: String,
-    pub(super) credential: &'a Credential,
-    pub(super) accept: &'static str,
-    pub(super) header: Option<(&'static str, String)>,
-    pub(super) body: Body,
-    /// How long until the first byte of the answer; bodies that are sent have their own bounds.
-    pub(super) patience: Duration,
+/// Whose answer came first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Kept,
+    Fresh,
 }
 
 impl Http {
     pub(super) fn new(base: &str, limits: Limits) -> Result<Http, Failure> {
-        let setup = |error: reqwest::Error| Failure::Setup(error.without_url().into());
-        let url = reqwest::Url::parse(base).map_err(|error| Failure::Setup(error.into()))?;
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("mesa/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_MAX)
-            .http1_only()
-            .pool_max_idle_per_host(CONNECTIONS_IDLE_MAX)
-            .pool_idle_timeout(IDLE_MAX)
-            .tcp_nodelay(true)
-            .tcp_user_timeout(UNACKNOWLEDGED_MAX)
-            .referer(false)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never());
-        if url.scheme() == "http" {
-            // No certificates are needed, and a slim image may have none to find.
-            builder = builder.tls_certs_only(std::iter::empty());
-        }
-        if url.host_str().is_some_and(is_this_machine) {
-            builder = builder.no_proxy();
-        }
         Ok(Http {
-            client: builder.build().map_err(setup)?,
+            kept: RwLock::new(client(base, CONNECTIONS_IDLE_MAX)?),
+            fresh: client(base, 0)?,
             base: base.trim_end_matches('/').to_owned(),
             limits,
+            activity: Arc::default(),
+            renewals: watch::Sender::new(0),
+            hedges: Semaphore::new(HEDGES_MAX),
         })
+    }
+
+    /// How long nothing has come from the server, nor gone to it.
+    pub(super) fn quiet(&self) -> Duration {
+        self.activity.quiet()
+    }
+
+    /// Drops the connections that are kept. What is under way on them goes on, with less patience.
+    pub(super) fn renew(&self) {
+        match client(&self.base, CONNECTIONS_IDLE_MAX) {
+            Ok(client) => *self.kept.write() = client,
+            Err(failure) => tracing::warn!(error = %failure, "connections are kept"),
+        }
+        self.renewals.send_modify(|count| *count += 1);
+    }
+
+    /// Whether the server answers anything at all, on a connection of its own. It is told no
+    /// credential: to be refused is an answer.
+    pub(super) async fn probe(&self, target: &str) -> bool {
+        let sending = self.fresh.get(format!("{}{target}", self.base)).send();
+        let answered = matches!(timeout(PROBE_MAX, sending).await, Ok(Ok(_)));
+        if answered {
+            self.activity.note();
+        }
+        answered
     }
 
     pub(super) fn base(&self) -> &str {
@@ -133,40 +123,41 @@ impl Http {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = self
-            .client
+        let kept = self.kept.read().clone();
+        let begun = Instant::now();
+        let mut builder = kept
             .request(method, format!("{}{}", self.base, request.target))
             .bearer_auth(request.credential.expose())
             .header(reqwest::header::ACCEPT, request.accept);
         if let Some((name, value)) = request.header {
             builder = builder.header(name, value);
         }
-        let sent = Arc::new(Sent::default());
-        let response = match request.body {
-            Body::Empty => timeout(request.patience, builder.send())
-                .await
-                .map_err(|_| Failure::TimedOut)?,
+        let sent = Arc::new(Sent::new(Arc::clone(&self.activity)));
+        let (response, patience) = match request.body {
+            Body::Empty => {
+                let asked = self.ask(&kept, builder, begun + request.patience).await?;
+                (asked, request.patience.saturating_sub(begun.elapsed()))
+            }
             Body::Json(json) => {
                 let length = json.len() as u64;
                 let chunks = chunks_of(json.into());
                 let builder = builder.header(reqwest::header::CONTENT_TYPE, "application/json");
-                upload(builder, chunks, length, &sent, self.limits.upload).await?
+                let sending = self.upload(builder, chunks, length, &sent).await?;
+                (sending, self.limits.chunk)
             }
             Body::File(file, length) => {
                 let file = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), length);
                 let chunks = ReaderStream::with_capacity(file, SEND_CHUNK_BYTES);
                 let builder =
                     builder.header(reqwest::header::CONTENT_TYPE, "application/octet-stream");
-                upload(builder, chunks, length, &sent, self.limits.upload).await?
+                let sending = self.upload(builder, chunks, length, &sent).await?;
+                (sending, self.limits.chunk)
             }
         };
-        if let Some(error) = sent.failed.lock().take() {
-            return Err(Failure::Body(error));
-        }
-        let response = response.map_err(transport)?;
+        self.activity.note();
         let mut answer = Answer {
             response,
-            begun: Instant::now(),
+            body_until: Instant::now() + patience.max(BODY_MIN).min(self.limits.chunk),
             received: 0,
             sent,
             silence_max: self.limits.chunk,
@@ -176,6 +167,142 @@ impl Http {
         } else {
             Err(answer.refusal().await.into())
         }
+    }
+
+    /// Sends a question without a body, once more if a kept connection does not bring an answer.
+    async fn ask(
+        &self,
+        kept: &reqwest::Client,
+        builder: reqwest::RequestBuilder,
+        until: Instant,
+    ) -> Result<reqwest::Response, Failure> {
+        let request = builder.build().map_err(transport)?;
+        let again = match request.method() {
+            &reqwest::Method::GET => request.try_clone(),
+            _ => None,
+        };
+        let mut renewals = self.renewals.subscribe();
+        let seen = *renewals.borrow_and_update();
+        let mut first = std::pin::pin!(kept.execute(request));
+        let Some(again) = again else {
+            return within(until, first).await;
+        };
+        let doubt = async {
+            tokio::select! {
+                _ = renewals.changed() => None,
+                permit = async {
+                    tokio::time::sleep(HEDGE).await;
+                    self.hedges.acquire().await.ok()
+                } => permit,
+            }
+        };
+        let permit = tokio::select! {
+            result = &mut first => match result {
+                // What was kept was closed; a new one may do better.
+                Err(error) if !error.is_connect() => {
+                    let response = within(until, self.fresh.execute(again)).await?;
+                    self.renew_after(seen);
+                    return Ok(response);
+                }
+                result => return result.map_err(transport),
+            },
+            () = tokio::time::sleep_until(until) => return Err(Failure::TimedOut),
+            permit = doubt => permit,
+        };
+        let mut fresh = std::pin::pin!(self.fresh.execute(again));
+        let either = async {
+            tokio::select! {
+                Ok(response) = &mut first => Ok((response, Answered::Kept)),
+                result = &mut fresh => Ok((result?, Answered::Fresh)),
+            }
+        };
+        let (response, by) = within(until, either).await?;
+        drop(permit);
+        if by == Answered::Fresh {
+            self.renew_after(seen);
+        }
+        Ok(response)
+    }
+
+    /// Drops the connections that are kept, unless that was done meanwhile.
+    fn renew_after(&self, seen: u64) {
+        if *self.renewals.borrow() == seen {
+            self.renew();
+        }
+    }
+
+    /// Sends a body and waits, for as long as the server keeps taking it.
+    async fn upload(
+        &self,
+        builder: reqwest::RequestBuilder,
+        chunks: impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static,
+        length: u64,
+        sent: &Arc<Sent>,
+    ) -> Result<reqwest::Response, Failure> {
+        let mut renewals = self.renewals.subscribe();
+        let sending = builder
+            .header(reqwest::header::CONTENT_LENGTH, length)
+            .body(reqwest::Body::wrap_stream(sent.watched(chunks, length)))
+            .send();
+        let mut sending = std::pin::pin!(sending);
+        let for_its_size = ANSWER_MIN + Duration::from_secs(length / HANDLED_BYTES_PER_SECOND_MIN);
+        let mut stall_max = self.limits.upload.min(for_its_size);
+        let mut since = sent.moved();
+        let result = loop {
+            tokio::select! {
+                result = &mut sending => break result,
+                // Whoever holds the other end lives as long as we do.
+                _ = renewals.changed() => {
+                    stall_max = self.limits.upload_doubtful;
+                    since = std::time::Instant::now();
+                }
+                () = tokio::time::sleep_until((since + stall_max).into()) => {
+                    if sent.moved() <= since {
+                        return Err(Failure::TimedOut);
+                    }
+                    since = sent.moved();
+                }
+            }
+        };
+        match sent.failure() {
+            Some(error) => Err(Failure::Body(error)),
+            None => result.map_err(transport),
+        }
+    }
+}
+
+/// A client that keeps so many connections.
+fn client(base: &str, idle_max: usize) -> Result<reqwest::Client, Failure> {
+    let setup = |error: reqwest::Error| Failure::Setup(error.without_url().into());
+    let url = reqwest::Url::parse(base).map_err(|error| Failure::Setup(error.into()))?;
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("mesa/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_MAX)
+        .http1_only()
+        .pool_max_idle_per_host(idle_max)
+        .pool_idle_timeout(IDLE_MAX)
+        .tcp_nodelay(true)
+        .tcp_user_timeout(UNACKNOWLEDGED_MAX)
+        .referer(false)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never());
+    if url.scheme() == "http" {
+        // No certificates are needed, and a slim image may have none to find.
+        builder = builder.tls_certs_only(std::iter::empty());
+    }
+    if url.host_str().is_some_and(is_this_machine) {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(setup)
+}
+
+async fn within<T>(
+    until: Instant,
+    sending: impl Future<Output = Result<T, reqwest::Error>>,
+) -> Result<T, Failure> {
+    match timeout_at(until, sending).await {
+        Ok(result) => result.map_err(transport),
+        Err(_) => Err(Failure::TimedOut),
     }
 }
 
@@ -198,66 +325,11 @@ fn transport(error: reqwest::Error) -> Failure {
     }
 }
 
-/// What is known of a body that is being sent.
-#[derive(Default)]
-struct Sent {
-    bytes: AtomicU64,
-    hash: Mutex<Sha1>,
-    failed: Mutex<Option<io::Error>>,
-}
-
-fn chunks_of(bytes: Bytes) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send {
-    futures_util::stream::unfold(bytes, |mut bytes| async move {
-        let length = bytes.len().min(SEND_CHUNK_BYTES);
-        (length > 0).then(|| (Ok(bytes.split_to(length)), bytes))
-    })
-}
-
-/// Sends a body and waits, for as long as the server keeps taking it.
-async fn upload(
-    builder: reqwest::RequestBuilder,
-    chunks: impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static,
-    length: u64,
-    sent: &Arc<Sent>,
-    stall_max: Duration,
-) -> Result<Result<reqwest::Response, reqwest::Error>, Failure> {
-    let watched = sent.clone();
-    let chunks = chunks.map(move |chunk| match chunk {
-        Ok(chunk) => {
-            watched.hash.lock().update(&chunk);
-            let length = chunk.len() as u64;
-            watched.bytes.fetch_add(length, Ordering::Relaxed);
-            Ok(chunk)
-        }
-        Err(error) => {
-            let kind = error.kind();
-            *watched.failed.lock() = Some(error);
-            Err(io::Error::from(kind))
-        }
-    });
-    sent.hash.lock().update(format!("blob {length}\0"));
-    let sending = builder
-        .header(reqwest::header::CONTENT_LENGTH, length)
-        .body(reqwest::Body::wrap_stream(chunks))
-        .send();
-    tokio::pin!(sending);
-    let mut seen = 0;
-    loop {
-        if let Ok(result) = timeout(stall_max, &mut sending).await {
-            return Ok(result);
-        }
-        let now = sent.bytes.load(Ordering::Relaxed);
-        if now == seen {
-            return Err(Failure::TimedOut);
-        }
-        seen = now;
-    }
-}
-
 /// A success, whose body has yet to come.
 pub(super) struct Answer {
     response: reqwest::Response,
-    begun: Instant,
+    /// When the body must have come, but for the time that its bytes earn.
+    body_until: Instant,
     received: u64,
     sent: Arc<Sent>,
     silence_max: Duration,
@@ -270,18 +342,18 @@ impl Answer {
 
     /// The id of a Git blob with the bytes that were sent, and how many they were.
     pub(super) fn sent(&self) -> (GitOid, u64) {
-        let hash = self.sent.hash.lock().clone().finalize();
-        (GitOid(hash.into()), self.sent.bytes.load(Ordering::Relaxed))
+        (self.sent.oid(), self.sent.bytes())
     }
 
     /// The next piece of the body; `None` at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
         let earned = Duration::from_secs(self.received / PACE_BYTES_PER_SECOND_MIN);
         let silence = self.silence_max;
-        let deadline = (self.begun + silence + earned).min(Instant::now() + silence);
+        let deadline = (self.body_until + earned).min(Instant::now() + silence);
         match timeout_at(deadline, self.response.chunk()).await {
             Ok(Ok(chunk)) => {
                 self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                self.sent.activity.note();
                 Ok(chunk)
             }
             Ok(Err(error)) => Err(transport(error)),

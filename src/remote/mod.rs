@@ -1,10 +1,10 @@
 //! A Mesa server, from the client's side.
 //!
 //! ```text
-//! http             one exchange, every wait and every body bounded; the only file with the HTTP client
+//! http, exchange, sending   one exchange, every wait and every body bounded; the only file with the HTTP client
 //! call, client, bookmarks   the REST contract as typed calls, one attempt each
-//! retry, breaker   pure: when a read is tried again, when it fails at once
-//! connection       blocking face: reads with retries, writes with none, known extensions
+//! retry, breaker, patience   pure: when a read is tried again, when it fails at once
+//! connection       blocking face: reads with retries, writes with none, probes, known extensions
 //! source, pin, push, publish   what lower layer and replay ask for
 //! conflict         pure but for its listings: whether what others did contradicts ours
 //! ```
@@ -20,6 +20,7 @@ mod call;
 mod client;
 mod conflict;
 mod connection;
+mod exchange;
 mod extensions;
 mod failure;
 #[cfg(any(test, fuzzing))]
@@ -27,6 +28,7 @@ mod failure;
 pub mod fuzzing;
 mod http;
 mod listing;
+mod patience;
 mod pin;
 mod publish;
 mod push;
@@ -34,6 +36,7 @@ mod refusal;
 mod repository;
 mod requests;
 mod retry;
+mod sending;
 mod source;
 
 pub use call::At;
@@ -54,6 +57,8 @@ pub use source::RepositorySource;
 mod bookmarks_tests;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod outage_tests;
 #[cfg(test)]
 mod publish_tests;
 #[cfg(test)]

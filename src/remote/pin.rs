@@ -3,9 +3,11 @@
 
 use super::api::{ChangeDetail, parse_date};
 use super::failure::Violation;
+use super::patience::Patience;
 use super::{At, Failure, Remote, RepositoryName};
 use crate::lower::Pin;
 use crate::tree::{ChangeId, GitOid, Timestamp, TreePath};
+use std::time::Duration;
 
 /// How often a change may move on under our eyes before that counts as a failure.
 const ATTEMPTS_MAX: u32 = 3;
@@ -41,11 +43,28 @@ impl Remote {
         repository: &RepositoryName,
         target: &Target,
     ) -> Result<Resolved, Failure> {
-        self.block_on(self.resolve_now(repository, target))
+        self.block_on(self.resolve_within(self.patience(), repository, target))
     }
 
-    async fn resolve_now(
+    /// The same for somebody who has another snapshot to show: if the server says nothing to anyone
+    /// for `unheard`, that is the end of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Remote::resolve`].
+    pub fn resolve_unless_unheard(
         &self,
+        repository: &RepositoryName,
+        target: &Target,
+        unheard: Duration,
+    ) -> Result<Resolved, Failure> {
+        let patience = self.patience().unless_heard(unheard);
+        self.block_on(self.resolve_within(patience, repository, target))
+    }
+
+    async fn resolve_within(
+        &self,
+        patience: Patience,
         repository: &RepositoryName,
         target: &Target,
     ) -> Result<Resolved, Failure> {
@@ -53,23 +72,28 @@ impl Remote {
         let (bookmark, change) = match target {
             Target::DefaultBookmark => {
                 let repo = self
-                    .ask(async || client.repository(repository).await)
+                    .ask_within(patience, async || client.repository(repository).await)
                     .await?;
                 (Some(repo.default_bookmark), repo.head_change_id)
             }
             Target::Bookmark(name) => {
                 let bookmark = self
-                    .ask(async || client.bookmark(repository, name).await)
+                    .ask_within(patience, async || client.bookmark(repository, name).await)
                     .await?;
                 (Some(bookmark.name), bookmark.change_id)
             }
             Target::Change(change) => (None, *change),
         };
-        let pin = self.pin(repository, change).await?;
+        let pin = self.pin(patience, repository, change).await?;
         Ok(Resolved { bookmark, pin })
     }
 
-    async fn pin(&self, repository: &RepositoryName, change: ChangeId) -> Result<Pin, Failure> {
+    async fn pin(
+        &self,
+        patience: Patience,
+        repository: &RepositoryName,
+        change: ChangeId,
+    ) -> Result<Pin, Failure> {
         if change == ChangeId::ROOT {
             // The empty tree that every history starts from has no commit to ask for.
             return Ok(Pin {
@@ -80,9 +104,9 @@ impl Remote {
             });
         }
         let client = self.client();
-        let extensions = self.extensions(repository).await?;
+        let extensions = self.extensions_within(patience, repository).await?;
         let ask = async || {
-            self.ask(async || client.change(repository, change).await)
+            self.ask_within(patience, async || client.change(repository, change).await)
                 .await
         };
         let mut now = ask().await?;
@@ -94,9 +118,9 @@ impl Remote {
                 At::Change(change)
             };
             let root = self
-                .read(async |patience| {
+                .read_within(patience, async |left| {
                     client
-                        .directory(repository, at, &TreePath::ROOT, 0, patience)
+                        .directory(repository, at, &TreePath::ROOT, 0, left)
                         .await
                 })
                 .await?;

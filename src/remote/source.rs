@@ -10,9 +10,14 @@ use std::sync::Arc;
 use sha1::{Digest, Sha1};
 
 use super::failure::Violation;
+use super::patience::Patience;
 use super::{At, Failure, Remote, RepositoryName};
 use crate::lower::{Domain, ListingEntry, Pin, Source, SourceError};
 use crate::tree::{GitOid, TreePath};
+
+/// Objects up to this are held in memory until they are whole: nearly all that there are, and for
+/// sixteen at a time a sixth of the daemon's memory at worst.
+const BUFFERED_BYTES_MAX: usize = 1024 * 1024;
 
 /// One repository of a server, as a source of its snapshots.
 #[derive(Debug)]
@@ -37,8 +42,11 @@ impl RepositorySource {
         Domain::of(address.trim_end_matches('/'))
     }
 
-    async fn at(&self, pin: &Pin) -> Result<At, Failure> {
-        let extensions = self.remote.extensions(&self.repository).await?;
+    async fn at(&self, patience: Patience, pin: &Pin) -> Result<At, Failure> {
+        let extensions = self
+            .remote
+            .extensions_within(patience, &self.repository)
+            .await?;
         Ok(if extensions.commit_read {
             At::Commit(pin.commit)
         } else {
@@ -52,14 +60,13 @@ impl RepositorySource {
         path: &TreePath,
         tree: GitOid,
     ) -> Result<Vec<ListingEntry>, SourceError> {
-        let at = self.at(pin).await?;
+        let patience = self.remote.patience();
+        let at = self.at(patience, pin).await?;
         let client = self.remote.client();
         let directory = self
             .remote
-            .read(async |patience| {
-                client
-                    .directory(&self.repository, at, path, 1, patience)
-                    .await
+            .read_within(patience, async |left| {
+                client.directory(&self.repository, at, path, 1, left).await
             })
             .await
             .map_err(|failure| moved_if_gone(at, failure))?;
@@ -69,33 +76,56 @@ impl RepositorySource {
         Ok(directory.entries)
     }
 
-    async fn read_object(
+    /// Into memory first: a body that is cut off is asked for again.
+    async fn read_small(
         &self,
-        pin: &Pin,
+        patience: Patience,
+        at: At,
         path: &TreePath,
-        (oid, size): (GitOid, u64),
+        size: usize,
         sink: &mut dyn Write,
-    ) -> Result<(), SourceError> {
-        let at = self.at(pin).await?;
+    ) -> Result<(), Failure> {
         let client = self.remote.client();
-        let mut sink = Hashing::new(sink, size);
+        let mut buffer = Bounded {
+            bytes: Vec::with_capacity(size),
+            bytes_max: size,
+        };
+        self.remote
+            .read_within(patience, async |left| {
+                buffer.bytes.clear();
+                let (repository, written) = (&self.repository, &mut 0);
+                client
+                    .object(repository, at, path, left, &mut buffer, written)
+                    .await
+            })
+            .await
+            // More than was announced is not cut off, it is something else.
+            .or_else(|failure| match failure {
+                Failure::Sink(_) => Ok(()),
+                failure => Err(failure),
+            })?;
+        sink.write_all(&buffer.bytes).map_err(Failure::Sink)
+    }
+
+    /// As it comes: a body that is cut off is the end of the read, since what the sink has cannot be
+    /// taken back.
+    async fn read_large(
+        &self,
+        patience: Patience,
+        at: At,
+        path: &TreePath,
+        sink: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let client = self.remote.client();
         let mut broken = None;
         let read = self
             .remote
-            .read(async |patience| {
+            .read_within(patience, async |left| {
                 let mut written = 0;
                 let result = client
-                    .object(
-                        &self.repository,
-                        at,
-                        path,
-                        patience,
-                        &mut sink,
-                        &mut written,
-                    )
+                    .object(&self.repository, at, path, left, sink, &mut written)
                     .await;
                 match result {
-                    // What the sink has cannot be taken back: no further attempt.
                     Err(failure) if written > 0 => {
                         broken = Some(failure);
                         Ok(())
@@ -104,9 +134,26 @@ impl RepositorySource {
                 }
             })
             .await;
-        if let Err(failure) = broken.map_or(read, Err) {
-            return Err(moved_if_gone(at, failure));
-        }
+        broken.map_or(read, Err)
+    }
+
+    async fn read_object(
+        &self,
+        pin: &Pin,
+        path: &TreePath,
+        (oid, size): (GitOid, u64),
+        sink: &mut dyn Write,
+    ) -> Result<(), SourceError> {
+        let patience = self.remote.patience();
+        let at = self.at(patience, pin).await?;
+        let mut sink = Hashing::new(sink, size);
+        let read = match usize::try_from(size) {
+            Ok(size) if size <= BUFFERED_BYTES_MAX => {
+                self.read_small(patience, at, path, size, &mut sink).await
+            }
+            _ => self.read_large(patience, at, path, &mut sink).await,
+        };
+        read.map_err(|failure| moved_if_gone(at, failure))?;
         match at {
             // The lower layer verifies, and asks once more.
             At::Commit(_) => Ok(()),
@@ -128,6 +175,28 @@ fn moved_if_gone(at: At, failure: Failure) -> SourceError {
     match (at, failure) {
         (At::Change(_), Failure::NotFound | Failure::NotAcceptable) => SourceError::Moved,
         (_, failure) => failure.into(),
+    }
+}
+
+/// Bytes in memory, and one more than expected at most: then they are known to be wrong.
+struct Bounded {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = (self.bytes_max + 1).saturating_sub(self.bytes.len());
+        if room == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.bytes.extend_from_slice(taken);
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Transport, source and pin against scripted servers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{AUTHORIZATION, LOCATION};
@@ -116,25 +116,6 @@ fn a_body_that_stops_midway_times_out() {
 }
 
 #[test]
-fn offline_takes_the_patience_once_and_then_fails_at_once() {
-    let fake = Fake::start(|_| whoami(&[]));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let client = fake.client("key");
-    let remote = connection::Remote::with_patience(client, runtime.handle().clone(), PATIENCE);
-    assert!(remote.whoami(Scope::Global).is_ok());
-    fake.stop();
-    let begun = Instant::now();
-    let first = remote.whoami(Scope::Global).unwrap_err();
-    assert!(matches!(first, Failure::Offline(_) | Failure::TimedOut));
-    assert!(begun.elapsed() < PATIENCE + Duration::from_secs(2));
-    assert!(remote.is_offline());
-    let sent = remote.requests().whoami;
-    let second = remote.whoami(Scope::Global).unwrap_err();
-    assert!(matches!(second, Failure::OfflineLately));
-    assert_eq!(remote.requests().whoami, sent);
-}
-
-#[test]
 fn a_server_that_fails_is_asked_again_within_the_patience() {
     let fake = Fake::start({
         let failures = std::sync::atomic::AtomicU32::new(0);
@@ -224,34 +205,63 @@ fn a_change_that_moved_on_is_noticed_by_its_hashes() {
     assert_eq!(last.query, format!("change_id={CHANGE}&path=link"));
 }
 
+/// Half of `whole`, and then the end of the connection.
+fn cut(whole: &'static [u8]) -> axum::response::Response {
+    let half = Ok(Bytes::from_static(&whole[..whole.len() / 2]));
+    let broken = Err(std::io::Error::other("cut"));
+    // The pause lets the first half leave before the connection is cut.
+    let pause = futures_util::stream::once(async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Ok(Bytes::new())
+    });
+    let start = futures_util::stream::iter([half]);
+    let end = futures_util::stream::iter([broken]);
+    let whole = futures_util::StreamExt::chain(start, pause);
+    raw(Body::from_stream(futures_util::StreamExt::chain(
+        whole, end,
+    )))
+}
+
 #[test]
-fn what_broke_midway_is_not_sent_twice_into_the_sink() {
+fn a_large_object_that_broke_midway_is_not_sent_twice_into_the_sink() {
+    static LARGE: [u8; 2 << 20] = [b'x'; 2 << 20];
     let fake = Fake::start(|seen| match seen.path.as_str() {
         "/v1/whoami" => whoami(&["commit-read"]),
-        _ => {
-            let half = Ok(Bytes::from_static(b"hel"));
-            let broken = Err(std::io::Error::other("cut"));
-            // The pause lets the first half leave before the connection is cut.
-            let pause = futures_util::stream::once(async {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                Ok(Bytes::new())
-            });
-            let start = futures_util::stream::iter([half]);
-            let end = futures_util::stream::iter([broken]);
-            let whole = futures_util::StreamExt::chain(start, pause);
-            raw(Body::from_stream(futures_util::StreamExt::chain(
-                whole, end,
-            )))
-        }
+        _ => cut(&LARGE),
     });
     let remote = fake.remote(PATIENCE);
     let source = RepositorySource::new(remote.clone(), repository());
     let mut bytes = Vec::new();
     let path = TreePath::try_from("a").unwrap();
-    let result = source.object(&pin(), &path, blob(b"hello"), 5, &mut bytes);
+    let size = LARGE.len() as u64;
+    let result = source.object(&pin(), &path, blob(&LARGE), size, &mut bytes);
     assert!(matches!(result, Err(SourceError::Offline)), "{result:?}");
-    assert_eq!(bytes, b"hel");
+    assert!(!bytes.is_empty() && bytes.len() <= LARGE.len() / 2);
     assert_eq!(remote.requests().objects, 1);
+}
+
+#[test]
+fn a_small_object_that_broke_midway_is_asked_for_again() {
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let fake = Fake::start(move |seen| match seen.path.as_str() {
+        "/v1/whoami" => whoami(&["commit-read"]),
+        _ if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => cut(b"hello"),
+        _ => raw("hello"),
+    });
+    let remote = fake.remote(READ_PATIENCE);
+    let source = RepositorySource::new(remote.clone(), repository());
+    let mut bytes = Vec::new();
+    let path = TreePath::try_from("a").unwrap();
+    source
+        .object(&pin(), &path, blob(b"hello"), 5, &mut bytes)
+        .unwrap();
+    assert_eq!(bytes, b"hello");
+    assert_eq!(remote.requests().objects, 2);
+    // What is too long is handed on as what it is, and costs no further request.
+    let mut bytes = Vec::new();
+    let other = source.object(&pin(), &path, blob(b"hell"), 4, &mut bytes);
+    assert!(other.is_ok() && bytes == b"hello");
+    assert_eq!(remote.requests().objects, 3);
 }
 
 #[test]

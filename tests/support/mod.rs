@@ -12,9 +12,11 @@
     reason = "each test binary and bench uses its own part"
 )]
 
+pub mod faults;
 pub mod fixture;
 pub mod git;
 pub mod kernel;
+pub mod message;
 pub mod process;
 pub mod proxy;
 pub mod second;
@@ -23,4 +25,5 @@ pub mod stopwatch;
 pub mod stranger;
 pub mod syscall;
 pub mod tree;
+pub mod watchdog;
 pub mod world;

@@ -12,12 +12,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
+use super::faults::FaultProxy;
 use super::fixture;
 use super::kernel;
 use super::process::{Finished, Held, run};
 use super::proxy::Proxy;
 use super::server::Server;
 use super::tree::{GitFolder, Tree};
+use super::watchdog::{show_end, watch};
 
 /// The organization that `mesa serve` has unless told otherwise.
 pub const ORG: &str = "local";
@@ -32,6 +34,7 @@ pub struct World {
     watchdog: mpsc::Sender<()>,
     server: Option<Server>,
     proxy: Option<Proxy>,
+    faults: Option<FaultProxy>,
     address: SocketAddr,
     imports: Vec<(String, PathBuf)>,
     settings: Vec<(String, String)>,
@@ -56,6 +59,7 @@ impl World {
             daemon,
             server: None,
             proxy: None,
+            faults: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             imports: imports
                 .iter()
@@ -125,6 +129,7 @@ impl World {
     /// Where the client reaches the server.
     pub fn url(&self) -> String {
         let address = self.proxy.as_ref().map_or(self.address, Proxy::address);
+        let address = self.faults.as_ref().map_or(address, FaultProxy::address);
         format!("http://{address}/v1")
     }
 
@@ -198,6 +203,17 @@ impl World {
     /// The proxy.
     pub fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().unwrap()
+    }
+
+    /// Puts a proxy that does harm between client and server, before the mount.
+    pub fn harm_requests(&mut self) {
+        assert!(self.daemon.lock().is_none(), "already mounted");
+        self.faults = Some(FaultProxy::start(self.address));
+    }
+
+    /// The proxy that does harm.
+    pub fn faults(&self) -> &FaultProxy {
+        self.faults.as_ref().unwrap()
     }
 
     /// Mounts in the background, and holds the daemon. Nobody starts it again when it dies.
@@ -371,30 +387,5 @@ impl Drop for World {
         for point in kernel::mounts_below(self.folder()) {
             kernel::detach(&point);
         }
-    }
-}
-
-/// Kills the daemon when the test takes too long; ends when the sender is dropped.
-fn watch(daemon: Arc<Mutex<Option<Held>>>, deadline: Duration) -> mpsc::Sender<()> {
-    let (sender, receiver) = mpsc::channel::<()>();
-    thread::spawn(move || {
-        if receiver.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("the test takes longer than {deadline:?}: its daemon is killed");
-            if let Some(daemon) = daemon.lock().as_ref() {
-                daemon.kill();
-            }
-        }
-    });
-    sender
-}
-
-/// Shows the last lines of a log, for whoever looks into a failure.
-fn show_end(log: &Path) {
-    let Ok(text) = fs::read(log) else { return };
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let lines: Vec<&str> = text.lines().collect();
-    eprintln!("--- the end of {}", log.display());
-    for line in &lines[lines.len().saturating_sub(60)..] {
-        eprintln!("{line}");
     }
 }

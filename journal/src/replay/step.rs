@@ -120,6 +120,23 @@ impl Replay {
         }
     }
 
+    /// What failed for want of a connection is tried at once, as if it had never failed.
+    pub(super) fn reachable(&mut self, now: Duration) -> Action {
+        match self.state {
+            State::Backoff { retry, .. } => {
+                self.failures = 0;
+                self.start(retry)
+            }
+            State::Idle
+            | State::Gathering { .. }
+            | State::Pushing
+            | State::Forking
+            | State::AuthNeeded { .. }
+            | State::Quarantined { .. }
+            | State::Held { .. } => self.wait_or_go(now),
+        }
+    }
+
     pub(super) fn held(&mut self) -> Action {
         let retry = match self.state {
             // What is in flight cannot be called back.

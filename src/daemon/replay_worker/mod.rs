@@ -8,6 +8,7 @@ mod attempt;
 mod beside;
 mod bookmark;
 mod cause;
+mod handshake;
 mod plan;
 mod progress;
 mod publish;
@@ -30,9 +31,10 @@ use super::failure::in_a_line;
 use super::status::RepoState;
 use crate::config::Publish;
 use crate::overlay::Overlay;
-use crate::remote::{Pusher, RepositoryName};
+use crate::remote::{Pusher, Remote, RepositoryName};
 
 pub(super) use self::bookmark::{Granted, Wish};
+pub(super) use self::handshake::Handshake;
 pub(super) use self::plan::status as publishing;
 pub(super) use self::progress::Progress;
 
@@ -62,20 +64,6 @@ struct Drain {
     _done: Sender<()>,
 }
 
-/// The answer to a drain, to come.
-pub(super) struct Handshake(Receiver<()>);
-
-impl Handshake {
-    /// Waits until everything is pushed or will not be, or until a deadline; breaks on `cancel`.
-    pub(super) fn wait(&self, deadline: Instant, cancel: &Receiver<()>) -> ControlFlow<()> {
-        select! {
-            recv(self.0) -> _ => ControlFlow::Continue(()),
-            recv(cancel) -> _ => ControlFlow::Break(()),
-            recv(after(deadline.saturating_duration_since(Instant::now()))) -> _ => ControlFlow::Continue(()),
-        }
-    }
-}
-
 /// The worker's handle; dropping it ends the thread after the attempt that it is in.
 pub(super) struct ReplayWorker {
     progress: Arc<Mutex<Progress>>,
@@ -99,6 +87,8 @@ impl ReplayWorker {
         let worker = Worker {
             name,
             work: overlay.work().clone(),
+            remote: Arc::clone(pusher.remote()),
+            back: pusher.remote().watch(),
             replay: Replay::new(Arc::clone(&overlay), pusher),
             overlay,
             began: Instant::now(),
@@ -129,7 +119,7 @@ impl ReplayWorker {
             deadline,
             _done: done,
         }));
-        Handshake(handshake)
+        Handshake::new(handshake)
     }
 
     /// Asks for another attempt at once; one that is held stays so.
@@ -185,6 +175,9 @@ struct Worker {
     name: RepositoryName,
     overlay: Arc<Overlay>,
     work: Receiver<()>,
+    remote: Arc<Remote>,
+    /// Tells that the server is back.
+    back: Receiver<()>,
     replay: Replay,
     began: Instant,
     /// When the server wants to be asked again at the earliest.
@@ -257,6 +250,7 @@ impl Worker {
                 Err(_) => return ControlFlow::Break(()),
             },
             recv(self.work) -> _ => self.step(machine, Event::Appended),
+            recv(self.back) -> _ => self.reachable(machine),
             recv(timer) -> _ => match again {
                 Some(again) if again <= Instant::now() => self.drain(machine),
                 _ => self.step(machine, Event::Tick),
@@ -292,7 +286,17 @@ impl Worker {
         action
     }
 
+    /// Goes on at once, unless the server itself has named a later time.
+    fn reachable(&mut self, machine: &mut replay::Replay) -> Action {
+        self.plan.reachable();
+        match self.not_before <= Instant::now() {
+            true => self.step(machine, Event::Reachable),
+            false => self.step(machine, Event::Tick),
+        }
+    }
+
     fn drain(&self, machine: &mut replay::Replay) -> Action {
+        self.remote.hurry();
         // The wake-up for what was appended a moment ago may still be on its way.
         if machine.state() == State::Idle && self.overlay.has_pending() {
             let _gathers = self.step(machine, Event::Appended);

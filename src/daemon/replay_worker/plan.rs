@@ -137,6 +137,13 @@ impl Plan {
         *self = Plan::new(self.mode);
     }
 
+    /// The server is back: what failed for want of it is tried at once.
+    pub(super) fn reachable(&mut self) {
+        if self.refused.is_none() {
+            self.again();
+        }
+    }
+
     /// Takes how it went: published, refused with the bookmark there, or tried again later.
     pub(super) fn went(&mut self, due: Due, how: Went, now: Instant) {
         match how {

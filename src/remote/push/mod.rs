@@ -128,6 +128,11 @@ impl Pusher {
         }
     }
 
+    /// The server.
+    pub fn remote(&self) -> &Arc<Remote> {
+        &self.remote
+    }
+
     /// What tells whether others' edits of the same repository contradict ours.
     pub fn foreign_edits(&self) -> ForeignEdits {
         ForeignEdits::new(Arc::clone(&self.remote), self.repository.clone())

@@ -1,0 +1,57 @@
+//! What one HTTP exchange is to be.
+
+use std::fs::File;
+use std::time::Duration;
+
+use crate::secrets::Credential;
+
+/// How long silence is borne.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Within a body that comes.
+    pub(super) chunk: Duration,
+    /// Within a body that goes, and after it until the answer.
+    pub(super) upload: Duration,
+    /// The same, once there is reason not to believe in the connection.
+    pub(super) upload_doubtful: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            // As for the first byte of a read.
+            chunk: Duration::from_secs(5),
+            // The most: a server writes and hashes hundreds of megabytes in that time.
+            upload: Duration::from_secs(60),
+            // Retransmission finds a way within that time, if there is one.
+            upload_doubtful: Duration::from_secs(3),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Method {
+    Get,
+    Post,
+    Patch,
+    Delete,
+}
+
+pub(super) enum Body {
+    Empty,
+    Json(Vec<u8>),
+    /// A file from its start, of exactly this many bytes.
+    File(File, u64),
+}
+
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    /// Encoded path and query, below the base address.
+    pub(super) target: String,
+    pub(super) credential: &'a Credential,
+    pub(super) accept: &'static str,
+    pub(super) header: Option<(&'static str, String)>,
+    pub(super) body: Body,
+    /// How long until the first byte of the answer; bodies that are sent have their own bounds.
+    pub(super) patience: Duration,
+}
