@@ -3,8 +3,8 @@
 //!
 //! What is held to: an operation that needs the server ends within its deadline; one that does not
 //! never waits for it; and once the fault is gone, Git reads from the remote what is mounted. Runs
-//! are seeded, and a failure shows the seed; `MESA_FAULT_SEEDS`, `MESA_FAULT_SEED` and
-//! `MESA_SOAK_SECONDS` make them longer or repeat one.
+//! are seeded, and a failure shows the seed; `MESA_FAULT_SEEDS` and `MESA_SPEED_ROUNDS` make them
+//! longer, `MESA_FAULT_SEED` repeats one.
 
 #![allow(
     clippy::unwrap_used,
