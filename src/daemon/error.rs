@@ -260,6 +260,10 @@ impl Error {
             Error::Remote(failure) if failure.is_unreachable() => {
                 Some("MESA_API_URL says where the server is; what is mounted first needs it once".into())
             }
+            // The address was looked at before: what is left are the certificates.
+            Error::Remote(remote::Failure::Setup(_)) => {
+                Some("a server is known by certificates: apt-get install ca-certificates".into())
+            }
             Error::NothingPending => {
                 Some("--repo ORG/REPO exports what one differs in, pushed or not".into())
             }

@@ -52,7 +52,7 @@ pub enum Error {
     #[error("/dev/fuse is missing")]
     DeviceMissing(#[source] io::Error),
     /// The kernel's FUSE device may not be opened by this user.
-    #[error("/dev/fuse may not be opened")]
+    #[error("/dev/fuse may not be opened by this user")]
     DeviceForbidden(#[source] io::Error),
     /// The process may not mount.
     #[error("mounting at {path} is not permitted")]
@@ -72,9 +72,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The helper finds out by this file what it may unmount.
+    #[error("/etc/mtab is missing, and without it fusermount3 unmounts nothing")]
+    MountTableMissing,
+    /// The program that mounts for users who are not root is not there.
+    #[error("{program} is not installed, which mounts for users who are not root")]
+    HelperAbsent {
+        /// The program.
+        program: PathBuf,
+    },
     /// The program that mounts for users who are not root cannot be run.
     #[error("{program} cannot be run")]
-    HelperMissing {
+    HelperUnusable {
         /// The program.
         program: PathBuf,
         /// Why.
@@ -143,17 +152,16 @@ impl Error {
             Error::AlreadyMounted { .. } => Some("unmount it first: mesa umount"),
             Error::DeadStranger { .. } => Some("unmount it first: fusermount3 -u -z MOUNT_POINT"),
             Error::DeviceMissing(_) => Some(
-                "load the kernel module (modprobe fuse), or give the container the device: \
-                 docker run --device /dev/fuse --cap-add SYS_ADMIN",
+                "load the kernel module (modprobe fuse), make the device (mknod -m 666 /dev/fuse c 10 229), \
+                 or give the container the device (docker run --device /dev/fuse --cap-add SYS_ADMIN)",
             ),
-            Error::DeviceForbidden(_) => {
-                Some("an administrator has to allow it: chmod 0666 /dev/fuse")
-            }
+            Error::DeviceForbidden(_) => Some("as root: chmod 666 /dev/fuse"),
             Error::MountForbidden { .. } => Some(
                 "mounting needs CAP_SYS_ADMIN; in a container: \
                  docker run --device /dev/fuse --cap-add SYS_ADMIN",
             ),
-            Error::HelperMissing { .. } => Some("install it: apt-get install fuse3"),
+            Error::MountTableMissing => Some("as root: ln -s /proc/self/mounts /etc/mtab"),
+            Error::HelperAbsent { .. } => Some("apt-get install fuse3"),
             Error::OthersForbidden => Some(
                 "as root: echo user_allow_other >> /etc/fuse.conf; or keep the mount to its own \
                      user: allow-other = false, MESA_ALLOW_OTHER=false",
@@ -167,6 +175,7 @@ impl Error {
             | Error::MountInfo(_)
             | Error::NotListed { .. }
             | Error::Mount { .. }
+            | Error::HelperUnusable { .. }
             | Error::HelperFailed { .. }
             | Error::Unmount { .. }
             | Error::Abort { .. }

@@ -36,7 +36,7 @@ impl Helper {
     ///
     /// # Errors
     ///
-    /// [`Error::HelperMissing`], [`Error::OthersForbidden`] or [`Error::HelperFailed`].
+    /// [`Error::HelperAbsent`], [`Error::OthersForbidden`] or [`Error::HelperFailed`].
     pub(super) fn mount(&self, path: &Path, options: &str) -> Result<OwnedFd, Error> {
         let (ours, theirs) = UnixStream::pair().map_err(|source| self.missing(source))?;
         let child = Command::new(&self.program)
@@ -63,7 +63,7 @@ impl Helper {
     ///
     /// # Errors
     ///
-    /// [`Error::HelperMissing`], [`Error::Busy`] or [`Error::HelperFailed`].
+    /// [`Error::HelperAbsent`], [`Error::Busy`] or [`Error::HelperFailed`].
     pub(super) fn unmount(&self, path: &Path, lazily: bool) -> Result<(), Error> {
         let mut command = Command::new(&self.program);
         command.arg("-u");
@@ -88,9 +88,10 @@ impl Helper {
     }
 
     fn missing(&self, source: io::Error) -> Error {
-        Error::HelperMissing {
-            program: self.program.clone(),
-            source,
+        let program = self.program.clone();
+        match source.kind() {
+            io::ErrorKind::NotFound => Error::HelperAbsent { program },
+            _ => Error::HelperUnusable { program, source },
         }
     }
 

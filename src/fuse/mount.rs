@@ -14,6 +14,8 @@ use super::mountinfo::MountEntry;
 use super::{Error, mountinfo, unmount};
 
 const DEVICE: &str = "/dev/fuse";
+/// What the helper reads before it unmounts.
+const MOUNT_TABLE: &str = "/etc/mtab";
 /// What `df` and `mount` show as the device.
 const SOURCE: &str = "mesa";
 
@@ -96,6 +98,7 @@ pub(super) fn mount(options: &Options) -> Result<(OwnedFd, Identity), Error> {
         mount_directly(&path, options)?
     } else {
         check_device()?;
+        check_mount_table()?;
         helper.mount(&path, &helper_words(options))?
     };
     let entries = mountinfo::read()?;
@@ -146,6 +149,15 @@ fn open_device() -> io::Result<OwnedFd> {
 /// Finds out, before `fusermount3` says it in its own words, that the device cannot be opened.
 fn check_device() -> Result<(), Error> {
     open_device().map(drop).map_err(device_error)
+}
+
+/// Slim images lack it, and then a mount could be made and not be undone: neither by its user nor after
+/// a death of its daemon.
+fn check_mount_table() -> Result<(), Error> {
+    match fs::metadata(MOUNT_TABLE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::MountTableMissing),
+        _ => Ok(()),
+    }
 }
 
 fn device_error(error: io::Error) -> Error {

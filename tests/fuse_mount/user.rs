@@ -71,5 +71,5 @@ fn mount_as_user(path: &Path) {
     let missing = Mounted::start(&everyone, Arc::new(Empty::default()))
         .err()
         .unwrap();
-    assert!(matches!(missing, Error::HelperMissing { .. }) && missing.hint().is_some());
+    assert!(matches!(missing, Error::HelperAbsent { .. }) && missing.hint().is_some());
 }
