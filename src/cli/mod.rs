@@ -11,7 +11,6 @@ mod duration;
 mod error;
 mod exit;
 mod journal;
-mod logging;
 mod mount;
 mod output;
 mod publish;

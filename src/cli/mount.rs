@@ -11,13 +11,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
-use super::{Context, Error, logging, output, remains};
+use super::{Context, Error, output, remains};
 use crate::config::{Config, Key, LogLevel, Origin};
 use crate::daemon::audience::{Audience, Pipe, Supervision};
 use crate::daemon::control::Versions;
 use crate::daemon::ready::Ready;
 use crate::daemon::supervisor::{self, Supervised, SupervisorState};
-use crate::daemon::{self, background, meeting};
+use crate::daemon::{self, background, log, meeting};
 
 #[derive(Debug, Args)]
 pub(super) struct Mount {
@@ -125,7 +125,7 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
         ));
         return Ok(Exit::Done);
     }
-    logging::to_stderr(config.log.level.min(LogLevel::Warn));
+    log::to_stderr(config.log.level.min(LogLevel::Warn));
     let terminal = Terminal {
         mount_point: config.mount_point.clone(),
     };
@@ -227,7 +227,7 @@ fn begun(arguments: &Mount, context: &Context, supervision: Supervision) -> Resu
         background::detach()?;
     }
     let config = arguments.settings(context)?;
-    logging::to_stderr(config.log.level);
+    log::to_stderr(config.log.level);
     Ok(config)
 }
 

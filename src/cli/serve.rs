@@ -9,7 +9,8 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::exit::Exit;
-use super::{Context, Error, logging, output};
+use super::{Context, Error, output};
+use crate::daemon::log;
 use crate::server;
 
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub(super) struct Serve {
 ///
 /// The data directory, an import, or the address.
 pub(super) fn run(arguments: Serve, context: &Context) -> Result<Exit, Error> {
-    logging::to_stderr(context.log_level_or_warn()?);
+    log::to_stderr(context.log_level_or_warn()?);
     let current_folder = std::env::current_dir().map_err(Error::CurrentFolder)?;
     let absolute = |path: PathBuf| current_folder.join(path);
     let options = server::Options {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded, never};
 
 use super::control::{Answer, Handler, Order, Ordered, Request, Versions};
+use super::reports::Informed;
 use super::repositories::OpenRepositories;
-use super::status::State;
+use super::status::{State, Status};
 use super::{Error, Failure, Reason, exporting, meeting, supervisor};
 use crate::fuse::Unmount;
 
@@ -41,16 +42,7 @@ impl Handler for Desk {
                 settings: meeting::settings(self.repositories.config()),
                 draining: self.draining.load(Ordering::Acquire),
             }),
-            Request::Status => {
-                let mut status = self.repositories.status();
-                status.pid = Some(std::process::id());
-                status.mount_point = Some(self.mount_point.clone());
-                status.supervisor = supervisor::status(&self.runtime);
-                if self.draining.load(Ordering::Acquire) {
-                    status.state = State::Draining;
-                }
-                Answer::Status(Box::new(status))
-            }
+            Request::Status => Answer::Status(Box::new(self.status())),
             Request::JournalList => Answer::Journal(self.repositories.journal()),
             Request::JournalShow { repo, path } => {
                 answered(self.show(repo.as_deref(), path.as_deref()))
@@ -82,6 +74,19 @@ impl Handler for Desk {
 /// A failure is an answer like any other.
 fn answered(result: Result<Answer, Error>) -> Answer {
     result.unwrap_or_else(|error| Answer::Failed(error.failure()))
+}
+
+impl Informed for Desk {
+    fn status(&self) -> Status {
+        let mut status = self.repositories.status();
+        status.pid = Some(std::process::id());
+        status.mount_point = Some(self.mount_point.clone());
+        status.supervisor = supervisor::status(&self.runtime);
+        if self.draining.load(Ordering::Acquire) {
+            status.state = State::Draining;
+        }
+        status
+    }
 }
 
 impl Desk {

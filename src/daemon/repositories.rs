@@ -148,6 +148,12 @@ impl OpenRepositories {
         all
     }
 
+    /// The name of the repository of a slot, while it is open.
+    pub(super) fn name_of(&self, slot: Slot) -> Option<String> {
+        let table = self.table.read();
+        table.by_slot.get(&slot).map(|one| one.name().to_string())
+    }
+
     /// Everything that `mesa status` shows, but process and mount point.
     pub(super) fn status(&self) -> Status {
         let all = self.all();

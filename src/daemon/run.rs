@@ -12,6 +12,7 @@ use super::audience::{Audience, Supervision};
 use super::control::{Answer, ControlServer, Drained};
 use super::desk::{Desk, Stop};
 use super::ready::Ready;
+use super::reports::Reporter;
 use super::repositories::OpenRepositories;
 use super::upkeep::Upkeep;
 use super::{
@@ -68,9 +69,11 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
     let upkeep = Upkeep::start(Arc::downgrade(&repositories), config.commit_interval);
     let upkeep = upkeep.map_err(Error::Setup)?;
     make_mount_point(&config.mount_point)?;
+    let reporter = Arc::new(Reporter::new(Arc::clone(&repositories)));
     let mounted = Arc::new(Mounted::start(
         &mount_options(&config),
         Arc::clone(&repositories) as Arc<dyn fuse::Repositories>,
+        Arc::clone(&reporter) as Arc<dyn fuse::Reports>,
     )?);
     let (stop, stops) = bounded(STOPS_MAX);
     let desk = Arc::new(Desk {
@@ -81,6 +84,7 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
         draining: AtomicBool::new(false),
         stop,
     });
+    reporter.ask(&desk);
     let control = ControlServer::listen(&control_socket(&config), Arc::clone(&desk) as _)?;
     let pid = std::process::id();
     // For people and scripts; nothing of ours reads it.

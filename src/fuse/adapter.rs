@@ -32,10 +32,11 @@ use fuser::{
 };
 
 use super::counters::{Counters, RequestKind};
+use super::current::{Current, Scope};
 use super::inode::NodeId;
 use super::root::VirtualRoot;
 use super::workers::{self, Job, Turn, Workers};
-use super::{Opened, Slot, attributes, errno};
+use super::{Opened, Slot, attributes, errno, incident};
 use crate::lower::Want;
 use crate::overlay::{Error, Overlay};
 use crate::tree::{Attributes, Ino};
@@ -177,7 +178,8 @@ impl Adapter {
             Some(NodeId::Virtual(_)) => RequestKind::Virtual,
             _ => kind,
         };
-        self.counters.count(counted);
+        let current = Current::begin(kind, counted, node.0, &self.counters);
+        let _scope = Scope::enter(Some(current));
         let _span = tracing::trace_span!(
             "request",
             kind = kind.name(),
@@ -268,7 +270,9 @@ impl Adapter {
     /// Gives a request to the workers that wait for the disk, or does it here when all are taken.
     pub(super) fn sync(&self, work: impl FnOnce() + Send + 'static) {
         let span = tracing::Span::current();
+        let current = Current::take();
         self.syncers.submit(Box::new(move |_| {
+            let _scope = Scope::enter(current);
             let _entered = span.entered();
             work();
         }));
@@ -278,7 +282,9 @@ impl Adapter {
 /// Gives a request to a pool; EAGAIN when it is full.
 fn submit<R: Refuse>(pool: &Workers, reply: R, work: impl FnOnce(R) + Send + 'static) {
     let span = tracing::Span::current();
+    let current = Current::take();
     let job: Job = Box::new(move |turn| {
+        let _scope = Scope::enter(current);
         let _entered = span.entered();
         match turn {
             Turn::Worker => work(reply),
@@ -301,7 +307,7 @@ pub(super) fn answer<R: Refuse, T>(
     match result {
         Ok(value) => finish(place, value, reply),
         Err(error) => {
-            errno::log(&error);
+            incident::note(place, &error);
             reply.refuse(errno::of(&error));
         }
     }

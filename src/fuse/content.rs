@@ -1,6 +1,6 @@
 //! File contents: open, read, write, release, fsync.
 //!
-//! There are no file handles: `fh` is 0, and the overlay counts opens by inode. Every open keeps the
+//! There are no file handles but those of reports: `fh` is 0, and the overlay counts opens by inode. Every open keeps the
 //! kernel's pages (`FOPEN_KEEP_CACHE`): whatever changes a file's bytes either goes through the
 //! kernel or sends a notification.
 
@@ -32,6 +32,9 @@ impl Adapter {
         flags: OpenFlags,
         reply: ReplyOpen,
     ) {
+        if let Some(report) = self.report(node) {
+            return self.open_report(report, flags, reply);
+        }
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
         };
@@ -53,7 +56,17 @@ impl Adapter {
         );
     }
 
-    pub(super) fn on_read(&self, node: INodeNo, offset: u64, size: u32, reply: ReplyData) {
+    pub(super) fn on_read(
+        &self,
+        node: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        reply: ReplyData,
+    ) {
+        if self.report(node).is_some() {
+            return self.read_report(handle, offset, size, reply);
+        }
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
         };
@@ -102,7 +115,11 @@ impl Adapter {
         }
     }
 
-    pub(super) fn on_release(&self, node: INodeNo, reply: ReplyEmpty) {
+    pub(super) fn on_release(&self, node: INodeNo, handle: FileHandle, reply: ReplyEmpty) {
+        if self.report(node).is_some() {
+            self.root.reports.release(handle.0);
+            return reply.ok();
+        }
         if let Some(((place, ino), reply)) = reply.given(self.file(node)) {
             place.overlay.release(ino);
             reply.ok();

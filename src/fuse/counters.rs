@@ -5,6 +5,9 @@
 //! own: their attributes expire by the clock, so their number is not a function of the workload.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::latency::{Histogram, Latency};
 
 macro_rules! kinds {
     ($($kind:ident => $name:literal),* $(,)?) => {
@@ -62,26 +65,56 @@ kinds! {
 
 /// The counts of one mount, from its start.
 #[derive(Debug)]
-pub struct Counters([AtomicU64; KINDS]);
+pub struct Counters {
+    counts: [AtomicU64; KINDS],
+    latencies: [Histogram; KINDS],
+    finished: AtomicU64,
+}
 
 impl Default for Counters {
     fn default() -> Counters {
-        Counters([const { AtomicU64::new(0) }; KINDS])
+        Counters {
+            counts: [const { AtomicU64::new(0) }; KINDS],
+            latencies: std::array::from_fn(|_| Histogram::default()),
+            finished: AtomicU64::new(0),
+        }
     }
 }
 
 impl Counters {
     /// Counts one request.
     pub(super) fn count(&self, kind: RequestKind) {
-        if let Some(counter) = self.0.get(kind as usize) {
+        if let Some(counter) = self.counts.get(kind as usize) {
             // Only the total matters; nothing is published through it.
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// Counts the end of a request.
+    pub(super) fn finished(&self, kind: RequestKind, took: Duration) {
+        if let Some(latency) = self.latencies.get(kind as usize) {
+            latency.record(took);
+        }
+        self.finished.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long requests of one kind took so far, from their arrival to their reply.
+    pub fn latency(&self, kind: RequestKind) -> Latency {
+        let latency = self.latencies.get(kind as usize);
+        latency.map(Histogram::snapshot).unwrap_or_default()
+    }
+
+    /// Requests that wait for their reply.
+    pub fn in_flight(&self) -> u64 {
+        // In this order: what ends between the two is counted as if it had not begun.
+        let finished = self.finished.load(Ordering::Relaxed);
+        let begun: u64 = self.all().map(|(_, count)| count).sum();
+        begun.saturating_sub(finished)
+    }
+
     /// Requests of one kind so far.
     pub fn of(&self, kind: RequestKind) -> u64 {
-        self.0
+        self.counts
             .get(kind as usize)
             .map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
@@ -103,5 +136,10 @@ mod tests {
             counters.count(*kind);
         }
         assert!(counters.all().all(|(_, count)| count == 1));
+        assert_eq!(counters.in_flight(), KINDS as u64);
+        counters.finished(RequestKind::Read, Duration::ZERO);
+        assert_eq!(counters.in_flight(), KINDS as u64 - 1);
+        assert_eq!(counters.latency(RequestKind::Read).count(), 1);
+        assert_eq!(counters.latency(RequestKind::Write).count(), 0);
     }
 }

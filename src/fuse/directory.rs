@@ -16,7 +16,7 @@ use super::adapter::{Adapter, Place, Refuse, Target};
 use super::attributes::{TTL, TTL_VIRTUAL};
 use super::inode::NodeId;
 use super::root::{Leads, VirtualEntry, VirtualNode, VirtualRoot};
-use super::{Opened, attributes, errno, workers};
+use super::{Opened, attributes, errno, incident, workers};
 use crate::overlay::{Overlay, Visit};
 use crate::tree::{Attributes, Ino, Name};
 
@@ -138,6 +138,8 @@ impl Adapter {
         let root = self.root.clone();
         match node {
             VirtualNode::Root => fill(&root, root.list_root(after), reply),
+            VirtualNode::Reports => fill(&root, root.list_reports(after), reply),
+            VirtualNode::Report => reply.refuse(Errno::ENOTDIR),
             VirtualNode::Organization(name) => {
                 if let Some(names) = root.repositories.known(&name) {
                     let names: Vec<Name> = names.iter().cloned().collect();
@@ -149,7 +151,7 @@ impl Adapter {
                             fill(&root, root.list_organization(&name, &names, after), reply)
                         }
                         Err(error) => {
-                            errno::log_open(&error);
+                            incident::note_open(&name, None, &error);
                             reply.refuse(errno::of_open(&error));
                         }
                     }
@@ -189,7 +191,7 @@ fn attributes_of(opened: &Opened) -> Result<FileAttr, Errno> {
     let place = Place::from(opened.clone());
     let attributes = workers::settled(&place.overlay, |overlay| overlay.attributes(Ino::ROOT));
     let attributes = attributes.map_err(|error| {
-        errno::log(&error);
+        incident::note(&place, &error);
         errno::of(&error)
     })?;
     place.file_attr(&attributes)

@@ -4,7 +4,6 @@
 //! program on the mount is told. The aim is that the number says why: offline, expired and corrupt
 //! are three different things to do for whoever reads the message.
 
-use std::error::Error as _;
 use std::io;
 
 use fuser::Errno;
@@ -108,52 +107,6 @@ fn of_io(error: &io::Error) -> Errno {
             | libc::ENOMEM),
         ) => Errno::from_i32(number),
         _ => Errno::EIO,
-    }
-}
-
-/// Logs an error that the reader of the errno cannot understand without the log.
-pub(super) fn log(error: &overlay::Error) {
-    match error {
-        overlay::Error::Missing(_)
-        | overlay::Error::Lower(
-            lower::Error::Corrupt { .. } | lower::Error::DuplicateName | lower::Error::Store(_),
-        )
-        | overlay::Error::Journal(_)
-        | overlay::Error::Upper(_)
-        | overlay::Error::Body(_) => {
-            tracing::warn!(error = %error, cause = error.source().map(tracing::field::display), "a request failed");
-        }
-        overlay::Error::Lower(lower::Error::Source(source)) => {
-            tracing::debug!(error = %source, "content could not be fetched");
-        }
-        overlay::Error::NotFound
-        | overlay::Error::Exists
-        | overlay::Error::NotDirectory
-        | overlay::Error::IsDirectory
-        | overlay::Error::NotEmpty
-        | overlay::Error::TooLong
-        | overlay::Error::Loop
-        | overlay::Error::Invalid
-        | overlay::Error::Stale
-        | overlay::Error::NoAttribute
-        | overlay::Error::ValueTooLarge
-        | overlay::Error::TooManyLinks
-        | overlay::Error::FileTooLarge
-        | overlay::Error::ReadOnly => {}
-    }
-}
-
-/// Logs why a repository did not open; the same rule.
-pub(super) fn log_open(error: &OpenError) {
-    match error {
-        OpenError::NotFound => {}
-        OpenError::Overlay(error) => log(error),
-        OpenError::Source(source) => {
-            tracing::debug!(error = %source, "a repository could not be asked for");
-        }
-        OpenError::Locked | OpenError::TooMany | OpenError::State(_) => {
-            tracing::warn!(error = %error, cause = error.source().map(tracing::field::display), "a repository did not open");
-        }
     }
 }
 

@@ -221,7 +221,7 @@ impl Filesystem for Adapter {
         &self,
         request: &Request,
         node: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         size: u32,
         _: OpenFlags,
@@ -229,7 +229,7 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         self.guard(Kind::Read, request, node, || {
-            self.on_read(node, offset, size, reply)
+            self.on_read(node, handle, offset, size, reply)
         });
     }
 
@@ -266,14 +266,14 @@ impl Filesystem for Adapter {
         &self,
         request: &Request,
         node: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _flush: bool,
         reply: ReplyEmpty,
     ) {
         self.guard(Kind::Release, request, node, || {
-            self.on_release(node, reply)
+            self.on_release(node, handle, reply)
         });
     }
 

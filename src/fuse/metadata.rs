@@ -77,6 +77,9 @@ impl Adapter {
                 adapter::reply_attr,
             ),
             Target::Virtual(ino) => {
+                if let Some(report) = self.report(node) {
+                    return self.getattr_report(report, reply);
+                }
                 let attr = self.root.node(ino);
                 let attr = attr.and_then(|_| self.root.attributes(NodeId::Virtual(ino)));
                 if let Some((attr, reply)) = reply.given(attr) {

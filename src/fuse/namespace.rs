@@ -12,8 +12,9 @@ use fuser::{
 
 use super::adapter::{self, Adapter, Place, Refuse, Target};
 use super::inode::NodeId;
-use super::root::VirtualNode;
-use super::{OpenError, attributes, errno, workers};
+use super::reports::{self, Report};
+use super::root::{self, VirtualNode};
+use super::{OpenError, attributes, errno, incident, workers};
 use crate::overlay::{Error, NewNode, Overlay, Owner, Rename};
 use crate::tree::{Ino, Name, NameError, Permissions};
 
@@ -54,6 +55,11 @@ impl Adapter {
             ),
             Target::Virtual(parent) => match self.root.node(parent) {
                 Ok(VirtualNode::Root) => self.lookup_organization(&name, reply),
+                Ok(VirtualNode::Reports) => match Report::named(name.as_bytes()) {
+                    Some(report) => self.lookup_report(report, reply),
+                    None => reply_nothing(reply, attributes::TTL_VIRTUAL),
+                },
+                Ok(VirtualNode::Report) => reply.error(Errno::ENOTDIR),
                 Ok(VirtualNode::Organization(organization)) => {
                     self.lookup_repository(organization, name, reply);
                 }
@@ -63,10 +69,14 @@ impl Adapter {
     }
 
     fn lookup_organization(&self, name: &Name, reply: ReplyEntry) {
-        if !self.root.repositories.organizations().contains(name) {
-            return reply_nothing(reply, attributes::TTL_VIRTUAL);
-        }
-        let node = NodeId::Virtual(self.root.organization(name));
+        let ino = match name.as_bytes() == reports::FOLDER {
+            true => root::reports_ino(),
+            false if self.root.repositories.organizations().contains(name) => {
+                self.root.organization(name)
+            }
+            false => return reply_nothing(reply, attributes::TTL_VIRTUAL),
+        };
+        let node = NodeId::Virtual(ino);
         if let Some((attr, reply)) = reply.given(self.root.attributes(node)) {
             reply.entry(&attributes::TTL_VIRTUAL, &attr, Generation(0));
         }
@@ -100,7 +110,7 @@ impl Adapter {
             }
             Err(OpenError::NotFound) => reply_nothing(reply, attributes::TTL_VIRTUAL),
             Err(error) => {
-                errno::log_open(&error);
+                incident::note_open(&organization, Some(&name), &error);
                 reply.error(errno::of_open(&error));
             }
         };

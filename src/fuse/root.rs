@@ -1,4 +1,5 @@
-//! The directories above the repositories: the root, and one for each organization.
+//! The directories above the repositories: the root, one for each organization, and the one of the
+//! reports about the mount.
 //!
 //! They are made of names alone, hold no state worth keeping, and cannot be changed. What the kernel
 //! is told of them is valid for a second, and their mtime is always the present: with that it asks
@@ -13,6 +14,7 @@ use fuser::{Errno, FileAttr};
 use parking_lot::RwLock;
 
 use super::inode::{self, NodeId};
+use super::reports::{self, Report, ReportDesk, Reports};
 use super::{Opened, Repositories, Slot, attributes};
 use crate::tree::{Attributes, Ino, Kind, Name, Permissions};
 
@@ -20,6 +22,10 @@ use crate::tree::{Attributes, Ino, Kind, Name, Permissions};
 pub(super) enum VirtualNode {
     Root,
     Organization(Name),
+    /// The directory of the reports.
+    Reports,
+    /// One of them.
+    Report,
 }
 
 /// What an entry of a virtual directory leads to.
@@ -29,8 +35,9 @@ pub(super) enum Leads {
     Virtual(NodeId),
     /// A repository that is open.
     Opened(Opened),
-    /// A repository that is not open yet. Its number is one of the virtual root's, made from its
-    /// name: to open all repositories for the sake of a listing would cost requests to the server.
+    /// A repository that is not open yet, or a report. Its number is one of the virtual root's, made
+    /// from its name: to open all repositories for the sake of a listing would cost requests to the
+    /// server.
     Unopened(NodeId),
 }
 
@@ -44,6 +51,7 @@ pub(super) struct VirtualEntry {
 /// The virtual directories of one mount.
 pub(super) struct VirtualRoot {
     pub(super) repositories: Arc<dyn Repositories>,
+    pub(super) reports: ReportDesk,
     owner: (u32, u32),
     /// Organizations that the kernel has seen. They are few, so they are never forgotten.
     organizations: RwLock<HashMap<Ino, Name>>,
@@ -52,9 +60,14 @@ pub(super) struct VirtualRoot {
 }
 
 impl VirtualRoot {
-    pub(super) fn new(repositories: Arc<dyn Repositories>, owner: (u32, u32)) -> VirtualRoot {
+    pub(super) fn new(
+        repositories: Arc<dyn Repositories>,
+        reports: Arc<dyn Reports>,
+        owner: (u32, u32),
+    ) -> VirtualRoot {
         VirtualRoot {
             repositories,
+            reports: ReportDesk::new(reports),
             owner,
             organizations: RwLock::default(),
             parents: RwLock::default(),
@@ -65,6 +78,12 @@ impl VirtualRoot {
     pub(super) fn node(&self, ino: Ino) -> Result<VirtualNode, Errno> {
         if ino == Ino::ROOT {
             return Ok(VirtualNode::Root);
+        }
+        if ino == reports_ino() {
+            return Ok(VirtualNode::Reports);
+        }
+        if Report::ALL.iter().any(|report| report.ino() == ino) {
+            return Ok(VirtualNode::Report);
         }
         let organizations = self.organizations.read();
         match organizations.get(&ino) {
@@ -96,36 +115,58 @@ impl VirtualRoot {
         }
     }
 
-    /// What `stat` shows of any virtual directory, `node`: read-only for all but its owner, who
-    /// learns from EROFS that it is so for everyone.
+    /// What `stat` shows of anything virtual, `node`: read-only for all but its owner, who learns
+    /// from EROFS that it is so for everyone. Of a report, it is what was last rendered.
     pub(super) fn attributes(&self, node: NodeId) -> Result<FileAttr, Errno> {
         let number = node.to_kernel().ok_or(Errno::EIO)?;
-        let now = SystemTime::now().into();
-        let directory = Attributes {
+        let report = match node {
+            NodeId::Virtual(ino) => Report::ALL.into_iter().find(|report| report.ino() == ino),
+            NodeId::Repository(..) => None,
+        };
+        let (size, time) = match report {
+            Some(report) => self.reports.last_known(report),
+            None => (0, SystemTime::now()),
+        };
+        let time = time.into();
+        let attributes = Attributes {
             ino: Ino::ROOT,
-            kind: Kind::Directory,
-            permissions: Permissions::DIRECTORY,
+            kind: report.map_or(Kind::Directory, |_| Kind::File),
+            permissions: report.map_or(Permissions::DIRECTORY, |_| Permissions::FILE),
             links: 1,
             uid: self.owner.0,
             gid: self.owner.1,
             rdev: 0,
-            size: 0,
-            blocks: 0,
-            atime: now,
-            mtime: now,
-            ctime: now,
+            size,
+            blocks: size.div_ceil(512),
+            atime: time,
+            mtime: time,
+            ctime: time,
         };
-        Ok(attributes::file_attr(number, &directory))
+        Ok(attributes::file_attr(number, &attributes))
     }
 
     /// The entries of the root with a cookie above `after`.
     pub(super) fn list_root(&self, after: u64) -> Vec<VirtualEntry> {
         let names = self.repositories.organizations();
+        let folder = Name::try_from(reports::FOLDER).ok();
         let entries = names.iter().map(|name| {
             let node = NodeId::Virtual(self.organization(name));
             (name, Leads::Virtual(node))
         });
-        listing(NodeId::ROOT, NodeId::ROOT, entries, after)
+        let folder = folder.iter();
+        let folder = folder.map(|name| (name, Leads::Virtual(NodeId::Virtual(reports_ino()))));
+        listing(NodeId::ROOT, NodeId::ROOT, entries.chain(folder), after)
+    }
+
+    /// The entries of the directory of reports.
+    pub(super) fn list_reports(&self, after: u64) -> Vec<VirtualEntry> {
+        let names = Report::ALL.map(|report| (Name::try_from(report.name()).ok(), report));
+        // Not valid for any time: what is shown of their size may be old.
+        let entries = names.iter().filter_map(|(name, report)| {
+            let leads = Leads::Unopened(NodeId::Virtual(report.ino()));
+            Some((name.as_ref()?, leads))
+        });
+        listing(NodeId::Virtual(reports_ino()), NodeId::ROOT, entries, after)
     }
 
     /// The entries of an organization, given the names of its repositories.
@@ -148,6 +189,11 @@ impl VirtualRoot {
         let own = NodeId::Virtual(self.organization(organization));
         listing(own, NodeId::ROOT, entries, after)
     }
+}
+
+/// The inode of the directory of reports.
+pub(super) fn reports_ino() -> Ino {
+    inode::of_words(&[reports::FOLDER])
 }
 
 /// `.`, `..` and the entries, in the order of their cookies.

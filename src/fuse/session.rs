@@ -23,7 +23,7 @@ use super::helper::Helper;
 use super::mount::{self, Identity, Options};
 use super::root::VirtualRoot;
 use super::unmount::{self, Unmount, Unmounted};
-use super::{Counters, Error, Repositories};
+use super::{Counters, Error, Reports, Repositories};
 
 /// Threads that read requests from the kernel. More than processors only add latency; with one, a
 /// request that takes long on the processor (a large write) holds up all others.
@@ -64,9 +64,13 @@ impl Mounted {
     /// # Errors
     ///
     /// [`Error`]; nothing is mounted then.
-    pub fn start(options: &Options, repositories: Arc<dyn Repositories>) -> Result<Mounted, Error> {
+    pub fn start(
+        options: &Options,
+        repositories: Arc<dyn Repositories>,
+        reports: Arc<dyn Reports>,
+    ) -> Result<Mounted, Error> {
         let counters = Arc::new(Counters::default());
-        let root = VirtualRoot::new(repositories, options.owner);
+        let root = VirtualRoot::new(repositories, reports, options.owner);
         let adapter = Adapter::start(root, counters.clone()).map_err(Error::Threads)?;
         let (device, identity) = mount::mount(options)?;
         // From here on, dropping this is what undoes the mount.

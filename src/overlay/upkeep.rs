@@ -5,6 +5,7 @@ use journal::failpoint::limit;
 use super::error::Error;
 use super::open::Overlay;
 use crate::failpoints;
+use crate::tree::{Ino, TreePath};
 
 /// A log below this is not worth compacting; nor is one that is shorter than the snapshot that it
 /// would be folded into, so that compacting costs at most as much again as appending did.
@@ -54,6 +55,11 @@ impl Overlay {
     /// Whether everything that was acknowledged would survive a power cut now.
     pub fn is_durable(&self) -> bool {
         !self.ledger.has_unsynced() && self.journal.synced() >= self.journal.head()
+    }
+
+    /// Where a node is seen now; `None` when it has no name any more.
+    pub fn path_of(&self, ino: Ino) -> Option<TreePath> {
+        self.state.lock().path(ino).ok()
     }
 
     /// How often [`Overlay::sync_in_background`] is wanted.

@@ -25,7 +25,7 @@ fn a_mount_in_use_is_busy_and_goes_lazily() {
     let open = fs::File::open(fixture.path("acme")).unwrap();
     let busy = fixture.mounted.unmount(Unmount::Clean);
     assert!(matches!(busy, Err(Error::Busy { .. })), "{busy:?}");
-    assert_eq!(names(&fixture.path("")), set(&["acme", "local"]));
+    assert_eq!(names(&fixture.path("")), set(&[".mesa", "acme", "local"]));
     assert_eq!(
         fixture.mounted.unmount(Unmount::Lazy).unwrap(),
         Unmounted::Done
@@ -71,12 +71,12 @@ fn a_stranger_at_our_path_is_never_unmounted() {
     // A younger mount of our own kind, with the numbers that ours had.
     let older = Fixture::new();
     sh("umount \"$1\"", older.folder.path());
-    let younger = Mounted::start(&options(older.folder.path()), Arc::new(Empty::default()));
+    let younger = start(&options(older.folder.path()), Arc::new(Empty::default()));
     let younger = younger.unwrap();
     for how in [Unmount::Clean, Unmount::Lazy, Unmount::Force] {
         assert_eq!(older.mounted.unmount(how).unwrap(), Unmounted::AlreadyGone);
     }
-    assert_eq!(names(younger.path()), set(&["acme", "local"]));
+    assert_eq!(names(younger.path()), set(&[".mesa", "acme", "local"]));
     assert_eq!(younger.unmount(Unmount::Clean).unwrap(), Unmounted::Done);
 
     // On top of ours.
@@ -126,15 +126,18 @@ fn a_forced_unmount_frees_a_stuck_process() {
 #[test]
 fn a_mount_point_that_is_none_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let start = |path: &Path| Mounted::start(&options(path), Arc::new(Empty::default())).err();
-    let missing = start(&folder.path().join("missing")).unwrap();
+    let start_at = |path: &Path| start(&options(path), Arc::new(Empty::default())).err();
+    let missing = start_at(&folder.path().join("missing")).unwrap();
     assert!(matches!(missing, Error::MountPoint { .. }) && missing.hint().is_some());
     let file = folder.path().join("file");
     fs::write(&file, b"").unwrap();
-    assert!(matches!(start(&file), Some(Error::NotDirectory { .. })));
-    assert!(matches!(start(folder.path()), Some(Error::NotEmpty { .. })));
+    assert!(matches!(start_at(&file), Some(Error::NotDirectory { .. })));
+    assert!(matches!(
+        start_at(folder.path()),
+        Some(Error::NotEmpty { .. })
+    ));
     let fixture = Fixture::new();
-    let second = start(fixture.folder.path());
+    let second = start_at(fixture.folder.path());
     assert!(
         matches!(second, Some(Error::AlreadyMounted { .. })),
         "{second:?}"
@@ -147,7 +150,7 @@ const DIES_AT: &str = "MESA_TEST_DIES_AT";
 #[test]
 fn a_dead_mount_is_cleared() {
     if let Some(path) = std::env::var_os(DIES_AT) {
-        let mounted = Mounted::start(&options(Path::new(&path)), Arc::new(Empty::default()));
+        let mounted = start(&options(Path::new(&path)), Arc::new(Empty::default()));
         assert!(mounted.is_ok());
         std::process::abort();
     }
@@ -161,8 +164,8 @@ fn a_dead_mount_is_cleared() {
         .unwrap();
     assert_eq!(status.signal(), Some(libc::SIGABRT));
     assert_eq!(errno(fs::metadata(folder.path())), libc::ENOTCONN);
-    let mounted = Mounted::start(&options(folder.path()), Arc::new(Empty::default())).unwrap();
-    assert_eq!(names(folder.path()), set(&["acme", "local"]));
+    let mounted = start(&options(folder.path()), Arc::new(Empty::default())).unwrap();
+    assert_eq!(names(folder.path()), set(&[".mesa", "acme", "local"]));
     assert_eq!(mounted.unmount(Unmount::Clean).unwrap(), Unmounted::Done);
     mounted.wait();
     assert_eq!(

@@ -27,8 +27,8 @@ mod user;
 mod virtual_root;
 
 use mesa::fuse::{
-    Access, Ended, Error, Mounted, OpenError, Opened, Options, Repositories, RequestKind, Slot,
-    SpecialFiles, Unmount, Unmounted,
+    Access, Ended, Error, Mounted, OpenError, Opened, Options, Rendered, Report, Reports,
+    Repositories, RequestKind, Slot, SpecialFiles, Unmount, Unmounted,
 };
 use mesa::overlay::{Overlay, Space};
 use mesa::tree::Name;
@@ -116,6 +116,28 @@ impl Repositories for Empty {
     }
 }
 
+impl Reports for Empty {
+    fn render(&self, report: Report) -> Rendered {
+        Rendered {
+            bytes: report.name().into(),
+            position: 0,
+        }
+    }
+
+    fn more(&self, _: Report, position: u64) -> Rendered {
+        Rendered {
+            bytes: Vec::new(),
+            position,
+        }
+    }
+}
+
+/// Mounts, with repositories that are the reports as well.
+fn start(options: &Options, repositories: Arc<Empty>) -> Result<Mounted, Error> {
+    let reports = Arc::clone(&repositories);
+    Mounted::start(options, repositories, reports)
+}
+
 fn options(path: &Path) -> Options {
     Options {
         mount_point: path.to_path_buf(),
@@ -140,7 +162,7 @@ impl Fixture {
     fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Arc::new(Empty::default());
-        let mounted = Mounted::start(&options(folder.path()), repositories.clone()).unwrap();
+        let mounted = start(&options(folder.path()), repositories.clone()).unwrap();
         Fixture {
             mounted,
             repositories,

@@ -49,8 +49,8 @@ fn a_user_mounts_through_the_helper() {
 
 fn mount_as_user(path: &Path) {
     fs::create_dir(path).unwrap();
-    let mounted = Mounted::start(&options(path), Arc::new(Empty::default())).unwrap();
-    assert_eq!(names(path), set(&["acme", "local"]));
+    let mounted = start(&options(path), Arc::new(Empty::default())).unwrap();
+    assert_eq!(names(path), set(&[".mesa", "acme", "local"]));
     assert_eq!(kind_mounted_at(path).as_deref(), Some("fuse.mesa"));
     let user = nix::unistd::geteuid().as_raw();
     assert_eq!(fs::metadata(path).unwrap().uid(), user);
@@ -62,14 +62,12 @@ fn mount_as_user(path: &Path) {
     assert_eq!(mounted.wait(), Ended::Unmounted);
     let mut everyone = options(path);
     everyone.access = Access::Everyone;
-    let refused = Mounted::start(&everyone, Arc::new(Empty::default())).err();
+    let refused = start(&everyone, Arc::new(Empty::default())).err();
     assert!(
         matches!(refused, Some(Error::OthersForbidden)),
         "{refused:?}"
     );
     everyone.helper = Some(PathBuf::from("/nonexistent"));
-    let missing = Mounted::start(&everyone, Arc::new(Empty::default()))
-        .err()
-        .unwrap();
+    let missing = start(&everyone, Arc::new(Empty::default())).err().unwrap();
     assert!(matches!(missing, Error::HelperAbsent { .. }) && missing.hint().is_some());
 }

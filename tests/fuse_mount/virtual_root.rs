@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn organizations_and_repositories_are_directories() {
     let fixture = Fixture::new();
-    assert_eq!(names(&fixture.path("")), set(&["acme", "local"]));
+    assert_eq!(names(&fixture.path("")), set(&[".mesa", "acme", "local"]));
     assert_eq!(names(&fixture.path("acme")), set(&["one", "two"]));
     assert_eq!(names(&fixture.path("local")), set(&[]));
     assert_eq!(
@@ -37,7 +37,7 @@ fn long_listings_resume_where_they_stopped() {
         .output()
         .unwrap();
     assert!(listed.status.success());
-    assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 5);
+    assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 6);
 }
 
 #[test]
@@ -95,5 +95,61 @@ fn a_panic_is_answered_eio_and_the_mount_lives() {
         let path = fixture.path(&format!("name-{number}"));
         assert_eq!(errno(fs::metadata(path)), libc::EIO);
     }
-    assert_eq!(names(&fixture.path("")), set(&["acme", "local"]));
+    assert_eq!(names(&fixture.path("")), set(&[".mesa", "acme", "local"]));
+}
+
+#[test]
+fn reports_are_files_that_can_only_be_read() {
+    let fixture = Fixture::new();
+    let folder = fixture.path(".mesa");
+    let reports = ["README", "errors.ndjson", "journal.ndjson", "status.json"];
+    assert_eq!(names(&folder), set(&reports));
+    assert_eq!(errno(fs::metadata(folder.join("nothing"))), libc::ENOENT);
+    for name in reports {
+        let path = folder.join(name);
+        assert_eq!(fs::read_to_string(&path).unwrap(), name);
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.mode(), found.len()), (0o100_644, name.len() as u64));
+        assert_eq!(errno(fs::write(&path, "x")), libc::EROFS);
+        assert_eq!(
+            errno(fs::OpenOptions::new().append(true).open(&path)),
+            libc::EROFS
+        );
+        assert_eq!(errno(fs::remove_file(&path)), libc::EROFS);
+        assert_eq!(errno(fs::rename(&path, folder.join("other"))), libc::EROFS);
+        assert_eq!(errno(fs::read_dir(&path).map(drop)), libc::ENOTDIR);
+    }
+    assert_eq!(errno(fs::write(folder.join("new"), "x")), libc::EROFS);
+    assert_eq!(errno(fs::create_dir(folder.join("new"))), libc::EROFS);
+    assert_eq!(errno(fs::remove_dir(&folder)), libc::EROFS);
+    // As `ls -la` asks: entries with their attributes.
+    let listed = Command::new("ls").arg("-la").arg(&folder).output().unwrap();
+    assert!(listed.status.success(), "{listed:?}");
+    assert_eq!(fixture.mounted.counters().in_flight(), 0);
+}
+
+#[test]
+fn reports_can_be_mapped_and_read_by_parts() {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::FileExt;
+    let fixture = Fixture::new();
+    let file = fs::File::open(fixture.path(".mesa/status.json")).unwrap();
+    let mut part = [0; 4];
+    assert_eq!(file.read_at(&mut part, 7).unwrap(), 4);
+    assert_eq!(&part, b"json");
+    assert_eq!(file.read_at(&mut part, 11).unwrap(), 0);
+    // SAFETY: a private mapping of a file of 11 bytes, of which no more are looked at.
+    let mapped = unsafe {
+        let address = libc::mmap(
+            std::ptr::null_mut(),
+            11,
+            libc::PROT_READ,
+            libc::MAP_PRIVATE,
+            file.as_raw_fd(),
+            0,
+        );
+        assert_ne!(address, libc::MAP_FAILED);
+        std::slice::from_raw_parts(address.cast::<u8>(), 11).to_vec()
+    };
+    assert_eq!(mapped, b"status.json");
 }

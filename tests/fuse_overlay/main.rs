@@ -30,8 +30,8 @@ mod reading;
 use memory::{Content, Memory, example};
 
 use mesa::fuse::{
-    Access, Mounted, OpenError, Opened, Options, Repositories, RequestKind, Slot, SpecialFiles,
-    Unmount,
+    Access, Mounted, OpenError, Opened, Options, Rendered, Report, Reports, Repositories,
+    RequestKind, Slot, SpecialFiles, Unmount,
 };
 use mesa::lower::{EntryKind, ListingEntry, Pin, Source, SourceError, Store};
 use mesa::overlay::{self, Local, Overlay, Owner, Space};
@@ -48,6 +48,19 @@ struct One {
 
 fn slot() -> Slot {
     Slot::try_from(7).unwrap()
+}
+
+/// Nothing to report.
+struct Silent;
+
+impl Reports for Silent {
+    fn render(&self, _: Report) -> Rendered {
+        Rendered::default()
+    }
+
+    fn more(&self, _: Report, _: u64) -> Rendered {
+        Rendered::default()
+    }
 }
 
 impl Repositories for One {
@@ -161,7 +174,7 @@ impl Fixture {
             },
             helper: None,
         };
-        let mounted = Mounted::start(&options, Arc::new(one)).unwrap();
+        let mounted = Mounted::start(&options, Arc::new(one), Arc::new(Silent)).unwrap();
         Fixture {
             mounted,
             memory,

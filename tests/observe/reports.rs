@@ -1,0 +1,137 @@
+//! `.mesa/` in the mount: what an agent finds out with `cat`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::process::run;
+use crate::support::world::World;
+use crate::{DEADLINE, until};
+
+fn read(world: &World, name: &str) -> String {
+    fs::read_to_string(world.mount_point().join(".mesa").join(name)).unwrap()
+}
+
+fn lines(world: &World, name: &str) -> Vec<Value> {
+    let text = read(world, name);
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.collect()
+}
+
+#[test]
+fn the_reports_tell_what_the_commands_tell_also_when_the_server_is_gone() {
+    let mut world = World::small();
+    let app = world.repo("app");
+    assert!(fs::read(app.join("README.md")).is_ok());
+    assert_eq!(lines(&world, "journal.ndjson"), Vec::<Value>::new());
+    world.stop_server();
+    fs::write(app.join("edit"), "edit\n").unwrap();
+    let begun = Instant::now();
+    let status: Value = serde_json::from_str(&read(&world, "status.json")).unwrap();
+    assert_eq!(status["pid"], world.status()["pid"]);
+    assert_eq!(status["mount_point"], world.status()["mount_point"]);
+    assert!(
+        status["totals"]["operations"].as_u64().unwrap() > 0,
+        "{status}"
+    );
+    let journal = lines(&world, "journal.ndjson");
+    assert_eq!(journal[0]["path"], "edit");
+    assert!(journal[0]["state"].is_string(), "{journal:?}");
+    assert!(read(&world, "README").contains("status.json"));
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "they wait for the network"
+    );
+    for name in ["status.json", "journal.ndjson", "errors.ndjson", "README"] {
+        assert!(
+            !read(&world, name).contains(&world.token),
+            "the token is in {name}"
+        );
+    }
+    world.start_server();
+    world.flush();
+    assert_eq!(lines(&world, "journal.ndjson"), Vec::<Value>::new());
+}
+
+#[test]
+fn a_read_that_fails_is_explained() {
+    let mut world = World::small();
+    let app = world.repo("app");
+    world.local_tree("app");
+    world.stop_server();
+    // Without its cache, nothing of it can be read.
+    world.kill_daemon_hard();
+    fs::remove_dir_all(world.data().join("cache")).unwrap();
+    world.mount();
+    let error = fs::read(app.join("docs/one.md")).unwrap_err();
+    let errors = lines(&world, "errors.ndjson");
+    let found = errors.iter().rev().find(|line| line["level"] == "request");
+    let found = found.unwrap_or_else(|| panic!("{errors:?} after {error}"));
+    let number = error.raw_os_error().unwrap();
+    let name = format!("{:?}", nix::errno::Errno::from_raw(number));
+    assert_eq!(found["errno"], name.as_str(), "{found}");
+    assert_eq!(found["repository"], "local/app", "{found}");
+    for key in ["time", "what", "reason", "hint"] {
+        assert!(found[key].is_string(), "{key} in {found}");
+    }
+}
+
+#[test]
+fn a_push_that_fails_is_followed_by_tail() {
+    let mut world = World::small();
+    world.local_tree("app");
+    let mut tail = Command::new("tail")
+        .args(["-n", "+1", "-s", "0.1", "-f"])
+        .arg(world.mount_point().join(".mesa/errors.ndjson"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(tail.stdout.take().unwrap());
+    let (sender, followed) = mpsc::channel();
+    thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    world.stop_server();
+    fs::write(world.repo("app").join("edit"), "edit\n").unwrap();
+    let line = followed.recv_timeout(DEADLINE).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["what"], &line["level"]),
+        (&"not pushed".into(), &"warning".into())
+    );
+    assert_eq!(line["repository"], "local/app");
+    assert!(line["reason"].is_string(), "{line}");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+}
+
+#[test]
+fn programs_read_them_as_any_file() {
+    let world = World::small();
+    world.local_tree("app");
+    until("it is ready", || world.status()["state"] == "ready");
+    let script = "set -e; cd .mesa; cat status.json > ../../copy; test -s ../../copy
+        test \"$(wc -c < README)\" -eq \"$(cat README | wc -c)\"
+        test \"$(stat -c %s README)\" -eq \"$(cat README | wc -c)\"
+        grep -q '\"state\": \"ready\"' status.json
+        cp README ../../README; cmp README ../../README
+        tail -n 1 README > /dev/null; head -c 10 status.json > /dev/null
+        ls -la . | grep -q status.json; test -r status.json; ls -a .. | grep -qx .mesa
+        if echo x 2>/dev/null > status.json; then exit 1; fi";
+    let mut command = world.command("sh");
+    run(command
+        .arg("-c")
+        .arg(script)
+        .current_dir(world.mount_point()))
+    .success();
+}
