@@ -18,6 +18,7 @@ mod remains;
 mod repo;
 mod serve;
 mod signals;
+mod stats;
 mod status;
 mod theirs;
 mod token;
@@ -52,6 +53,8 @@ enum Verb {
     Umount(umount::Umount),
     /// Show how the mount is, and what the remote does not have yet.
     Status(status::Arguments),
+    /// Show figures of the running daemon.
+    Stats(stats::Arguments),
     /// Show and push what the remote does not have.
     #[command(subcommand)]
     Journal(journal::Journal),
@@ -117,6 +120,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Mount(arguments) => mount::run(&arguments, &context),
         Verb::Umount(arguments) => umount::run(&arguments, &context),
         Verb::Status(arguments) => status::run(&arguments, &context),
+        Verb::Stats(arguments) => stats::run(&arguments, &context),
         Verb::Journal(verb) => journal::run(&verb, &context),
         Verb::Publish(arguments) => publish::run(&arguments, &context),
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),

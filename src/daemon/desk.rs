@@ -11,8 +11,8 @@ use super::control::{Answer, Handler, Order, Ordered, Request, Versions};
 use super::reports::Informed;
 use super::repositories::OpenRepositories;
 use super::status::{State, Status};
-use super::{Error, Failure, Reason, exporting, meeting, supervisor};
-use crate::fuse::Unmount;
+use super::{Error, Failure, Reason, exporting, meeting, stats, supervisor};
+use crate::fuse::{Mounted, Unmount};
 
 /// A request to end, and where its outcome is awaited.
 pub(super) struct Stop {
@@ -23,6 +23,8 @@ pub(super) struct Stop {
 
 /// What answers at the control socket.
 pub(super) struct Desk {
+    pub(super) began: Instant,
+    pub(super) mounted: Arc<Mounted>,
     pub(super) data: String,
     pub(super) runtime: PathBuf,
     pub(super) mount_point: String,
@@ -43,6 +45,12 @@ impl Handler for Desk {
                 draining: self.draining.load(Ordering::Acquire),
             }),
             Request::Status => Answer::Status(Box::new(self.status())),
+            Request::Stats => Answer::Metrics(stats::gather(&stats::Sources {
+                counters: self.mounted.counters(),
+                remote: self.repositories.remote(),
+                repositories: &self.repositories,
+                began: self.began,
+            })),
             Request::JournalList => Answer::Journal(self.repositories.journal()),
             Request::JournalShow { repo, path } => {
                 answered(self.show(repo.as_deref(), path.as_deref()))

@@ -87,6 +87,12 @@ pub enum Error {
     /// The daemon died over a request.
     #[error("the mesa daemon died before it answered")]
     DiedMeanwhile,
+    /// No daemon of ours is that process.
+    #[error("no mesa daemon of yours is process {pid}")]
+    NoSuchDaemon {
+        /// The process number.
+        pid: u32,
+    },
     /// Nothing listens at the control socket.
     #[error("no mesa daemon runs")]
     NotRunning {
@@ -249,6 +255,7 @@ impl Error {
                 "`mesa status` says whether it was started again; nothing that was acknowledged is lost"
                     .into(),
             ),
+            Error::NoSuchDaemon { .. } => Some("`mesa status` says which process serves the mount".into()),
             Error::NotRunning { .. } => Some("`mesa mount --daemonize` starts one".into()),
             Error::Refused(failure) => failure.hint.clone(),
             Error::Died { log } => Some(format!("its log may say why: {}", log.display())),

@@ -43,6 +43,7 @@ mod service;
 mod signals;
 mod slots;
 mod space;
+mod stats;
 pub mod status;
 pub mod supervisor;
 mod upkeep;
@@ -62,5 +63,5 @@ pub use status::Status;
 
 /// Where the daemon of a configuration listens.
 pub fn control_socket(config: &Config) -> PathBuf {
-    config.runtime_folder.join("control.sock")
+    config.runtime_folder.join(control::SOCKET_NAME)
 }

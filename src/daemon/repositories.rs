@@ -27,6 +27,7 @@ use super::{Error, Service, known, private_folder, verification};
 use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
 use crate::overlay::{Overlay, Space};
+use crate::remote::Remote;
 use crate::tree::Name;
 
 /// How long a mount waits at its start for what is new on the server.
@@ -146,6 +147,11 @@ impl OpenRepositories {
         let mut all: Vec<_> = self.table.read().by_name.values().cloned().collect();
         all.sort_by(|one, other| one.name().cmp(other.name()));
         all
+    }
+
+    /// The connection to the server.
+    pub(super) fn remote(&self) -> &Remote {
+        self.service.remote()
     }
 
     /// The name of the repository of a slot, while it is open.

@@ -6,14 +6,33 @@ use std::time::Instant;
 
 use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaining, RepoVerified};
 use super::journals::{self, LISTED_MAX, Standing, is_within};
-use super::replay_worker::{self, Granted, Handshake, Progress, ReplayWorker, Wish};
-use super::status::{CredentialState, JournalProgress, PublishState, RepoState, RepoStatus};
+use super::replay_worker::{self, Granted, Handshake, Progress, Pushes, ReplayWorker, Wish};
+use super::status::{
+    CredentialState, JournalProgress, PendingWork, PublishState, RepoState, RepoStatus,
+};
 use super::{at_rest, loss, verification};
 use crate::config::Publish;
 use crate::fuse::{Opened, Slot};
-use crate::overlay::{self, Overlay};
+use crate::lower;
+use crate::overlay::{self, Overlay, Position, Usage};
 use crate::remote::{ForeignEdits, RepositoryName};
 use crate::tree::TreePath;
+
+/// Figures of an open repository.
+pub(super) struct Figures {
+    /// What the server does not have.
+    pub(super) pending: PendingWork,
+    /// Conflicts that nobody has settled.
+    pub(super) conflicts: u64,
+    /// How far the journal is.
+    pub(super) position: Position,
+    /// What the kernel holds.
+    pub(super) usage: Usage,
+    /// What the cache had, and what it had to fetch.
+    pub(super) cache: lower::Counters,
+    /// How attempts to push ended.
+    pub(super) pushes: Pushes,
+}
 
 /// An open repository.
 pub(super) struct Repository {
@@ -143,6 +162,18 @@ impl Repository {
                 durable: self.overlay.is_durable(),
             }),
             waiting,
+        }
+    }
+
+    /// Its figures.
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            pending: at_rest::work(&self.overlay.pending()),
+            conflicts: self.overlay.remote().open_conflicts().count() as u64,
+            position: self.overlay.position(),
+            usage: self.overlay.usage(),
+            cache: self.overlay.lower().counters(),
+            pushes: self.worker.progress().pushes,
         }
     }
 

@@ -47,6 +47,7 @@ const STOPS_MAX: usize = 4;
 ///
 /// Why it could not start. Once it has started, it always ends in order.
 pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
+    let began = Instant::now();
     let blocked = signals::block().map_err(Error::Setup)?;
     harden::harden();
     space::check_mount(&config.data_folder)?;
@@ -77,6 +78,8 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
     )?);
     let (stop, stops) = bounded(STOPS_MAX);
     let desk = Arc::new(Desk {
+        began,
+        mounted: Arc::clone(&mounted),
         data: canonical(&config.data_folder).display().to_string(),
         runtime: config.runtime_folder.clone(),
         mount_point: mounted.path().display().to_string(),

@@ -34,6 +34,10 @@ pub struct Counters {
     pub damaged: u64,
     /// Listings whose entries do not hash to their tree: old modes, or submodules left out.
     pub listings_unproven: u64,
+    /// Listings that were asked for, and were here.
+    pub listing_hits: u64,
+    /// Objects that were asked for, and were here.
+    pub object_hits: u64,
 }
 
 #[derive(Default)]
@@ -43,6 +47,8 @@ struct Counts {
     object_bytes: AtomicU64,
     damaged: AtomicU64,
     listings_unproven: AtomicU64,
+    listing_hits: AtomicU64,
+    object_hits: AtomicU64,
 }
 
 /// One repository's pinned snapshot over the shared store.
@@ -80,6 +86,8 @@ impl Lower {
             object_bytes: load(&self.counts.object_bytes),
             damaged: load(&self.counts.damaged),
             listings_unproven: load(&self.counts.listings_unproven),
+            listing_hits: load(&self.counts.listing_hits),
+            object_hits: load(&self.counts.object_hits),
         }
     }
 
@@ -101,7 +109,11 @@ impl Lower {
         if oid == GitOid::EMPTY_TREE {
             return Ok(Some(EMPTY_LISTING.clone()));
         }
-        self.store.listing(self.source.domain(), oid)
+        let found = self.store.listing(self.source.domain(), oid)?;
+        if found.is_some() {
+            self.counts.listing_hits.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(found)
     }
 
     /// The object's file, opened read-only and positioned at its start, from the local store;
@@ -118,6 +130,9 @@ impl Lower {
         if found.is_none() && oid == EMPTY_BLOB {
             self.make_empty_blob()?;
             return self.store.blob(oid, Effort::Brief);
+        }
+        if found.is_some() {
+            self.counts.object_hits.fetch_add(1, Ordering::Relaxed);
         }
         Ok(found)
     }

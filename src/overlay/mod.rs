@@ -60,4 +60,5 @@ pub use recover::Opening;
 pub use remote::{Pending, PendingEffect, Position};
 pub use repair::{Repaired, repair};
 pub use types::{AttributeChange, NewNode, Owner, Rename, Space, Visit, XattrMode};
+pub use upkeep::Usage;
 pub use verify::{Soundness, verify};

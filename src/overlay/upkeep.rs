@@ -18,6 +18,15 @@ const COMPACT_NEEDLESS_MIN: u64 = 20_000;
 /// few seconds never lives to see a checkpoint, and each start would be slower than the one before.
 const OPENING_RECORDS_MAX: u64 = 20_000;
 
+/// What the kernel holds of a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Inodes that it refers to, and what is above them.
+    pub inodes: u64,
+    /// Opens that it did not release.
+    pub opens: u64,
+}
+
 impl Overlay {
     /// Checkpoints and compacts at once, if the opening had much to read. What fails is left to upkeep,
     /// which tries again and says so.
@@ -55,6 +64,15 @@ impl Overlay {
     /// Whether everything that was acknowledged would survive a power cut now.
     pub fn is_durable(&self) -> bool {
         !self.ledger.has_unsynced() && self.journal.synced() >= self.journal.head()
+    }
+
+    /// What the kernel holds of this tree.
+    pub fn usage(&self) -> Usage {
+        let state = self.state.lock();
+        Usage {
+            inodes: state.live.len() as u64,
+            opens: state.live.values().map(|live| u64::from(live.opens)).sum(),
+        }
     }
 
     /// Where a node is seen now; `None` when it has no name any more.

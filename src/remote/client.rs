@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
@@ -20,6 +19,7 @@ use super::http::{Answer, Http};
 use super::listing::{Directory, LISTING_BYTES_MAX};
 use super::repository::check_segment;
 use super::requests::{Counts, Requests};
+use super::tally::{Count, Tally};
 use super::{At, Failure, RepositoryName};
 use crate::secrets::{Scope, Secrets};
 use crate::tree::{ChangeId, GitOid, TreePath};
@@ -88,12 +88,17 @@ impl Client {
         self.http.probe("/whoami").await
     }
 
-    pub(super) async fn send(&self, count: &AtomicU64, call: Call<'_>) -> Result<Answer, Failure> {
+    /// The same, by kind, with what became of it.
+    pub(super) fn tallies(&self) -> Vec<(&'static str, Tally)> {
+        self.counts.tallies()
+    }
+
+    pub(super) async fn send(&self, count: &Count, call: Call<'_>) -> Result<Answer, Failure> {
         let credential = self
             .secrets
             .find(call.scope)
             .map_err(|_| Failure::CredentialMissing)?;
-        count.fetch_add(1, Ordering::Relaxed);
+        let attempt = count.begin(call.body.length());
         let request = Request {
             method: call.method,
             target: call.target,
@@ -103,7 +108,7 @@ impl Client {
             body: call.body,
             patience: call.patience,
         };
-        match self.http.send(request).await {
+        let result = match self.http.send(request).await {
             // Not every server says why; a token says itself when its time is over.
             Err(Failure::CredentialUnknown)
                 if credential
@@ -113,12 +118,14 @@ impl Client {
                 Err(Failure::CredentialExpired)
             }
             other => other,
-        }
+        };
+        attempt.end(&result);
+        result
     }
 
     pub(super) async fn json<T: DeserializeOwned>(
         &self,
-        count: &AtomicU64,
+        count: &Count,
         call: Call<'_>,
     ) -> Result<T, Failure> {
         let bytes = self
@@ -126,6 +133,7 @@ impl Client {
             .await?
             .bytes(ANSWER_BYTES_MAX)
             .await?;
+        count.received(bytes.len());
         Ok(serde_json::from_slice(&bytes).map_err(Violation::Shape)?)
     }
 
@@ -229,6 +237,7 @@ impl Client {
         };
         let mut answer = self.send(&self.counts.listings, call).await?;
         let bytes = answer.bytes(LISTING_BYTES_MAX).await?;
+        self.counts.listings.received(bytes.len());
         drop(answer);
         super::listing::decode(path, &bytes)
     }
@@ -265,6 +274,7 @@ impl Client {
             other => other?,
         };
         while let Some(chunk) = answer.chunk().await? {
+            self.counts.objects.received(chunk.len());
             sink.write_all(&chunk).map_err(Failure::Sink)?;
             *written += chunk.len() as u64;
         }
@@ -279,6 +289,7 @@ impl Client {
     ) -> Result<(), Failure> {
         let mut answer = self.send(&self.counts.objects, call).await?;
         let bytes = answer.bytes(LINK_BYTES_MAX).await?;
+        self.counts.objects.received(bytes.len());
         let content = match serde_json::from_slice(&bytes).map_err(Violation::Shape)? {
             Content::File(content) | Content::Symlink(content) => content,
             Content::Directory(_) | Content::Submodule(_) => {

@@ -22,7 +22,7 @@ use super::api::{NewRepo, Repo, Whoami};
 use super::breaker::Breaker;
 use super::patience::Patience;
 use super::retry::{self, Decision, READ_PATIENCE};
-use super::{Client, Extensions, Failure, RepositoryName, Requests};
+use super::{Client, Extensions, Failure, RepositoryName, Requests, Tally};
 use crate::secrets::Scope;
 
 /// One server, for threads that may block. Must not be used on a thread of the runtime itself.
@@ -71,6 +71,11 @@ impl Remote {
     /// What was sent so far.
     pub fn requests(&self) -> Requests {
         self.client.requests()
+    }
+
+    /// What was sent so far, by kind, with what became of it.
+    pub fn tallies(&self) -> Vec<(&'static str, Tally)> {
+        self.client.tallies()
     }
 
     /// Whether the last that was heard of the server is that it cannot be reached.

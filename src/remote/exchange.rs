@@ -44,6 +44,17 @@ pub(super) enum Body {
     File(File, u64),
 }
 
+impl Body {
+    /// Bytes.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Body::Empty => 0,
+            Body::Json(json) => json.len() as u64,
+            Body::File(_, length) => *length,
+        }
+    }
+}
+
 pub(super) struct Request<'a> {
     pub(super) method: Method,
     /// Encoded path and query, below the base address.

@@ -38,6 +38,7 @@ mod requests;
 mod retry;
 mod sending;
 mod source;
+mod tally;
 
 pub use call::At;
 pub use client::Client;
@@ -52,6 +53,7 @@ pub use repository::RepositoryName;
 pub use requests::Requests;
 pub use retry::READ_PATIENCE;
 pub use source::RepositorySource;
+pub use tally::{OUTCOMES, Outcome as RequestOutcome, Tally};
 
 #[cfg(test)]
 mod bookmarks_tests;

@@ -1,6 +1,7 @@
-//! How many requests of each kind were sent: what tests of cost count, and statistics show.
+//! How many requests of each kind were sent, how they ended, and how many bytes went each way: what
+//! tests of cost count, and statistics show.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::tally::{Count, Tally};
 
 macro_rules! requests {
     ($($(#[$doc:meta])* $field:ident),* $(,)?) => {
@@ -16,11 +17,15 @@ macro_rules! requests {
         }
 
         #[derive(Default)]
-        pub(super) struct Counts { $(pub(super) $field: AtomicU64,)* }
+        pub(super) struct Counts { $(pub(super) $field: Count,)* }
 
         impl Counts {
             pub(super) fn snapshot(&self) -> Requests {
-                Requests { $($field: self.$field.load(Ordering::Relaxed),)* }
+                Requests { $($field: self.$field.sent(),)* }
+            }
+
+            pub(super) fn tallies(&self) -> Vec<(&'static str, Tally)> {
+                vec![$((stringify!($field), self.$field.tally()),)*]
             }
         }
     };

@@ -14,6 +14,7 @@
 mod support;
 
 mod reports;
+mod stats;
 mod status;
 mod watch;
 

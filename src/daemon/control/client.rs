@@ -2,13 +2,13 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
-use super::{Address, Answer, Request, read_line};
+use super::{Address, Answer, Request, SOCKET_NAME, read_line};
 use crate::daemon::{Error, supervisor};
 
 /// How long an answer may take beyond what the request itself allows: unmounting, and a machine
@@ -91,6 +91,7 @@ fn exchange_within(
         Request::JournalVerify { .. } => VERIFY_PATIENCE,
         Request::Version
         | Request::Status
+        | Request::Stats
         | Request::JournalList
         | Request::JournalShow { .. }
         | Request::JournalOrder { .. }
@@ -126,6 +127,29 @@ fn exchange_within(
 fn peer(stream: &UnixStream) -> Option<u32> {
     let credentials = getsockopt(stream, PeerCredentials).ok()?;
     u32::try_from(credentials.pid()).ok()
+}
+
+/// The control socket of the daemon with that process number, among those that the kernel lists.
+///
+/// # Errors
+///
+/// [`Error::NoSuchDaemon`] when that process listens at none of them: there is none, or it is
+/// another user's.
+pub fn socket_of_process(pid: u32) -> Result<PathBuf, Error> {
+    let listed = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    // The path is the last column, and may hold anything.
+    let paths = listed
+        .lines()
+        .filter_map(|line| line.get(line.find('/')?..));
+    let mut sockets: Vec<&Path> = paths
+        .map(Path::new)
+        .filter(|path| path.file_name().is_some_and(|name| name == SOCKET_NAME))
+        .collect();
+    sockets.sort_unstable();
+    sockets.dedup();
+    let is_that = |socket: &&Path| connect(socket).is_ok_and(|stream| peer(&stream) == Some(pid));
+    let found = sockets.into_iter().find(is_that);
+    found.map(Path::to_owned).ok_or(Error::NoSuchDaemon { pid })
 }
 
 fn connect(socket: &Path) -> Result<UnixStream, Error> {

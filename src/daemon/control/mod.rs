@@ -9,6 +9,7 @@ mod conflicts;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod metrics;
 mod protocol;
 mod publish;
 mod server;
@@ -19,11 +20,12 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-pub use client::{ask, ask_now, ask_within};
+pub use client::{ask, ask_now, ask_within, socket_of_process};
 pub use conflicts::{
     ConflictAnswer, ConflictDetail, ConflictEntry, ConflictList, ConflictRequest, ConflictResolved,
     ConflictSide, ConflictSpot, ConflictingPath, TheirFiles, TheirKind, TheirStep,
 };
+pub use metrics::{Bucket, Family, FamilyKind, Metrics, Sample, Value};
 pub use protocol::{Answer, Drained, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions};
 pub use publish::{PublishAnswer, PublishRequest, PublishedRepository};
 pub use server::{CONNECTIONS_MAX, ControlServer, Handler, Peers};
@@ -31,6 +33,9 @@ pub use words::{
     EntryState, Exported, FindingEntry, JournalEntry, JournalListing, JournalRecords, Ordered,
     RecordEntry, RepairEntry, RepoVerified, Verified,
 };
+
+/// The name of the control socket in its folder.
+pub const SOCKET_NAME: &str = "control.sock";
 
 /// Longest path that fits a socket address, with its final NUL.
 const ADDRESS_BYTES_MAX: usize = 107;

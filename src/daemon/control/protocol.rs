@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Failure, Status};
 use super::conflicts::{ConflictAnswer, ConflictRequest};
+use super::metrics::Metrics;
 use super::publish::{PublishAnswer, PublishRequest};
 use super::words::{Exported, JournalListing, JournalRecords, Ordered, Verified};
 use crate::export::Format;
@@ -23,6 +24,8 @@ pub enum Request {
     Version,
     /// How is everything?
     Status,
+    /// Which figures are there?
+    Stats,
     /// What does the remote not have yet?
     JournalList,
     /// Which records does the remote not have yet?
@@ -94,13 +97,15 @@ pub enum Order {
 }
 
 /// What the daemon answers.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
     /// To [`Request::Version`].
     Version(Versions),
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::Stats`].
+    Metrics(Metrics),
     /// To [`Request::JournalList`].
     Journal(JournalListing),
     /// To [`Request::JournalShow`].
@@ -187,6 +192,7 @@ mod tests {
         for request in [
             Request::Version,
             Request::Status,
+            Request::Stats,
             Request::JournalList,
             Request::JournalShow {
                 repo: None,

@@ -36,7 +36,7 @@ use crate::remote::{Pusher, Remote, RepositoryName};
 pub(super) use self::bookmark::{Granted, Wish};
 pub(super) use self::handshake::Handshake;
 pub(super) use self::plan::status as publishing;
-pub(super) use self::progress::Progress;
+pub(super) use self::progress::{Progress, Pushes};
 
 /// Orders that wait for the worker: from people, scripts, and the daemon's own end.
 const ORDERS_MAX: usize = 32;
@@ -339,6 +339,7 @@ impl Worker {
                 Event::Failed(replay::Failure::Refused)
             }
         };
+        progress.pushes.count(event);
         let mut action = self.step(machine, event);
         if event == Event::Accepted && self.overlay.has_pending() {
             action = self.step(machine, Event::Appended);

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use journal::replay::{Event, Failure};
+
 use crate::daemon::status::{Cause, CredentialState, RepoState};
 
 /// How a replay stands.
@@ -23,6 +25,43 @@ pub(in crate::daemon) struct Progress {
     pub(in crate::daemon) diverged: Option<String>,
     /// Why it did not get it so far.
     pub(in crate::daemon) unpublished: Option<String>,
+    /// How attempts ended.
+    pub(in crate::daemon) pushes: Pushes,
+}
+
+/// How attempts to push ended, since the repository was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::daemon) struct Pushes {
+    accepted: u64,
+    backoff: u64,
+    auth: u64,
+    conflict: u64,
+    refused: u64,
+}
+
+impl Pushes {
+    /// Counts the end of an attempt; other events are none.
+    pub(super) fn count(&mut self, event: Event) {
+        match event {
+            Event::Accepted => self.accepted += 1,
+            Event::Failed(Failure::Transient { .. }) => self.backoff += 1,
+            Event::Failed(Failure::Auth) => self.auth += 1,
+            Event::Failed(Failure::Conflict) => self.conflict += 1,
+            Event::Failed(Failure::Refused) => self.refused += 1,
+            _ => {}
+        }
+    }
+
+    /// Every outcome with its name.
+    pub(in crate::daemon) fn all(&self) -> [(&'static str, u64); 5] {
+        [
+            ("accepted", self.accepted),
+            ("backoff", self.backoff),
+            ("auth", self.auth),
+            ("conflict", self.conflict),
+            ("refused", self.refused),
+        ]
+    }
 }
 
 impl Progress {
