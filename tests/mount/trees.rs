@@ -110,7 +110,7 @@ fn organizations_and_repositories_are_directories() {
         names.sort();
         names
     };
-    assert_eq!(list(&world.mount_point()), ["local"]);
+    assert_eq!(list(&world.mount_point()), [".mesa", "local"]);
     assert_eq!(list(&world.mount_point().join("local")), ["one", "two"]);
     let missing = fs::metadata(world.repo("three")).unwrap_err();
     assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
