@@ -7,6 +7,7 @@ mod config;
 mod conflicts;
 mod context;
 mod demo;
+mod doctor;
 mod duration;
 mod error;
 mod exit;
@@ -55,6 +56,8 @@ enum Verb {
     Status(status::Arguments),
     /// Show figures of the running daemon.
     Stats(stats::Arguments),
+    /// Find out what is wrong with machine, configuration and mount, and the cure.
+    Doctor(doctor::Arguments),
     /// Show and push what the remote does not have.
     #[command(subcommand)]
     Journal(journal::Journal),
@@ -121,6 +124,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Umount(arguments) => umount::run(&arguments, &context),
         Verb::Status(arguments) => status::run(&arguments, &context),
         Verb::Stats(arguments) => stats::run(&arguments, &context),
+        Verb::Doctor(arguments) => doctor::run(&arguments, &context),
         Verb::Journal(verb) => journal::run(&verb, &context),
         Verb::Publish(arguments) => publish::run(&arguments, &context),
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),

@@ -17,6 +17,7 @@ mod clock;
 mod conflicts;
 pub mod control;
 mod desk;
+pub mod doctor;
 pub mod ending;
 mod error;
 pub mod exporting;

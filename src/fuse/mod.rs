@@ -25,6 +25,7 @@ mod directory;
 mod errno;
 mod error;
 mod filesystem;
+mod health;
 mod helper;
 mod incident;
 mod inode;
@@ -43,6 +44,7 @@ mod xattr;
 
 pub use counters::{Counters, RequestKind};
 pub use error::Error;
+pub use health::{MountHealth, our_mounts};
 pub use incident::TARGET as INCIDENTS;
 pub use inode::{Slot, SlotError};
 pub use latency::{BOUNDS_MICROSECONDS, Latency};

@@ -147,6 +147,24 @@ impl Client {
         self.json(&self.counts.whoami, call).await
     }
 
+    /// As [`Client::whoami`], with what the server says that the time is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::whoami`].
+    pub async fn whoami_and_date(
+        &self,
+        scope: Scope<'_>,
+    ) -> Result<(Whoami, Option<SystemTime>), Failure> {
+        let count = &self.counts.whoami;
+        let mut answer = self.send(count, Call::get(scope, "/whoami".into())).await?;
+        let date = answer.header("date").map(httpdate::parse_http_date);
+        let bytes = answer.bytes(ANSWER_BYTES_MAX).await?;
+        count.received(bytes.len());
+        let whoami = serde_json::from_slice(&bytes).map_err(Violation::Shape)?;
+        Ok((whoami, date.and_then(Result::ok)))
+    }
+
     /// One repository.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ mod outage;
 use std::future::Future;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
@@ -95,6 +95,18 @@ impl Remote {
     /// Any [`Failure`], after at most 5 s of retries, as every read here.
     pub fn whoami(&self, scope: Scope<'_>) -> Result<Whoami, Failure> {
         self.block_on(self.ask(async || self.client.whoami(scope).await))
+    }
+
+    /// The same, with what the server says that the time is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Remote::whoami`].
+    pub fn whoami_and_date(
+        &self,
+        scope: Scope<'_>,
+    ) -> Result<(Whoami, Option<SystemTime>), Failure> {
+        self.block_on(self.ask(async || self.client.whoami_and_date(scope).await))
     }
 
     /// One repository.

@@ -235,7 +235,7 @@ impl Failure {
     }
 
     /// Whether the server was heard of, whatever it said.
-    pub(super) fn is_answer(&self) -> bool {
+    pub fn is_answer(&self) -> bool {
         let unsent = matches!(
             self,
             Failure::Setup(_) | Failure::CredentialMissing | Failure::Unsendable | Failure::Body(_)
