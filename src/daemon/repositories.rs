@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ use super::opener::Opener;
 use super::replay_worker::Handshake;
 use super::repository::Repository;
 use super::status::{CredentialState, PublishState, RepoStatus, State, Status, Totals};
-use super::{Error, Service, known, private_folder, verification};
+use super::{Error, Service, known, private_folder, space, verification};
 use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
 use crate::overlay::{Overlay, Space};
@@ -380,7 +379,7 @@ impl Repositories for OpenRepositories {
     }
 
     fn space(&self) -> io::Result<Space> {
-        space(&self.config.data_folder)
+        space::as_shown(&self.config.data_folder)
     }
 }
 
@@ -388,16 +387,4 @@ impl Repositories for OpenRepositories {
 fn is_unpublished(found: &RepoStatus) -> bool {
     let publish = found.publish.as_ref();
     publish.is_some_and(|publish| publish.state != PublishState::UpToDate)
-}
-
-fn space(folder: &Path) -> io::Result<Space> {
-    let found = nix::sys::statvfs::statvfs(folder)?;
-    Ok(Space {
-        block_bytes: u32::try_from(found.fragment_size()).unwrap_or(4096),
-        blocks: found.blocks(),
-        blocks_free: found.blocks_free(),
-        blocks_available: found.blocks_available(),
-        files: found.files(),
-        files_free: found.files_free(),
-    })
 }

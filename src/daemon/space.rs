@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Error, at_rest};
+use crate::overlay::Space;
 
 /// What a mount without local state needs: 4 MiB for its first repository, as below, and as much
 /// again for each of a few more, for what is read through it, for its log, and for the first edits.
@@ -27,6 +28,23 @@ pub(super) fn available(path: &Path) -> io::Result<u64> {
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// The space of a data directory, as a mount shows it.
+///
+/// # Errors
+///
+/// That of `statvfs`.
+pub(super) fn as_shown(folder: &Path) -> io::Result<Space> {
+    let found = nix::sys::statvfs::statvfs(folder)?;
+    Ok(Space {
+        block_bytes: u32::try_from(found.fragment_size()).unwrap_or(4096),
+        blocks: found.blocks(),
+        blocks_free: found.blocks_free(),
+        blocks_available: found.blocks_available(),
+        files: found.files(),
+        files_free: found.files_free(),
+    })
 }
 
 /// Checks that there is room for a mount. One with local state is let in whatever there is.
