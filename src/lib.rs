@@ -85,11 +85,18 @@
 //! not show them. Whatever is decided is in the journal before it has an effect, and is decided again
 //! the same way after a crash.
 //!
+//! # Credentials
+//!
+//! [`secrets`] holds what environment, files, store and command have, and chooses. Every change raises
+//! a generation, and the daemon's keeper wakes the replay workers; a refused request is sent again with
+//! the next credential that there is, and a refused credential is probed by one request for all. Nothing
+//! that is local ever asks for one.
+//!
 //! # What is where
 //!
 //! `<data>/repos/<org>/<repo>/` has `journal/` (the truth), `bodies/` (bytes of edited files, by inode
-//! number) and `index/` (sled; deleting it costs a rebuild). `<cache>/` has the store; deleting it
-//! costs fetching again. A commit stays pinned under a repository for as long as it has local edits.
+//! number) and `index/` (sled; deleting it costs a rebuild); `<data>/secrets.*` is the store of credentials.
+//! `<cache>/` has the store of objects; deleting it costs fetching again. A commit stays pinned under a repository for as long as it has local edits.
 //!
 //! # Where this differs from the first sketch
 //!

@@ -46,7 +46,7 @@ const IMPORTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Where a dependency may be named: path prefixes, and whether it must be one file.
-const DOORS: [(&str, &[&str], Door); 11] = [
+const DOORS: [(&str, &[&str], Door); 12] = [
     ("sled", &["src/upper/"], Door::OneFile),
     ("gix", &["src/server/git"], Door::Anywhere),
     ("reqwest", &["src/remote/"], Door::OneFile),
@@ -65,7 +65,8 @@ const DOORS: [(&str, &[&str], Door); 11] = [
         ],
         Door::Anywhere,
     ),
-    ("toml", &["src/config/"], Door::Anywhere),
+    ("age", &["src/secrets/"], Door::OneFile),
+    ("toml", &["src/config/", "src/secrets/"], Door::Anywhere),
     ("tar", &["src/export/"], Door::Anywhere),
     ("flate2", &["src/export/"], Door::Anywhere),
     (

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nix::unistd::{Gid, Uid};
+use zeroize::Zeroizing;
 
 use super::{Error, output};
 use crate::config::{self, Config, Key, LogLevel, Overrides, Surroundings};
+use crate::secrets::Passphrase;
 
 /// Flags that every verb takes, before or after it.
 #[derive(Debug, Clone, Args)]
@@ -110,6 +112,61 @@ impl Context {
         // A closed terminal answers nothing, which is a no.
         let _closed = std::io::stdin().read_line(&mut line);
         Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// Asks the person at the terminal for something secret, which is not shown as it is typed.
+    ///
+    /// # Errors
+    ///
+    /// There is nobody to ask.
+    pub(super) fn prompt(&self, question: &str) -> Result<Zeroizing<String>, Error> {
+        if self.globals.non_interactive || !std::io::stdin().is_terminal() {
+            return Err(Error::NobodyToAsk);
+        }
+        let typed = rpassword::prompt_password(question).map_err(Error::Input)?;
+        Ok(Zeroizing::new(typed))
+    }
+
+    /// Opens the vault, if there is one that was not opened by MESA_VAULT_PASSPHRASE and somebody
+    /// can be asked. With nobody there it stays locked, and other stores may do.
+    ///
+    /// # Errors
+    ///
+    /// The terminal.
+    pub(super) fn unlock(&self, config: &Config) -> Result<(), Error> {
+        if !config.secrets.is_locked() {
+            return Ok(());
+        }
+        match self.prompt("passphrase of the vault: ") {
+            Ok(typed) => config
+                .secrets
+                .unlock(Passphrase::new(typed.as_str().to_owned())),
+            Err(Error::NobodyToAsk) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The same before a vault is written: a new one gets its passphrase, typed twice.
+    ///
+    /// # Errors
+    ///
+    /// The terminal; two different passphrases.
+    pub(super) fn unlock_for_writing(&self, config: &Config) -> Result<(), Error> {
+        if !config.secrets.wants_passphrase() || config.secrets.is_locked() {
+            return self.unlock(config);
+        }
+        let typed = match self.prompt("passphrase for the new vault: ") {
+            Err(Error::NobodyToAsk) => return Ok(()),
+            typed => typed?,
+        };
+        if typed.is_empty() || typed != self.prompt("the same again: ")? {
+            return Err(Error::PassphrasesDiffer);
+        }
+        config
+            .secrets
+            .unlock(Passphrase::new(typed.as_str().to_owned()));
+        Ok(())
     }
 
     /// The log level of the flag, or else warnings: for verbs that have no configuration.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config;
 use crate::daemon::{self, Failure, Reason};
-use crate::{export, remote, server};
+use crate::{export, remote, secrets, server};
 
 /// What a missing credential asks for.
 const KEY_HINT: &str = "set MESA_API_KEY to an API key of the organization";
@@ -25,6 +25,24 @@ pub(super) enum Error {
     /// A question without anybody to answer it.
     #[error("this needs a yes, and there is nobody to ask")]
     NobodyToAsk,
+    /// Standard input, or the terminal.
+    #[error("the input cannot be read")]
+    Input(#[source] io::Error),
+    /// A passphrase was typed twice, and not the same.
+    #[error("the passphrases differ, or are empty; nothing was written")]
+    PassphrasesDiffer,
+    /// What was given is no credential.
+    #[error("that is no credential")]
+    NoCredential(#[source] secrets::CredentialError),
+    /// A store of credentials.
+    #[error("the store of credentials")]
+    Secrets(#[source] secrets::Error),
+    /// There is none to remove.
+    #[error("no credential is stored for {place}")]
+    NotStored {
+        /// For what.
+        place: String,
+    },
     /// An empty path where one is needed.
     #[error("an empty path names nothing")]
     EmptyPath,
@@ -132,6 +150,18 @@ impl Error {
                 Some("`mesa umount` and mount again, so that both are of one version".into()),
             ),
             Error::NobodyToAsk => Failure::of(self, Reason::Failed, Some("say --yes".into())),
+            Error::Input(_) | Error::PassphrasesDiffer => Failure::of(self, Reason::Failed, None),
+            Error::NoCredential(_) => Failure::of(
+                self,
+                Reason::Credential,
+                Some("pipe an API key or an access token into `mesa auth set-key`".into()),
+            ),
+            Error::Secrets(error) => Failure::of(error, Reason::Credential, error.hint()),
+            Error::NotStored { .. } => Failure::of(
+                self,
+                Reason::Failed,
+                Some("`mesa auth list` shows what is stored".into()),
+            ),
             Error::EmptyPath => Failure::of(
                 self,
                 Reason::Failed,
@@ -144,7 +174,7 @@ impl Error {
                 } else {
                     Reason::Failed
                 };
-                let hint = needed.then(|| KEY_HINT.to_owned());
+                let hint = needed.then(|| daemon::credential_hint(failure));
                 Failure::of(self, reason, hint)
             }
             Error::Serve(_) | Error::Theirs(_) => Failure::of(self, Reason::Failed, None),

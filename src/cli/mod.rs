@@ -3,6 +3,7 @@
 //! Standard output is data, standard error is talk. A failure is printed as what happened, to what,
 //! why, and what to do; its class is the exit code. A panic is a bug of ours and says so.
 
+mod auth;
 mod config;
 mod conflicts;
 mod context;
@@ -66,6 +67,9 @@ enum Verb {
     /// Show and settle what contradicts somebody else's work.
     #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
+    /// Store credentials, and show which one is used.
+    #[command(subcommand)]
+    Auth(auth::Auth),
     /// Show the configuration, and write one to begin with.
     #[command(subcommand)]
     Config(config::Config),
@@ -128,6 +132,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Journal(verb) => journal::run(&verb, &context),
         Verb::Publish(arguments) => publish::run(&arguments, &context),
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),
+        Verb::Auth(verb) => auth::run(&verb, &context),
         Verb::Config(verb) => config::run(&verb, &context),
         Verb::Token(verb) => token::run(&verb, &context),
         Verb::Repo(verb) => repo::run(&verb, &context),

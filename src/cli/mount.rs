@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
-use super::{Context, Error, output, remains};
+use super::{Context, Error, auth, output, remains};
 use crate::config::{Config, Key, LogLevel, Origin};
 use crate::daemon::audience::{Audience, Pipe, Supervision};
 use crate::daemon::control::Versions;
@@ -99,8 +99,9 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
     let config = arguments.settings(context)?;
     warn(&config);
     if let Some(running) = meeting::running(&config)? {
-        return Ok(already(&running, &config));
+        return already(&running, &config);
     }
+    context.unlock(&config)?;
     if arguments.daemonize {
         let role = if arguments.no_supervisor {
             Role::Lonely
@@ -114,10 +115,11 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
                 .into(),
         );
         let words = extended(extended(typed(), extra), words_of(role));
-        let ready = match background::start(&config.data_folder, &words) {
-            Ok(ready) => ready,
-            Err(error) => return met(&config, error),
-        };
+        let ready =
+            match background::start(&config.data_folder, &words, config.secrets.passphrase()) {
+                Ok(ready) => ready,
+                Err(error) => return met(&config, error),
+            };
         output::talk(format_args!(
             "mounted at {} (process {})",
             config.mount_point.display(),
@@ -140,12 +142,14 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
 /// What a start came to that failed: another one may have been faster, and then ours is done as well.
 fn met(config: &Config, error: daemon::Error) -> Result<Exit, Error> {
     match meeting::running(config) {
-        Ok(Some(running)) => Ok(already(&running, config)),
+        Ok(Some(running)) => already(&running, config),
         _ => Err(error.into()),
     }
 }
 
-fn already(running: &Versions, config: &Config) -> Exit {
+/// There is a mount already: it takes the credential of this environment, if that is another one.
+fn already(running: &Versions, config: &Config) -> Result<Exit, Error> {
+    auth::hand_over(config)?;
     output::talk(format_args!(
         "already mounted at {} (process {})",
         running.mount_point, running.pid
@@ -157,7 +161,7 @@ fn already(running: &Versions, config: &Config) -> Exit {
              `mesa umount` and mount again",
         );
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 /// The words of this command line, without the program.

@@ -16,7 +16,7 @@ pub(super) fn report(drained: &Drained, consequence: &str) -> Exit {
     match exit {
         Exit::Credential => {
             output::talk(format_args!(
-                "hint: put a credential that the server takes into MESA_API_KEY and mount again; {consequence}"
+                "hint: pipe a credential that the server takes into `mesa auth set-key`, or mount again with one in MESA_API_KEY; {consequence}"
             ));
         }
         Exit::Unpushed => output::talk(format_args!("nothing is lost: {consequence}")),

@@ -49,7 +49,8 @@ pub(super) fn run(verb: &Token, context: &Context) -> Result<Exit, Error> {
     let key = config
         .secrets
         .find(Scope::Global)
-        .map_err(|_missing| Error::NoApiKey)?;
+        .map_err(|_missing| Error::NoApiKey)?
+        .credential;
     if key.expires_at().is_some() {
         return Err(Error::TokenCannotSign);
     }

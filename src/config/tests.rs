@@ -264,7 +264,12 @@ fn the_credential_is_found_and_never_shown() {
     ];
     let config = load_with(None, &variables, &[]).unwrap();
     assert_eq!(
-        config.secrets.find(Scope::Global).unwrap().expose(),
+        config
+            .secrets
+            .find(Scope::Global)
+            .unwrap()
+            .credential
+            .expose(),
         "very-secret"
     );
     assert!(!format!("{config:#?}").contains("very-secret"));

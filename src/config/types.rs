@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Reason;
-use crate::secrets::Credential;
+use crate::secrets::{self, Credential};
 
 /// An enumeration whose values are words of the configuration.
 macro_rules! choice {
@@ -163,8 +163,16 @@ pub struct Prefetch {
     pub cache_pressure_limit: f64,
 }
 
-/// Where credentials come from. `MESA_VAULT_PASSPHRASE` is no part of it: what opens the encrypted
-/// file is read where it is opened, and kept nowhere.
+impl From<Backend> for secrets::Backend {
+    fn from(backend: Backend) -> secrets::Backend {
+        match backend {
+            Backend::EncryptedFile => secrets::Backend::Vault,
+            Backend::PlaintextFile => secrets::Backend::Plaintext,
+        }
+    }
+}
+
+/// Where credentials come from. `MESA_VAULT_PASSPHRASE` is no part of it: [`Config::secrets`] has it.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// What the store is.

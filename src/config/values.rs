@@ -11,7 +11,7 @@ use super::{
     Kind, Log, LogLevel, LogTarget, MountMode, Notes, Organization, Origin, Prefetch, Problem,
     Publish, Reason, Surroundings, is_organization, lists, meant,
 };
-use crate::secrets::{Credential, Environment, Secrets, Store};
+use crate::secrets::{Credential, Passphrase, Place, Secrets, Sources};
 
 const SERVICE_DOMAIN: &str = "mesa.dev";
 const COMMIT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
@@ -21,6 +21,9 @@ const CACHE_MEMORY_BYTES: u64 = 320_000_000;
 const PREFETCH_CONCURRENCY: u32 = 8;
 /// The rest of the cache is for what is really read.
 const PREFETCH_PRESSURE: f64 = 0.8;
+
+/// Variables that can hold the credential; the first that is set counts.
+const KEY_VARIABLES: [&str; 2] = ["MESA_API_KEY", "MESA_ACCESS_TOKEN"];
 
 /// The winning texts, on their way to values.
 pub(super) struct Values<'a> {
@@ -102,7 +105,11 @@ impl<'a> Values<'a> {
             pid_file: pid_file?,
             log: self.log(),
             telemetry: self.value(Key::CollectorUrl, |_, text| CollectorUrl::try_from(text)),
-            secrets: Arc::new(secrets(&credentials)),
+            secrets: Arc::new(secrets(
+                &credentials,
+                data_folder.as_deref(),
+                self.surroundings,
+            )),
             credentials,
             data_folder: data_folder?,
             origins,
@@ -262,7 +269,7 @@ impl<'a> Values<'a> {
     }
 
     fn key(&mut self) -> Option<(&'static str, Credential)> {
-        let (name, value) = Environment::VARIABLES.into_iter().find_map(|name| {
+        let (name, value) = KEY_VARIABLES.into_iter().find_map(|name| {
             let value = (self.surroundings.environment)(name)?;
             (!value.is_empty()).then_some((name, value))
         })?;
@@ -364,10 +371,29 @@ fn is_known_variable(name: &str) -> bool {
     Key::ALL.iter().any(|key| key.variable() == name) || others.any(|(known, _)| *known == name)
 }
 
-fn secrets(credentials: &Credentials) -> Secrets {
-    let mut stores: Vec<Box<dyn Store>> = vec![Box::new(credentials.organizations.clone())];
-    if let Some(key) = &credentials.key {
-        stores.push(Box::new(Environment::new(key.clone())));
+fn secrets(
+    credentials: &Credentials,
+    folder: Option<&Path>,
+    surroundings: &Surroundings<'_>,
+) -> Secrets {
+    let variable = credentials.key_variable.unwrap_or(KEY_VARIABLES[0]);
+    let key = credentials.key.iter();
+    let key = key.map(|key| (Place::Global, variable, key.clone()));
+    let organizations = credentials.organizations.iter();
+    let organizations = organizations
+        .map(|(name, key)| (Place::Organization(name.clone()), "MESA_ORGS", key.clone()));
+    let secrets = Secrets::new(Sources {
+        environment: key.chain(organizations).collect(),
+        key_file: credentials.key_file.clone(),
+        command: credentials.command.clone(),
+        backend: credentials.backend.into(),
+        folder: folder.map(Path::to_owned),
+    });
+    let passphrase = (surroundings.environment)(Passphrase::VARIABLE);
+    // One that is no text opens nothing.
+    let passphrase = passphrase.and_then(|text| text.into_string().ok());
+    if let Some(passphrase) = passphrase.filter(|text| !text.is_empty()) {
+        secrets.unlock(Passphrase::new(passphrase));
     }
-    Secrets::new(stores)
+    secrets
 }

@@ -5,18 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::control::{ConflictDetail, ConflictList};
 use super::control::{EntryState, JournalListing};
+use super::credentials;
 use super::failure::in_a_line;
 use super::journals::{self, Standing};
 use super::replay_worker::publishing;
-use super::status::{
-    Base, Change, Credential, CredentialState, PendingWork, RepoState, RepoStatus, State, Status,
-    Totals,
-};
+use super::status::{Base, Change, PendingWork, RepoState, RepoStatus, State, Status, Totals};
 use super::{DataLock, Error, known, loss, supervisor};
 use crate::config::Config;
 use crate::overlay::{Local, Options, Overlay, Owner, Pending};
-use crate::remote::api::format_date;
-use crate::secrets::Scope;
 use crate::tree::{ChangeId, GitOid, Name, Timestamp};
 use crate::upper::{Conflict, RemoteState};
 
@@ -33,7 +29,7 @@ pub(super) fn repositories_folder(data: &Path) -> PathBuf {
 pub fn status(config: &Config) -> Result<Status, Error> {
     let mut status = Status {
         state: State::Stopped,
-        credential: credential(config),
+        credential: credentials::described(config, credentials::scope_of(config)),
         repos: Vec::new(),
         pid: None,
         mount_point: Some(config.mount_point.display().to_string()),
@@ -213,25 +209,6 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
         Err(error) => status.reason = Some(in_a_line(&error)),
     }
     status
-}
-
-/// The credential of the configuration, as far as it can be judged without asking a server.
-pub(super) fn credential(config: &Config) -> Credential {
-    let Ok(credential) = config.secrets.find(Scope::Global) else {
-        return Credential {
-            state: CredentialState::Missing,
-            expires_at: None,
-        };
-    };
-    let expiry = credential.expires_at();
-    let expired = expiry.is_some_and(|expiry| expiry <= std::time::SystemTime::now());
-    Credential {
-        state: match expired {
-            true => CredentialState::Expired,
-            false => CredentialState::Valid,
-        },
-        expires_at: expiry.map(|expiry| format_date(Timestamp::from(expiry).seconds)),
-    }
 }
 
 /// What a repository shows below the edits.

@@ -13,20 +13,30 @@ use std::process::{Command, Stdio};
 
 use super::ready::{self, Ready, Start};
 use super::{Error, Failure, open_log, private_folder, space};
+use crate::secrets::Passphrase;
 
 /// Starts a child with these arguments, and waits until the mount answers.
 ///
 /// # Errors
 ///
 /// [`Error::Refused`] with the daemon's own failure; [`Error::Died`] when it ended without a word.
-pub fn start(data: &Path, arguments: &[OsString]) -> Result<Ready, Error> {
+pub fn start(
+    data: &Path,
+    arguments: &[OsString],
+    passphrase: Option<Passphrase>,
+) -> Result<Ready, Error> {
     space::check_mount(data)?;
     private_folder(data)?;
     let (log, file) = open_log(data)?;
     let (reader, writer) = io::pipe().map_err(Error::Spawn)?;
     // The command owns our copy of the write end, and ends with this statement: what is left is the
     // child's, whose death closes the pipe.
-    let mut child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(passphrase) = passphrase {
+        // It may have been typed. As the credential itself, it is in no argument.
+        command.env(Passphrase::VARIABLE, passphrase.expose());
+    }
+    let mut child = command
         .arg0("mesa")
         .args(arguments)
         .stdin(Stdio::null())

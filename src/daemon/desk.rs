@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded, never};
 
-use super::control::{Answer, Handler, Order, Ordered, Request, Versions};
+use super::control::{Answer, CredentialRequest, Handler, Order, Ordered, Request, Versions};
 use super::reports::Informed;
 use super::repositories::OpenRepositories;
 use super::status::{State, Status};
-use super::{Error, Failure, Reason, exporting, meeting, stats, supervisor};
+use super::{Error, Failure, Reason, credentials, exporting, meeting, stats, supervisor};
 use crate::fuse::{Mounted, Unmount};
 
 /// A request to end, and where its outcome is awaited.
@@ -62,6 +62,7 @@ impl Handler for Desk {
                     .verify(repo.as_deref())
                     .map(Answer::Verified),
             ),
+            Request::Credential(request) => answered(self.credential(request)),
             Request::Conflicts(request) => {
                 answered(self.repositories.conflicts(&request, &self.mount_point))
             }
@@ -71,6 +72,7 @@ impl Handler for Desk {
                     .map(Answer::Exported),
             ),
             Request::Flush { timeout_ms } => {
+                self.repositories.config().secrets.try_now();
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
                 Answer::Flushed(self.repositories.drain(deadline, &never()).drained)
             }
@@ -109,8 +111,14 @@ impl Desk {
         Ok(Answer::JournalRecords(Box::new(records)))
     }
 
+    fn credential(&self, request: CredentialRequest) -> Result<Answer, Error> {
+        let secrets = &self.repositories.config().secrets;
+        Ok(Answer::Credential(credentials::follow(secrets, request)?))
+    }
+
     fn order(&self, repo: Option<&str>, order: Order) -> Result<Answer, Error> {
         let mut ordered = Ordered::default();
+        self.repositories.config().secrets.try_now();
         for repository in self.repositories.named(repo)? {
             let name = repository.name().to_string();
             match repository.order(order) {

@@ -182,6 +182,9 @@ pub enum Error {
         /// Why.
         source: export::Error,
     },
+    /// A credential for what cannot be.
+    #[error("a credential cannot be kept for that")]
+    Place(#[from] crate::secrets::PlaceError),
     /// Threads or signals of the daemon itself.
     #[error("the daemon cannot set itself up")]
     Setup(#[source] io::Error),
@@ -261,9 +264,7 @@ impl Error {
             Error::Died { log } => Some(format!("its log may say why: {}", log.display())),
             Error::Mount(error) => error.hint().map(str::to_owned),
             Error::Conflict(error) => error.hint().map(str::to_owned),
-            Error::Remote(failure) if failure.needs_credential() => {
-                Some("set MESA_API_KEY to an API key or an access token".into())
-            }
+            Error::Remote(failure) if failure.needs_credential() => Some(credential_hint(failure)),
             Error::Remote(failure) if failure.is_unreachable() => {
                 Some("MESA_API_URL says where the server is; what is mounted first needs it once".into())
             }
@@ -285,6 +286,7 @@ impl Error {
             | Error::Organization(_)
             | Error::Control { .. }
             | Error::Spawn(_)
+            | Error::Place(_)
             | Error::Setup(_) => None,
         }
     }
@@ -305,6 +307,21 @@ impl Error {
             }
             error => Failure::of(error, error.reason(), error.hint()),
         }
+    }
+}
+
+/// What to do about a failure for want of a credential, or of a better one.
+pub fn credential_hint(failure: &remote::Failure) -> String {
+    const RENEW: &str = "pipe a new one into `mesa auth set-key`, or set MESA_API_KEY";
+    match failure {
+        remote::Failure::CredentialMissing(missing) => match &missing.hint {
+            Some(hint) => hint.clone(),
+            None => "set MESA_API_KEY to an API key or an access token, or pipe one into `mesa \
+                     auth set-key`"
+                .to_owned(),
+        },
+        remote::Failure::CredentialExpired => format!("it has expired: {RENEW}"),
+        _ => format!("{RENEW}; `mesa auth status` shows which one is used"),
     }
 }
 

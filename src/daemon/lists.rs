@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 
 use super::at_rest::{self, repositories_folder};
-use super::status::CredentialState;
+use super::status::CredentialTrouble;
 use super::{Error, Service, known, private_folder};
 use crate::config::{Config, MountMode};
 use crate::fuse::OpenError;
@@ -39,7 +39,7 @@ pub(super) struct Lists {
     /// Organizations that are being asked for.
     asking: Mutex<HashSet<Name>>,
     /// What the last answer said of the credential, if it was not good.
-    refused: Mutex<Option<CredentialState>>,
+    refused: Mutex<Option<CredentialTrouble>>,
 }
 
 /// A list, and when the server was last asked for it.
@@ -69,8 +69,13 @@ impl Lists {
     }
 
     /// What is wrong with the credential, as far as the last list tells.
-    pub(super) fn credential(&self) -> Option<CredentialState> {
+    pub(super) fn credential(&self) -> Option<CredentialTrouble> {
         *self.refused.lock()
+    }
+
+    /// There is another credential, of which nothing is known yet.
+    pub(super) fn credential_changed(&self) {
+        *self.refused.lock() = None;
     }
 
     /// The names of an organization's repositories as far as they are known here. Never waits for the
@@ -170,14 +175,17 @@ impl Lists {
         let asked = self.remote.repositories(&organization.to_string());
         match &asked {
             Ok(_) => *self.refused.lock() = None,
-            Err(Failure::CredentialMissing) => {
-                *self.refused.lock() = Some(CredentialState::Missing);
+            Err(Failure::CredentialMissing(_)) => {
+                *self.refused.lock() = Some(CredentialTrouble::Missing);
             }
             Err(Failure::CredentialExpired) => {
-                *self.refused.lock() = Some(CredentialState::Expired);
+                *self.refused.lock() = Some(CredentialTrouble::Expired);
+            }
+            Err(Failure::CredentialRevoked) => {
+                *self.refused.lock() = Some(CredentialTrouble::Revoked);
             }
             Err(failure) if failure.needs_credential() => {
-                *self.refused.lock() = Some(CredentialState::Refused);
+                *self.refused.lock() = Some(CredentialTrouble::Unknown);
             }
             Err(_) => {}
         }
@@ -236,7 +244,11 @@ pub(super) fn organizations(config: &Config, service: &Service) -> Result<Vec<Na
     }
     // Nothing is known: a mount that can show nothing would only hide why. With a name there is at
     // least its directory, which fills once the server can be reached.
-    let whoami = match service.remote().whoami(Scope::Global) {
+    let scope = match config.organizations.keys().next() {
+        Some(organization) => Scope::Organization { organization },
+        None => Scope::Global,
+    };
+    let whoami = match service.remote().whoami(scope) {
         Err(failure) if failure.is_unreachable() && !named.is_empty() => {
             tracing::warn!(error = %failure, "mounted without having heard of the server");
             return Ok(named);

@@ -16,16 +16,19 @@ pub mod background;
 mod clock;
 mod conflicts;
 pub mod control;
+pub mod credentials;
 mod desk;
 pub mod doctor;
 pub mod ending;
 mod error;
+mod expiry;
 pub mod exporting;
 mod failure;
 mod folders;
 mod harden;
 mod holders;
 mod journals;
+mod keeper;
 mod known;
 mod lists;
 mod lock;
@@ -54,7 +57,7 @@ use std::path::PathBuf;
 
 use crate::config::Config;
 
-pub use error::Error;
+pub use error::{Error, credential_hint};
 pub use failure::{Failure, Reason};
 pub use folders::{open_log, private_folder};
 pub use lock::{DataLock, Holder, Holding, holder, is_dead};

@@ -4,6 +4,8 @@
 //! work to push is opened at the start, so that it is pushed also if nobody looks at it; the rest on
 //! first use.
 
+mod overview;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -21,12 +23,13 @@ use super::lists::{Lists, organizations};
 use super::opener::Opener;
 use super::replay_worker::Handshake;
 use super::repository::Repository;
-use super::status::{CredentialState, PublishState, RepoStatus, State, Status, Totals};
-use super::{Error, Service, known, private_folder, space, verification};
+use super::status::{PublishState, RepoStatus};
+use super::{Error, Service, credentials, known, private_folder, space, verification};
 use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
 use crate::overlay::{Overlay, Space};
 use crate::remote::Remote;
+use crate::secrets::Scope;
 use crate::tree::Name;
 
 /// How long a mount waits at its start for what is new on the server.
@@ -136,6 +139,19 @@ impl OpenRepositories {
         }
     }
 
+    /// What most of what is mounted is asked for with.
+    pub(super) fn scope(&self) -> Scope<'_> {
+        credentials::scope_of(&self.config)
+    }
+
+    /// There is another credential.
+    pub(super) fn credential_changed(&self) {
+        self.lists.credential_changed();
+        for repository in self.all() {
+            repository.credential_changed();
+        }
+    }
+
     /// What the user wants.
     pub(super) fn config(&self) -> &Config {
         &self.config
@@ -157,49 +173,6 @@ impl OpenRepositories {
     pub(super) fn name_of(&self, slot: Slot) -> Option<String> {
         let table = self.table.read();
         table.by_slot.get(&slot).map(|one| one.name().to_string())
-    }
-
-    /// Everything that `mesa status` shows, but process and mount point.
-    pub(super) fn status(&self) -> Status {
-        let all = self.all();
-        let mut credential = at_rest::credential(&self.config);
-        let of_pushes = all.iter().filter_map(|repository| repository.credential());
-        for refused in of_pushes.chain(self.lists.credential()) {
-            if credential.state == CredentialState::Valid {
-                credential.state = refused;
-            }
-        }
-        let state = if credential.state != CredentialState::Valid {
-            State::AuthNeeded
-        } else if self.service.remote().is_offline() || all.iter().any(|one| one.is_offline()) {
-            State::Offline
-        } else {
-            State::Ready
-        };
-        let repos = self.statuses(&all);
-        Status {
-            state,
-            credential,
-            totals: Totals::of(&repos),
-            repos,
-            pid: None,
-            mount_point: None,
-            supervisor: None,
-        }
-    }
-
-    /// The open ones as they are, the others as they were found.
-    fn statuses(&self, all: &[Arc<Repository>]) -> Vec<RepoStatus> {
-        let mut statuses: Vec<_> = all.iter().map(|repository| repository.status()).collect();
-        for closed in self.closed.lock().iter() {
-            let is_open =
-                |open: &RepoStatus| (&open.org, &open.name) == (&closed.org, &closed.name);
-            if !statuses.iter().any(is_open) {
-                statuses.push(closed.clone());
-            }
-        }
-        statuses.sort_by(|one, other| (&one.org, &one.name).cmp(&(&other.org, &other.name)));
-        statuses
     }
 
     /// What the remote does not have, of all repositories.

@@ -8,7 +8,7 @@ use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaini
 use super::journals::{self, LISTED_MAX, Standing, is_within};
 use super::replay_worker::{self, Granted, Handshake, Progress, Pushes, ReplayWorker, Wish};
 use super::status::{
-    CredentialState, JournalProgress, PendingWork, PublishState, RepoState, RepoStatus,
+    CredentialTrouble, JournalProgress, PendingWork, PublishState, RepoState, RepoStatus,
 };
 use super::{at_rest, loss, verification};
 use crate::config::Publish;
@@ -96,8 +96,19 @@ impl Repository {
     }
 
     /// What is wrong with the credential, if that is what keeps its work from being pushed.
-    pub(super) fn credential(&self) -> Option<CredentialState> {
+    pub(super) fn credential(&self) -> Option<CredentialTrouble> {
         self.worker.progress().credential
+    }
+
+    /// There is another credential.
+    pub(super) fn credential_changed(&self) {
+        self.worker.credential_changed();
+    }
+
+    /// Whether it has work that a push now would bring to the remote.
+    pub(super) fn can_hurry(&self) -> bool {
+        let blocked = self.worker.progress().blocked;
+        matches!(blocked, None | Some(RepoState::Offline)) && self.overlay.has_pending()
     }
 
     /// Whether its work waits for the server to come back.

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use super::audience::{Audience, Supervision};
 use super::control::{Answer, ControlServer, Drained};
 use super::desk::{Desk, Stop};
+use super::keeper::Keeper;
 use super::ready::Ready;
 use super::reports::Reporter;
 use super::repositories::OpenRepositories;
@@ -69,6 +70,8 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
     let repositories = OpenRepositories::open(&config)?;
     let upkeep = Upkeep::start(Arc::downgrade(&repositories), config.commit_interval);
     let upkeep = upkeep.map_err(Error::Setup)?;
+    let keeper = Keeper::start(Arc::downgrade(&repositories), Arc::clone(&config.secrets));
+    let keeper = keeper.map_err(Error::Setup)?;
     make_mount_point(&config.mount_point)?;
     let reporter = Arc::new(Reporter::new(Arc::clone(&repositories)));
     let mounted = Arc::new(Mounted::start(
@@ -102,6 +105,7 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
         mounted,
         repositories,
         upkeep,
+        keeper,
         desk,
         signals,
         stops,
@@ -171,6 +175,7 @@ struct Life<'a> {
     mounted: Arc<Mounted>,
     repositories: Arc<OpenRepositories>,
     upkeep: Upkeep,
+    keeper: Keeper,
     desk: Arc<Desk>,
     signals: Receiver<()>,
     stops: Receiver<Stop>,
@@ -268,6 +273,7 @@ impl Life<'_> {
             tracing::warn!("programs still use the mount; it ends under them");
         }
         let drained = self.repositories.drain(deadline, &self.signals).drained;
+        self.keeper.stop();
         self.upkeep.stop();
         let rest = self.close(patience);
         for remaining in &drained.remains {

@@ -57,6 +57,35 @@ pub enum CredentialState {
     Refused,
 }
 
+/// What is wrong with the credential.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialTrouble {
+    /// There is none.
+    Missing,
+    /// Its time is over.
+    Expired,
+    /// It was revoked, or the key that signed it was.
+    Revoked,
+    /// The server does not know it.
+    Unknown,
+    /// The server knows it, and does not allow it to do what has to be done.
+    Forbidden,
+}
+
+impl CredentialTrouble {
+    /// The state that it is.
+    pub fn state(self) -> CredentialState {
+        match self {
+            CredentialTrouble::Missing => CredentialState::Missing,
+            CredentialTrouble::Expired => CredentialState::Expired,
+            CredentialTrouble::Revoked
+            | CredentialTrouble::Unknown
+            | CredentialTrouble::Forbidden => CredentialState::Refused,
+        }
+    }
+}
+
 /// The credential, without its value.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Credential {
@@ -64,6 +93,54 @@ pub struct Credential {
     pub state: CredentialState,
     /// When its time is over, RFC 3339 in UTC; `null` when it says nothing about that.
     pub expires_at: Option<String>,
+    /// What is wrong with it; `null` when nothing is.
+    #[serde(default)]
+    pub trouble: Option<CredentialTrouble>,
+    /// Whole seconds until its time is over, by the server's clock as far as it is known; 0 when it
+    /// is over, `null` when it has no end.
+    #[serde(default)]
+    pub seconds_left: Option<u64>,
+    /// When it was issued, RFC 3339 in UTC, if it says so.
+    #[serde(default)]
+    pub issued_at: Option<String>,
+    /// Why somebody should do something about it soon, in words: the last tenth of its life.
+    #[serde(default)]
+    pub warning: Option<String>,
+    /// `key` or `token`; `null` when there is none.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// The store that it came from: `environment`, `key-file`, `vault`, `plaintext`, `command` or
+    /// `handed-over`.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// The same for people, with the variable or the path.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// What it is for: `null` for everything, else `org` or `org/repo`.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// What is wrong with stores of credentials.
+    #[serde(default)]
+    pub store_troubles: Vec<String>,
+}
+
+impl Credential {
+    /// What a status says when there is none, before anything else is known.
+    pub fn missing() -> Credential {
+        Credential {
+            state: CredentialState::Missing,
+            expires_at: None,
+            trouble: Some(CredentialTrouble::Missing),
+            seconds_left: None,
+            issued_at: None,
+            warning: None,
+            kind: None,
+            store: None,
+            origin: None,
+            scope: None,
+            store_troubles: Vec::new(),
+        }
+    }
 }
 
 /// What the mount shows below the local edits.
@@ -205,10 +282,7 @@ mod tests {
     fn the_promised_keys_are_there() {
         let status = Status {
             state: State::AuthNeeded,
-            credential: Credential {
-                state: CredentialState::Missing,
-                expires_at: None,
-            },
+            credential: Credential::missing(),
             repos: vec![RepoStatus {
                 org: "local".into(),
                 name: "app".into(),
@@ -249,7 +323,18 @@ mod tests {
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["state"], "auth-needed");
         assert_eq!(json["credential"]["state"], "missing");
-        assert!(json["credential"]["expires_at"].is_null());
+        for key in [
+            "expires_at",
+            "seconds_left",
+            "warning",
+            "kind",
+            "store",
+            "scope",
+        ] {
+            let value = &json["credential"];
+            assert!(value.as_object().unwrap().contains_key(key) && value[key].is_null());
+        }
+        assert_eq!(json["credential"]["trouble"], "missing");
         let repo = &json["repos"][0];
         assert_eq!(repo["state"], "clean");
         assert_eq!(repo["base"]["bookmark"], "main");

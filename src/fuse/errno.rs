@@ -68,6 +68,7 @@ fn of_source(error: &lower::SourceError) -> Errno {
         SourceError::TimedOut => Errno::ETIMEDOUT,
         SourceError::CredentialExpired => Errno::from_i32(libc::EKEYEXPIRED),
         SourceError::CredentialRevoked => Errno::from_i32(libc::EKEYREVOKED),
+        SourceError::CredentialUnknown => Errno::from_i32(libc::EKEYREJECTED),
         // Not EKEYEXPIRED: giving a credential for the first time is another thing to do than
         // renewing one, and "Required key not available" is what the kernel calls it.
         SourceError::CredentialMissing => Errno::from_i32(libc::ENOKEY),
@@ -142,6 +143,7 @@ mod tests {
         let numbers = [
             (SourceError::CredentialExpired, libc::EKEYEXPIRED),
             (SourceError::CredentialRevoked, libc::EKEYREVOKED),
+            (SourceError::CredentialUnknown, libc::EKEYREJECTED),
             (SourceError::CredentialMissing, libc::ENOKEY),
             (SourceError::Forbidden, libc::EACCES),
             (SourceError::Offline, libc::ENETUNREACH),

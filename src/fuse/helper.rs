@@ -32,6 +32,16 @@ impl Helper {
         }
     }
 
+    /// The program, with nothing of our environment but where programs are: it holds credentials.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env_clear();
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command
+    }
+
     /// Mounts, and returns the open device.
     ///
     /// # Errors
@@ -39,7 +49,8 @@ impl Helper {
     /// [`Error::HelperAbsent`], [`Error::OthersForbidden`] or [`Error::HelperFailed`].
     pub(super) fn mount(&self, path: &Path, options: &str) -> Result<OwnedFd, Error> {
         let (ours, theirs) = UnixStream::pair().map_err(|source| self.missing(source))?;
-        let child = Command::new(&self.program)
+        let child = self
+            .command()
             .args(["-o", options, "--"])
             .arg(path)
             .env("_FUSE_COMMFD", "0")
@@ -65,7 +76,7 @@ impl Helper {
     ///
     /// [`Error::HelperAbsent`], [`Error::Busy`] or [`Error::HelperFailed`].
     pub(super) fn unmount(&self, path: &Path, lazily: bool) -> Result<(), Error> {
-        let mut command = Command::new(&self.program);
+        let mut command = self.command();
         command.arg("-u");
         if lazily {
             command.arg("-z");

@@ -17,8 +17,11 @@ pub enum SourceError {
     #[error("the credential has expired")]
     CredentialExpired,
     /// A new credential is needed.
-    #[error("the credential was revoked or is not known")]
+    #[error("the credential was revoked")]
     CredentialRevoked,
+    /// Another credential is needed: the server knows nothing of this one.
+    #[error("the server does not know the credential")]
+    CredentialUnknown,
     /// The credential is good, but not for this.
     #[error("the credential does not allow it")]
     Forbidden,
@@ -76,6 +79,7 @@ impl SourceError {
             SourceError::TimedOut => SourceError::TimedOut,
             SourceError::CredentialExpired => SourceError::CredentialExpired,
             SourceError::CredentialRevoked => SourceError::CredentialRevoked,
+            SourceError::CredentialUnknown => SourceError::CredentialUnknown,
             SourceError::Forbidden => SourceError::Forbidden,
             SourceError::CredentialMissing => SourceError::CredentialMissing,
             SourceError::NotFound => SourceError::NotFound,

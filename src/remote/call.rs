@@ -62,8 +62,27 @@ impl<'a> Call<'a> {
         let json = serde_json::to_vec(body).map_err(Violation::Shape)?;
         Ok(Call {
             method,
-            body: Body::Json(json),
+            body: Body::Json(json.into()),
             ..Call::get(scope, target)
+        })
+    }
+}
+
+impl Call<'_> {
+    /// The same once more; `None` when its body can be read only once.
+    pub(super) fn again(&self) -> Option<Self> {
+        Some(Call {
+            method: self.method,
+            target: self.target.clone(),
+            scope: self.scope,
+            accept: self.accept,
+            header: self.header.clone(),
+            body: match &self.body {
+                Body::Empty => Body::Empty,
+                Body::Json(json) => Body::Json(json.clone()),
+                Body::File(..) => return None,
+            },
+            patience: self.patience,
         })
     }
 }

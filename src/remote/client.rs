@@ -13,9 +13,9 @@ use super::api::{
     Whoami, header,
 };
 use super::call::{Call, encoded, of_content, of_organization, of_repository};
-use super::exchange::{Body, Limits, Method, Request};
+use super::exchange::{Body, Limits, Method};
 use super::failure::Violation;
-use super::http::{Answer, Http};
+use super::http::Http;
 use super::listing::{Directory, LISTING_BYTES_MAX};
 use super::repository::check_segment;
 use super::requests::{Counts, Requests};
@@ -36,8 +36,8 @@ const PAGES_MAX: u32 = 1_000;
 
 /// A connection to one server. Each call is one attempt.
 pub struct Client {
-    http: Http,
-    secrets: Arc<Secrets>,
+    pub(super) http: Http,
+    pub(super) secrets: Arc<Secrets>,
     pub(super) counts: Counts,
 }
 
@@ -57,7 +57,7 @@ impl Client {
         limits: Limits,
     ) -> Result<Client, Failure> {
         Ok(Client {
-            http: Http::new(base, limits)?,
+            http: Http::new(base, limits, secrets.clock())?,
             secrets,
             counts: Counts::default(),
         })
@@ -91,36 +91,6 @@ impl Client {
     /// The same, by kind, with what became of it.
     pub(super) fn tallies(&self) -> Vec<(&'static str, Tally)> {
         self.counts.tallies()
-    }
-
-    pub(super) async fn send(&self, count: &Count, call: Call<'_>) -> Result<Answer, Failure> {
-        let credential = self
-            .secrets
-            .find(call.scope)
-            .map_err(|_| Failure::CredentialMissing)?;
-        let attempt = count.begin(call.body.length());
-        let request = Request {
-            method: call.method,
-            target: call.target,
-            credential: &credential,
-            accept: call.accept,
-            header: call.header,
-            body: call.body,
-            patience: call.patience,
-        };
-        let result = match self.http.send(request).await {
-            // Not every server says why; a token says itself when its time is over.
-            Err(Failure::CredentialUnknown)
-                if credential
-                    .expires_at()
-                    .is_some_and(|expiry| expiry <= SystemTime::now()) =>
-            {
-                Err(Failure::CredentialExpired)
-            }
-            other => other,
-        };
-        attempt.end(&result);
-        result
     }
 
     pub(super) async fn json<T: DeserializeOwned>(
@@ -158,11 +128,12 @@ impl Client {
     ) -> Result<(Whoami, Option<SystemTime>), Failure> {
         let count = &self.counts.whoami;
         let mut answer = self.send(count, Call::get(scope, "/whoami".into())).await?;
-        let date = answer.header("date").map(httpdate::parse_http_date);
+        let date = answer.header("date").map(str::as_bytes);
+        let date = date.and_then(super::exchange::date);
         let bytes = answer.bytes(ANSWER_BYTES_MAX).await?;
         count.received(bytes.len());
         let whoami = serde_json::from_slice(&bytes).map_err(Violation::Shape)?;
-        Ok((whoami, date.and_then(Result::ok)))
+        Ok((whoami, date))
     }
 
     /// One repository.

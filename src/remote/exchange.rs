@@ -1,7 +1,9 @@
 //! What one HTTP exchange is to be.
 
 use std::fs::File;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
 
 use crate::secrets::Credential;
 
@@ -39,7 +41,7 @@ pub(super) enum Method {
 
 pub(super) enum Body {
     Empty,
-    Json(Vec<u8>),
+    Json(Bytes),
     /// A file from its start, of exactly this many bytes.
     File(File, u64),
 }
@@ -65,4 +67,9 @@ pub(super) struct Request<'a> {
     pub(super) body: Body,
     /// How long until the first byte of the answer; bodies that are sent have their own bounds.
     pub(super) patience: Duration,
+}
+
+/// When a server answered, by its own clock, as the Date of its answer says.
+pub(super) fn date(value: &[u8]) -> Option<SystemTime> {
+    httpdate::parse_http_date(str::from_utf8(value).ok()?).ok()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::api::code;
 use crate::lower::SourceError;
+use crate::secrets::Missing;
 use crate::tree::{NameError, TreePath};
 
 /// What lies below a failure of the transport. It names neither address nor credential.
@@ -93,8 +94,8 @@ pub enum Failure {
     #[error("the server did not answer in time")]
     TimedOut,
     /// There is none to send.
-    #[error("no credential")]
-    CredentialMissing,
+    #[error(transparent)]
+    CredentialMissing(#[from] Missing),
     /// 401: its time is over.
     #[error("the credential has expired")]
     CredentialExpired,
@@ -238,7 +239,10 @@ impl Failure {
     pub fn is_answer(&self) -> bool {
         let unsent = matches!(
             self,
-            Failure::Setup(_) | Failure::CredentialMissing | Failure::Unsendable | Failure::Body(_)
+            Failure::Setup(_)
+                | Failure::CredentialMissing(_)
+                | Failure::Unsendable
+                | Failure::Body(_)
         );
         !unsent && !self.is_unreachable()
     }
@@ -255,7 +259,7 @@ impl Failure {
     pub fn needs_credential(&self) -> bool {
         matches!(
             self,
-            Failure::CredentialMissing
+            Failure::CredentialMissing(_)
                 | Failure::CredentialExpired
                 | Failure::CredentialRevoked
                 | Failure::CredentialUnknown
@@ -270,11 +274,10 @@ impl From<Failure> for SourceError {
                 SourceError::Offline
             }
             Failure::TimedOut => SourceError::TimedOut,
-            Failure::CredentialMissing => SourceError::CredentialMissing,
+            Failure::CredentialMissing(_) => SourceError::CredentialMissing,
             Failure::CredentialExpired => SourceError::CredentialExpired,
-            Failure::CredentialRevoked | Failure::CredentialUnknown => {
-                SourceError::CredentialRevoked
-            }
+            Failure::CredentialRevoked => SourceError::CredentialRevoked,
+            Failure::CredentialUnknown => SourceError::CredentialUnknown,
             Failure::Forbidden => SourceError::Forbidden,
             Failure::NotFound => SourceError::NotFound,
             Failure::RateLimited { .. } | Failure::Server { .. } => SourceError::Server,

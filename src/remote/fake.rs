@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::exchange::Limits;
 use super::{Client, Remote, RepositoryName};
-use crate::secrets::{Credential, Environment, Secrets};
+use crate::secrets::{Credential, Secrets};
 
 /// One request, whole.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl Fake {
 
 pub(super) fn client_at(base: &str, credential: &str) -> Client {
     let credential = Credential::try_from(credential.to_owned()).unwrap();
-    let secrets = Secrets::new(vec![Box::new(Environment::new(credential))]);
+    let secrets = Secrets::of(credential);
     let limits = Limits {
         chunk: Duration::from_millis(300),
         upload: Duration::from_secs(5),

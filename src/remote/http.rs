@@ -24,6 +24,7 @@ use super::Failure;
 use super::exchange::{Body, Limits, Method, Request};
 use super::failure::{Refusal, Violation};
 use super::sending::{Activity, SEND_CHUNK_BYTES, Sent, chunks_of};
+use crate::secrets::ServerClock;
 use crate::tree::GitOid;
 
 /// Three round trips and two lost packets.
@@ -61,6 +62,7 @@ pub(super) struct Http {
     base: String,
     limits: Limits,
     activity: Arc<Activity>,
+    clock: Arc<ServerClock>,
     /// Counts how often the kept connections were dropped.
     renewals: watch::Sender<u64>,
     hedges: Semaphore,
@@ -74,13 +76,18 @@ enum Answered {
 }
 
 impl Http {
-    pub(super) fn new(base: &str, limits: Limits) -> Result<Http, Failure> {
+    pub(super) fn new(
+        base: &str,
+        limits: Limits,
+        clock: Arc<ServerClock>,
+    ) -> Result<Http, Failure> {
         Ok(Http {
             kept: RwLock::new(client(base, CONNECTIONS_IDLE_MAX)?),
             fresh: client(base, 0)?,
             base: base.trim_end_matches('/').to_owned(),
             limits,
             activity: Arc::default(),
+            clock,
             renewals: watch::Sender::new(0),
             hedges: Semaphore::new(HEDGES_MAX),
         })
@@ -140,7 +147,7 @@ impl Http {
             }
             Body::Json(json) => {
                 let length = json.len() as u64;
-                let chunks = chunks_of(json.into());
+                let chunks = chunks_of(json);
                 let builder = builder.header(reqwest::header::CONTENT_TYPE, "application/json");
                 let sending = self.upload(builder, chunks, length, &sent).await?;
                 (sending, self.limits.chunk)
@@ -155,6 +162,10 @@ impl Http {
             }
         };
         self.activity.note();
+        let date = response.headers().get(reqwest::header::DATE);
+        if let Some(date) = date.and_then(|date| super::exchange::date(date.as_bytes())) {
+            self.clock.heard(date);
+        }
         let mut answer = Answer {
             response,
             body_until: Instant::now() + patience.max(BODY_MIN).min(self.limits.chunk),

@@ -3,6 +3,7 @@
 //! ```text
 //! http, exchange, sending   one exchange, every wait and every body bounded; the only file with the HTTP client
 //! call, client, bookmarks   the REST contract as typed calls, one attempt each
+//! authorize        which credential goes along, and what becomes of one that is refused
 //! retry, breaker, patience   pure: when a read is tried again, when it fails at once
 //! connection       blocking face: reads with retries, writes with none, probes, known extensions
 //! source, pin, push, publish   what lower layer and replay ask for
@@ -14,6 +15,7 @@
 //! the lower layer. Async lives in this folder only; its callers are threads that may block.
 
 pub mod api;
+mod authorize;
 mod bookmarks;
 mod breaker;
 mod call;

@@ -39,7 +39,7 @@ impl RepositoryName {
     }
 
     /// Where its credential is looked for.
-    pub(super) fn scope(&self) -> Scope<'_> {
+    pub fn scope(&self) -> Scope<'_> {
         Scope::Repository {
             organization: &self.organization,
             repository: &self.name,

@@ -35,13 +35,31 @@ impl Credential {
         &self.0
     }
 
+    /// What sort it is, by its form.
+    pub fn kind(&self) -> Kind {
+        match self.claims() {
+            Some(_) => Kind::Token,
+            None => Kind::Key,
+        }
+    }
+
     /// When it expires, if it is an access token (a JWT) that says so. The token is not verified:
     /// only the server can.
     pub fn expires_at(&self) -> Option<SystemTime> {
-        #[derive(Deserialize)]
-        struct Claims {
-            exp: u64,
-        }
+        self.claims().and_then(|claims| time(claims.exp?))
+    }
+
+    /// When it was issued, if it is an access token that says so.
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.claims().and_then(|claims| time(claims.iat?))
+    }
+
+    /// What tells it from others without telling it.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(*blake3::hash(self.0.as_bytes()).as_bytes())
+    }
+
+    fn claims(&self) -> Option<Claims> {
         let mut segments = self.0.split('.');
         let (Some(_), Some(payload), Some(_), None) = (
             segments.next(),
@@ -52,8 +70,47 @@ impl Credential {
             return None;
         };
         let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
-        let claims: Claims = serde_json::from_slice(&payload).ok()?;
-        UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp))
+        serde_json::from_slice(&payload).ok()
+    }
+}
+
+/// The claims of a token that matter here; one of a strange type makes it no token.
+#[derive(Deserialize)]
+struct Claims {
+    exp: Option<u64>,
+    iat: Option<u64>,
+}
+
+fn time(seconds: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// The two sorts of credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An API key: good until it is revoked.
+    Key,
+    /// An access token: good for some time.
+    Token,
+}
+
+impl Kind {
+    /// The kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Key => "key",
+            Kind::Token => "token",
+        }
+    }
+}
+
+/// The hash of a credential: equal for equal ones, and no way back. Kept in memory alone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Fingerprint(..)")
     }
 }
 
@@ -123,8 +180,15 @@ mod tests {
             expiry,
             Some(UNIX_EPOCH + Duration::from_secs(1_750_000_900))
         );
+        let issued = credential(token).unwrap().issued_at();
+        assert_eq!(
+            issued,
+            Some(UNIX_EPOCH + Duration::from_secs(1_750_000_000))
+        );
+        assert_eq!(credential(token).unwrap().kind(), Kind::Token);
         for text in ["mesa_key", "a.b.c", "a.e30.c", "a.b", "a.b.c.d"] {
             assert_eq!(credential(text).unwrap().expires_at(), None);
         }
+        assert_eq!(credential("mesa_key").unwrap().kind(), Kind::Key);
     }
 }

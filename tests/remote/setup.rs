@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use mesa::lower::{EntryKind, Lower, Pin, Store, Want};
 use mesa::remote::{Client, Pusher, Remote, RepositoryName, RepositorySource, Target};
-use mesa::secrets::{Credential, Environment, Secrets};
+use mesa::secrets::{Credential, Secrets};
 use mesa::server::{Options, start};
 use mesa::tree::{ContentSource, GitOid, TreePath};
 use tempfile::TempDir;
@@ -92,7 +92,7 @@ impl Setup {
         });
         let key = fs::read_to_string(folder.path().join("server/admin.key")).unwrap();
         let credential = Credential::try_from(key).unwrap();
-        let secrets = Secrets::new(vec![Box::new(Environment::new(credential))]);
+        let secrets = Secrets::of(credential);
         let client = Client::new(&base, Arc::new(secrets)).unwrap();
         let remote = Remote::new(client, runtime.handle().clone());
         Setup {

@@ -17,6 +17,7 @@ use crate::daemon::control::{Answer, Request, ask};
 use crate::daemon::control_socket;
 use crate::export::{Applied, Archive, Folder, Format, LeftOut, Overwrite};
 use crate::remote::RepositoryName;
+use crate::secrets::SECRET_VARIABLES;
 
 /// Bytes that tell the formats apart.
 const HEAD_BYTES: u64 = 512;
@@ -196,8 +197,11 @@ fn patch(arguments: &Import, mount_point: &Path) -> Result<Shown, Error> {
         source,
     })?;
     let apply = |flags: &[&str]| -> Result<Output, Error> {
-        Command::new("git")
-            .arg("apply")
+        let mut git = Command::new("git");
+        for name in SECRET_VARIABLES {
+            git.env_remove(name);
+        }
+        git.arg("apply")
             .args(flags)
             .args(["--whitespace=nowarn", "--"])
             .arg(&file)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::{duration, output};
 use crate::daemon::control::EntryState;
 use crate::daemon::status::{
-    Cause, CredentialState, PublishState, PublishStatus, RepoState, RepoStatus, State, Status,
+    Cause, CredentialTrouble, PublishState, PublishStatus, RepoState, RepoStatus, State, Status,
     Totals, Waiting,
 };
 use crate::daemon::supervisor::{SupervisorState, SupervisorStatus};
@@ -175,17 +175,33 @@ fn supervisor(supervisor: &SupervisorStatus) -> Option<String> {
 }
 
 fn credential(status: &Status) -> Option<String> {
-    let until = status.credential.expires_at.as_deref();
-    match status.credential.state {
-        CredentialState::Valid => until.map(|until| format!("good until {until}")),
-        CredentialState::Missing if status.state == State::Stopped => None,
-        CredentialState::Missing => Some("missing: set MESA_API_KEY and mount again".into()),
-        CredentialState::Expired => Some(match until {
+    let credential = &status.credential;
+    let until = credential.expires_at.as_deref();
+    let from = match &credential.origin {
+        Some(origin) => format!(" ({origin})"),
+        None => String::new(),
+    };
+    let Some(trouble) = credential.trouble else {
+        let until = until.map(|until| format!("good until {until}{from}"))?;
+        return Some(match &credential.warning {
+            Some(warning) => format!("{until}; {warning}"),
+            None => until,
+        });
+    };
+    let what = match trouble {
+        CredentialTrouble::Missing if status.state == State::Stopped => return None,
+        CredentialTrouble::Missing => "missing".to_owned(),
+        CredentialTrouble::Expired => match until {
             Some(until) => format!("expired at {until}"),
-            None => "expired".into(),
-        }),
-        CredentialState::Refused => Some("refused by the server".into()),
-    }
+            None => "expired".to_owned(),
+        },
+        CredentialTrouble::Revoked => "revoked".to_owned(),
+        CredentialTrouble::Unknown => "not known to the server".to_owned(),
+        CredentialTrouble::Forbidden => "does not allow what has to be done".to_owned(),
+    };
+    Some(format!(
+        "{what}{from}: `mesa auth set-key` gives another one"
+    ))
 }
 
 fn of_repo(repo: &RepoStatus) -> String {
@@ -219,7 +235,7 @@ fn pending(repo: &RepoStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::status::{Base, Change, Credential, PendingWork};
+    use crate::daemon::status::{Base, Change, Credential, CredentialState, PendingWork};
     use crate::daemon::supervisor::Death;
 
     #[test]
@@ -229,6 +245,9 @@ mod tests {
             credential: Credential {
                 state: CredentialState::Valid,
                 expires_at: Some("2026-01-01T00:00:00Z".into()),
+                trouble: None,
+                origin: Some("MESA_API_KEY in the environment".into()),
+                ..Credential::missing()
             },
             repos: vec![RepoStatus {
                 org: "local".into(),
@@ -286,7 +305,7 @@ mod tests {
             render(&status),
             "mesa: mounted at /mnt (process 7); the server cannot be reached, edits are kept\n\
              supervisor: started the daemon again, 1 time so far (last at 2025-12-31T23:00:00Z: killed by SIGKILL)\n\
-             credential: good until 2026-01-01T00:00:00Z\n\
+             credential: good until 2026-01-01T00:00:00Z (MESA_API_KEY in the environment)\n\
              would be lost if this machine vanished now: 3 operations (2.0 KiB), the oldest 61 s old, \
              and 1 path that the server cannot hold\n  \
              blocked (network): 3 operations, for 12 s (connection refused)\n\

@@ -78,6 +78,7 @@ fn look_again(config: &Config, at_rest: &mut Option<Status>) -> Option<Status> {
 fn settled(status: &Status) -> Status {
     let mut status = status.clone();
     status.totals.oldest_age_seconds = None;
+    status.credential.seconds_left = None;
     for waiting in &mut status.totals.waiting {
         waiting.age_seconds = None;
     }

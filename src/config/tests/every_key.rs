@@ -106,7 +106,10 @@ fn the_lists_of_the_environment_are_tables_and_credentials() {
     let beta = Scope::Organization {
         organization: "beta",
     };
-    assert_eq!(config.secrets.find(beta).unwrap().expose(), "a:b");
+    assert_eq!(
+        config.secrets.find(beta).unwrap().credential.expose(),
+        "a:b"
+    );
     assert!(!format!("{config:?}").contains("a:b"));
     // Named by their credentials alone, organizations are mounted whole.
     let config = load_with(None, &variables[1..], &[]).unwrap();

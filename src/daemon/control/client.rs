@@ -7,6 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::Uid;
+use zeroize::Zeroizing;
 
 use super::{Address, Answer, Request, SOCKET_NAME, read_line};
 use crate::daemon::{Error, supervisor};
@@ -95,7 +97,9 @@ fn exchange_within(
         | Request::JournalList
         | Request::JournalShow { .. }
         | Request::JournalOrder { .. }
-        | Request::JournalDrop { .. } => Duration::ZERO,
+        | Request::JournalDrop { .. }
+        // The store is read, at most.
+        | Request::Credential(_) => Duration::ZERO,
         // Several listings, and files, come from the server meanwhile.
         Request::Conflicts(_) => CONFLICT_PATIENCE,
         Request::Publish(request) => {
@@ -169,7 +173,14 @@ fn connect(socket: &Path) -> Result<UnixStream, Error> {
 fn exchange(mut stream: &UnixStream, request: &Request, wait: Duration) -> io::Result<Vec<u8>> {
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_read_timeout(Some(wait))?;
-    let mut text = serde_json::to_vec(request)?;
+    if let Request::Credential(_) = request {
+        // Whoever answers here gets a credential.
+        let peer = Uid::from_raw(getsockopt(stream, PeerCredentials)?.uid());
+        if peer != Uid::effective() && !peer.is_root() {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+    }
+    let mut text = Zeroizing::new(serde_json::to_vec(request)?);
     text.push(b'\n');
     stream.write_all(&text)?;
     read_line(stream, ANSWER_BYTES_MAX)

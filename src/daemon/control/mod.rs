@@ -6,6 +6,7 @@
 
 mod client;
 mod conflicts;
+mod credentials;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -25,6 +26,7 @@ pub use conflicts::{
     ConflictAnswer, ConflictDetail, ConflictEntry, ConflictList, ConflictRequest, ConflictResolved,
     ConflictSide, ConflictSpot, ConflictingPath, TheirFiles, TheirKind, TheirStep,
 };
+pub use credentials::{AdoptedAs, CredentialAnswer, CredentialRequest, Handed};
 pub use metrics::{Bucket, Family, FamilyKind, Metrics, Sample, Value};
 pub use protocol::{Answer, Drained, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions};
 pub use publish::{PublishAnswer, PublishRequest, PublishedRepository};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Failure, Status};
 use super::conflicts::{ConflictAnswer, ConflictRequest};
+use super::credentials::{CredentialAnswer, CredentialRequest};
 use super::metrics::Metrics;
 use super::publish::{PublishAnswer, PublishRequest};
 use super::words::{Exported, JournalListing, JournalRecords, Ordered, Verified};
@@ -59,6 +60,8 @@ pub enum Request {
         #[serde(default)]
         repo: Option<String>,
     },
+    /// About credentials.
+    Credential(CredentialRequest),
     /// About conflicts.
     Conflicts(ConflictRequest),
     /// Push everything, and give it to a bookmark.
@@ -114,6 +117,8 @@ pub enum Answer {
     Verified(Verified),
     /// To [`Request::JournalOrder`] and [`Request::JournalDrop`].
     Ordered(Ordered),
+    /// To [`Request::Credential`].
+    Credential(CredentialAnswer),
     /// To [`Request::Conflicts`].
     Conflicts(Box<ConflictAnswer>),
     /// To [`Request::Publish`].
@@ -212,6 +217,10 @@ mod tests {
             },
             Request::Flush { timeout_ms: 5 },
             Request::Conflicts(ConflictRequest::Show { id: "0a".into() }),
+            Request::Credential(CredentialRequest::Forget {
+                org: Some("acme".into()),
+                repo: None,
+            }),
             Request::Publish(PublishRequest {
                 repo: None,
                 bookmark: Some("main".into()),

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Uid;
 
+use zeroize::Zeroizing;
+
 use super::{Address, Answer, REQUEST_BYTES_MAX, Request, read_line};
 use crate::daemon::{Error, Failure, Reason};
 
@@ -188,7 +190,8 @@ fn serve(stream: &UnixStream, handler: &dyn Handler) -> io::Result<()> {
 pub(super) fn receive(from: impl io::Read) -> io::Result<Result<Request, Box<Answer>>> {
     let refused = |message| Ok(Err(Box::new(failed(message))));
     match read_line(from, REQUEST_BYTES_MAX) {
-        Ok(line) => match serde_json::from_slice(&line) {
+        // It may hold a credential.
+        Ok(line) => match serde_json::from_slice(&Zeroizing::new(line)) {
             Ok(request) => Ok(Ok(request)),
             Err(_) => refused("the request is not one that this daemon knows"),
         },

@@ -8,7 +8,7 @@ use super::Finding;
 use crate::config::Config;
 use crate::daemon::failure::in_a_line;
 use crate::daemon::status::{Credential, CredentialState};
-use crate::daemon::{Error, Service, at_rest};
+use crate::daemon::{Error, Service, credentials};
 use crate::remote::Failure;
 use crate::secrets::Scope;
 
@@ -38,8 +38,10 @@ pub(super) fn examine(config: &Config) -> Result<Vec<Finding>, Error> {
         let usual = || CERTIFICATES.iter().any(|path| Path::new(path).exists());
         findings.push(judge_certificates(named.unwrap_or_else(usual)));
     }
-    let credential = at_rest::credential(config);
-    let asked = ask(config)?;
+    let scope = credentials::scope_of(config);
+    let asked = ask(config, scope)?;
+    // After the question, which may have had a command bring one.
+    let credential = credentials::described(config, scope);
     let way = match &asked {
         Ok(_) => Way::Http,
         Err(failure) if failure.is_answer() => Way::Http,
@@ -66,13 +68,13 @@ struct Answer {
     date: Option<SystemTime>,
 }
 
-fn ask(config: &Config) -> Result<Result<Answer, Failure>, Error> {
+fn ask(config: &Config, scope: Scope<'_>) -> Result<Result<Answer, Failure>, Error> {
     let service = match Service::new(config) {
         Ok(service) => service,
         Err(Error::Remote(failure)) => return Ok(Err(failure)),
         Err(error) => return Err(error),
     };
-    let asked = service.remote().whoami_and_date(Scope::Global);
+    let asked = service.remote().whoami_and_date(scope);
     Ok(asked.map(|(whoami, date)| Answer {
         scopes: whoami.scopes,
         date,
@@ -213,9 +215,10 @@ fn judge_clock((skew, side): (Duration, &'static str)) -> Finding {
 
 fn judge_credential(known: &Credential, asked: &Result<Vec<String>, Failure>) -> Finding {
     const CHECK: &str = "credential";
-    const CURE: &str = "set MESA_API_KEY to an API key or an access token, and mount again";
+    const CURE: &str = "mesa auth set-key, which also reaches a mount that is running";
     let until = known.expires_at.as_deref();
     let until_text = until.map_or_else(String::new, |until| format!(", until {until}"));
+    let origin = known.origin.as_deref().unwrap_or("nowhere");
     match (known.state, asked) {
         (CredentialState::Missing, _) => Finding::problem(CHECK, "there is none", CURE),
         (CredentialState::Expired, _) | (_, Err(Failure::CredentialExpired)) => {
@@ -245,7 +248,10 @@ fn judge_credential(known: &Credential, asked: &Result<Vec<String>, Failure>) ->
         }
         (_, Ok(scopes)) => Finding::ok(
             CHECK,
-            format!("the server takes it ({}){until_text}", scopes.join(", ")),
+            format!(
+                "the server takes that of {origin} ({}){until_text}",
+                scopes.join(", ")
+            ),
         ),
         (_, Err(_)) => Finding::warning(
             CHECK,
@@ -259,6 +265,7 @@ fn judge_credential(known: &Credential, asked: &Result<Vec<String>, Failure>) ->
 mod tests {
     use super::super::Verdict;
     use super::*;
+    use crate::secrets::Missing;
 
     #[track_caller]
     fn is(finding: &Finding, verdict: Verdict, word: &str) {
@@ -346,6 +353,7 @@ mod tests {
         let known = |state| Credential {
             state,
             expires_at: Some("2026-01-01T00:00:00Z".into()),
+            ..Credential::missing()
         };
         let valid = known(CredentialState::Valid);
         let scopes = |scope: &str| Ok(vec![scope.to_owned()]);
@@ -368,7 +376,11 @@ mod tests {
         };
         problem(
             &known(CredentialState::Missing),
-            Failure::CredentialMissing,
+            Failure::CredentialMissing(Missing {
+                organization: None,
+                troubles: Vec::new(),
+                hint: None,
+            }),
             "none",
         );
         problem(

@@ -14,7 +14,7 @@ use journal::{Sequence, replay};
 use uuid::Uuid;
 
 use super::beside::{Beside, Compared};
-use crate::daemon::status::CredentialState;
+use crate::daemon::status::CredentialTrouble;
 use crate::lower::{self, SourceError};
 use crate::overlay::{self, Capture, KeptLocalReason, Overlay, Scope};
 use crate::remote::{
@@ -300,7 +300,7 @@ const TRANSIENT: replay::Failure = replay::Failure::Transient { retry_after: Non
 
 impl Error {
     /// What the failure means for the next attempt, and what it says of the credential.
-    pub(super) fn outcome(&self) -> (replay::Failure, Option<CredentialState>) {
+    pub(super) fn outcome(&self) -> (replay::Failure, Option<CredentialTrouble>) {
         match self {
             Error::Remote(failure) | Error::Push(PushError::Remote(failure)) => of_failure(failure),
             Error::Push(PushError::Lower(lower::Error::Source(source)))
@@ -315,13 +315,13 @@ impl Error {
     }
 }
 
-fn of_failure(failure: &Failure) -> (replay::Failure, Option<CredentialState>) {
+fn of_failure(failure: &Failure) -> (replay::Failure, Option<CredentialTrouble>) {
     let credential = match failure {
-        Failure::CredentialMissing => CredentialState::Missing,
-        Failure::CredentialExpired => CredentialState::Expired,
-        Failure::CredentialRevoked | Failure::CredentialUnknown | Failure::Forbidden => {
-            CredentialState::Refused
-        }
+        Failure::CredentialMissing(_) => CredentialTrouble::Missing,
+        Failure::CredentialExpired => CredentialTrouble::Expired,
+        Failure::CredentialRevoked => CredentialTrouble::Revoked,
+        Failure::CredentialUnknown => CredentialTrouble::Unknown,
+        Failure::Forbidden => CredentialTrouble::Forbidden,
         Failure::TooLarge | Failure::Refused { .. } | Failure::Unsendable => {
             return (replay::Failure::Refused, None);
         }
@@ -343,11 +343,13 @@ fn of_failure(failure: &Failure) -> (replay::Failure, Option<CredentialState>) {
     (replay::Failure::Auth, Some(credential))
 }
 
-fn of_source(source: &SourceError) -> (replay::Failure, Option<CredentialState>) {
+fn of_source(source: &SourceError) -> (replay::Failure, Option<CredentialTrouble>) {
     let credential = match source {
-        SourceError::CredentialMissing => CredentialState::Missing,
-        SourceError::CredentialExpired => CredentialState::Expired,
-        SourceError::CredentialRevoked | SourceError::Forbidden => CredentialState::Refused,
+        SourceError::CredentialMissing => CredentialTrouble::Missing,
+        SourceError::CredentialExpired => CredentialTrouble::Expired,
+        SourceError::CredentialRevoked => CredentialTrouble::Revoked,
+        SourceError::CredentialUnknown => CredentialTrouble::Unknown,
+        SourceError::Forbidden => CredentialTrouble::Forbidden,
         SourceError::Offline
         | SourceError::TimedOut
         | SourceError::NotFound
@@ -369,7 +371,7 @@ mod tests {
         let outcome = |failure| Error::Remote(failure).outcome();
         assert_eq!(
             outcome(Failure::CredentialExpired),
-            (replay::Failure::Auth, Some(CredentialState::Expired))
+            (replay::Failure::Auth, Some(CredentialTrouble::Expired))
         );
         assert_eq!(outcome(Failure::TooLarge), (replay::Failure::Refused, None));
         let retry_after = Some(Duration::from_secs(7));
@@ -388,6 +390,6 @@ mod tests {
         let missing = lower::Error::Source(SourceError::CredentialMissing);
         let (failure, credential) = Error::Overlay(overlay::Error::Lower(missing)).outcome();
         assert_eq!(failure, replay::Failure::Auth);
-        assert_eq!(credential, Some(CredentialState::Missing));
+        assert_eq!(credential, Some(CredentialTrouble::Missing));
     }
 }

@@ -32,7 +32,8 @@ fn of_source(source: &SourceError) -> Cause {
         SourceError::Forbidden => Cause::Forbidden,
         SourceError::CredentialMissing
         | SourceError::CredentialExpired
-        | SourceError::CredentialRevoked => Cause::Auth,
+        | SourceError::CredentialRevoked
+        | SourceError::CredentialUnknown => Cause::Auth,
         SourceError::Sink(_) => Cause::Local,
         SourceError::Offline
         | SourceError::TimedOut
@@ -53,7 +54,15 @@ mod tests {
         let cases: [(Error, Cause); 7] = [
             (Failure::Forbidden.into(), Cause::Forbidden),
             (Failure::CredentialExpired.into(), Cause::Auth),
-            (Failure::CredentialMissing.into(), Cause::Auth),
+            (
+                Failure::CredentialMissing(
+                    crate::secrets::Secrets::default()
+                        .find(crate::secrets::Scope::Global)
+                        .unwrap_err(),
+                )
+                .into(),
+                Cause::Auth,
+            ),
             (Failure::OfflineLately.into(), Cause::Network),
             (Failure::TimedOut.into(), Cause::Network),
             (overlay::Error::Body(full()).into(), Cause::Local),

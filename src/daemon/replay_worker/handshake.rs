@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, after, select};
+use crossbeam_channel::{Receiver, TryRecvError, after, select};
 
 /// The answer to a drain, to come.
 pub(in crate::daemon) struct Handshake(Receiver<()>);
@@ -12,6 +12,11 @@ impl Handshake {
     /// Comes when the other end is dropped.
     pub(super) fn new(done: Receiver<()>) -> Handshake {
         Handshake(done)
+    }
+
+    /// Whether the wait is over, whatever came of it.
+    pub(in crate::daemon) fn is_over(&self) -> bool {
+        self.0.try_recv() != Err(TryRecvError::Empty)
     }
 
     /// Waits until everything is pushed or will not be, or until a deadline; breaks on `cancel`.

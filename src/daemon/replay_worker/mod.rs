@@ -53,6 +53,8 @@ enum Order {
     Hold,
     /// The end of that.
     Release,
+    /// Another attempt at once, with another credential.
+    CredentialChanged,
     /// Something published.
     Publish(Errand),
 }
@@ -125,6 +127,11 @@ impl ReplayWorker {
     /// Asks for another attempt at once; one that is held stays so.
     pub(super) fn retry(&self) {
         self.order(Order::Retry);
+    }
+
+    /// There is another credential.
+    pub(super) fn credential_changed(&self) {
+        self.order(Order::CredentialChanged);
     }
 
     /// Stops pushing, after the attempt that it is in.
@@ -277,6 +284,11 @@ impl Worker {
                 }
             }
             Order::Hold => self.step(machine, Event::Hold),
+            Order::CredentialChanged => {
+                self.plan.again();
+                self.progress.lock().credential = None;
+                self.step(machine, Event::CredentialChanged)
+            }
             Order::Publish(errand) => {
                 self.grant(errand);
                 self.step(machine, Event::Tick)

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use journal::replay::{Event, Failure};
 
-use crate::daemon::status::{Cause, CredentialState, RepoState};
+use crate::daemon::status::{Cause, CredentialTrouble, RepoState};
 
 /// How a replay stands.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -18,7 +18,7 @@ pub(in crate::daemon) struct Progress {
     /// Since when `blocked` is what it is.
     pub(in crate::daemon) since: Option<Instant>,
     /// What is wrong with the credential.
-    pub(in crate::daemon) credential: Option<CredentialState>,
+    pub(in crate::daemon) credential: Option<CredentialTrouble>,
     /// What the server cannot hold.
     pub(in crate::daemon) kept_local: Vec<String>,
     /// Why the bookmark does not get what was pushed, before something changes.

@@ -1,0 +1,132 @@
+//! Sending a request with the right credential, and what an answer says of that one.
+
+use std::sync::Arc;
+
+use super::call::Call;
+use super::exchange::Request;
+use super::http::Answer;
+use super::tally::Count;
+use super::{Client, Failure};
+use crate::secrets::{Found, Place, RENEW_PATIENCE, Rank, Refusal, Scope};
+
+/// Credentials that one request is tried with, as each before is refused.
+const CREDENTIALS_MAX: u32 = 4;
+
+impl Client {
+    /// One request. A refused credential is passed over for the next one that there is: such a
+    /// request had no effect, so sending it again is still one attempt.
+    pub(super) async fn send(&self, count: &Count, call: Call<'_>) -> Result<Answer, Failure> {
+        let scope = call.scope;
+        let mut next = call;
+        let mut tried = 1;
+        loop {
+            let again = next.again();
+            let found = self.credential(scope).await?;
+            let failure = match self.attempt(count, next, &found).await {
+                Err(failure) => failure,
+                answer => return answer,
+            };
+            let Some(worst) = failure.rank() else {
+                return Err(failure);
+            };
+            self.look_for_better(scope).await;
+            let better = self
+                .secrets
+                .find(scope)
+                .is_ok_and(|better| better.rank < worst && better.credential != found.credential);
+            match again {
+                Some(again) if better && tried < CREDENTIALS_MAX => next = again,
+                _ => return Err(failure),
+            }
+            tried += 1;
+        }
+    }
+
+    /// The credential to send, after a search for a better one if there is no good one.
+    async fn credential(&self, scope: Scope<'_>) -> Result<Found, Failure> {
+        self.look_for_better(scope).await;
+        let found = self.secrets.find(scope)?;
+        self.secrets.admit(&found)?;
+        Ok(found)
+    }
+
+    /// Looks for a better credential, if that is needed and due. It reads files and runs a program.
+    async fn look_for_better(&self, scope: Scope<'_>) {
+        if self.secrets.wants_renewal(scope) {
+            let (secrets, place) = (Arc::clone(&self.secrets), Place::from(scope));
+            let renewing = tokio::task::spawn_blocking(move || secrets.renew(place.scope()));
+            // It goes on by itself; who asks is told meanwhile what is missing.
+            if let Ok(Err(error)) = tokio::time::timeout(RENEW_PATIENCE, renewing).await {
+                tracing::error!(error = %error, "the search for a credential failed");
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        count: &Count,
+        call: Call<'_>,
+        found: &Found,
+    ) -> Result<Answer, Failure> {
+        let scope = call.scope;
+        let sent = count.begin(call.body.length());
+        let request = Request {
+            method: call.method,
+            target: call.target,
+            credential: &found.credential,
+            accept: call.accept,
+            header: call.header,
+            body: call.body,
+            patience: call.patience,
+        };
+        let mut answer = self.http.send(request).await;
+        let expiry = found.credential.expires_at();
+        // Not every server says why; a token says itself when its time is over.
+        if matches!(answer, Err(Failure::CredentialUnknown))
+            && expiry.is_some_and(|expiry| expiry <= self.secrets.clock().now())
+        {
+            answer = Err(Failure::CredentialExpired);
+        }
+        match &answer {
+            Err(Failure::Forbidden) => self.secrets.forbidden(found, scope),
+            Err(failure) => match failure.refusal() {
+                Some(refusal) => self.secrets.refused(found, scope, refusal),
+                None if failure.is_answer() => self.secrets.accepted(found),
+                None => {}
+            },
+            Ok(_) => self.secrets.accepted(found),
+        }
+        sent.end(&answer);
+        answer
+    }
+}
+
+impl Failure {
+    /// How it refuses the credential, if it does.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Failure::CredentialExpired => Some(Refusal::Expired),
+            Failure::CredentialRevoked => Some(Refusal::Revoked),
+            Failure::CredentialUnknown => Some(Refusal::Unknown),
+            _ => None,
+        }
+    }
+
+    /// What the credential is now, if the failure says something of it.
+    pub(super) fn rank(&self) -> Option<Rank> {
+        match self {
+            Failure::Forbidden => Some(Rank::Forbidden),
+            failure => failure.refusal().map(|_| Rank::Refused),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        match refusal {
+            Refusal::Expired => Failure::CredentialExpired,
+            Refusal::Revoked => Failure::CredentialRevoked,
+            Refusal::Unknown => Failure::CredentialUnknown,
+        }
+    }
+}
