@@ -113,12 +113,21 @@ fn kept_or_built(kept: &Path, build: impl FnOnce(&Path)) -> PathBuf {
     kept.to_owned()
 }
 
+/// The platform that cargo builds for.
+fn host() -> String {
+    let version = run(Command::new("rustc").arg("-vV")).success().text();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.expect("rustc does not say its host").to_owned()
+}
+
 /// Folders of the packages that the fixture is made of, as cargo tells.
 fn sources() -> Vec<(&'static str, PathBuf)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = run(Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"]))
+        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        // What other platforms need was perhaps never downloaded.
+        .args(["--filter-platform", &host()]))
     .success();
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
