@@ -1,7 +1,7 @@
 //! Processes: run to the end with a deadline, or held by a pidfd, which never names a stranger.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -94,9 +94,28 @@ pub fn run(command: &mut Command) -> Finished {
 /// It cannot be started, or takes longer.
 #[track_caller]
 pub fn run_within(command: &mut Command, deadline: Duration) -> Finished {
+    finish(command.stdin(Stdio::null()), deadline)
+}
+
+/// As [`run`], with this on its standard input.
+///
+/// # Panics
+///
+/// It cannot be started, or takes too long.
+#[track_caller]
+pub fn run_with_input(command: &mut Command, input: &str) -> Finished {
+    // A pipe takes that much without a reader.
+    assert!(input.len() < 4096);
+    let (reader, mut writer) = io::pipe().unwrap();
+    writer.write_all(input.as_bytes()).unwrap();
+    drop(writer);
+    finish(command.stdin(reader), COMMAND_DEADLINE)
+}
+
+#[track_caller]
+fn finish(command: &mut Command, deadline: Duration) -> Finished {
     let shown = format!("{command:?}");
     let child = command
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
