@@ -1,12 +1,14 @@
-//! Single flight: whoever wants what somebody is already fetching waits for that fetch.
+//! Single flight: whoever wants what somebody is already fetching waits for that fetch, and whoever
+//! comes right after one that was waited for in vain is told so.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::echo::Echoes;
 use super::{Error, SourceError};
 use crate::tree::GitOid;
 
@@ -14,9 +16,12 @@ use crate::tree::GitOid;
 /// to the first byte); this bounds the wait even for one that does not.
 pub(super) const STALL_MAX: Duration = Duration::from_secs(30);
 
-/// What is being fetched; as many entries as threads are fetching.
+/// What is being fetched, as many entries as threads are fetching; and what just failed.
 #[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<GitOid, Arc<Flight>>>);
+pub(super) struct Flights {
+    running: Mutex<HashMap<GitOid, Arc<Flight>>>,
+    failed: Mutex<Echoes>,
+}
 
 #[derive(Default)]
 struct Flight {
@@ -38,7 +43,8 @@ enum State {
 impl Flights {
     /// Fetches `oid` by `fetch`, or waits for the thread that already does, and shares its result.
     ///
-    /// Whoever comes after a landing fetches again, so `fetch` looks first whether it still has to.
+    /// Whoever comes after a landing fetches again, so `fetch` looks first whether it still has to;
+    /// but not right after one that took long and failed.
     pub(super) fn run(
         &self,
         oid: GitOid,
@@ -48,13 +54,19 @@ impl Flights {
         loop {
             let (flight, pilot) = self.board(oid);
             if pilot {
+                let begun = Instant::now();
                 let mut landing = Landing {
                     flights: self,
                     oid,
                     flight: &flight,
                     state: State::Abandoned,
                 };
-                let result = fetch(&flight.progress);
+                let echo = self.failed.lock().of(oid, begun);
+                let result = echo.map_or_else(|| fetch(&flight.progress), Err);
+                if let Err(error) = &result {
+                    let ended = Instant::now();
+                    self.failed.lock().note(oid, begun, ended, error);
+                }
                 landing.state = State::Landed(result.as_ref().copied().map_err(Error::share));
                 return result;
             }
@@ -65,7 +77,7 @@ impl Flights {
     }
 
     fn board(&self, oid: GitOid) -> (Arc<Flight>, bool) {
-        let mut flights = self.0.lock();
+        let mut flights = self.running.lock();
         if let Some(flight) = flights.get(&oid) {
             return (flight.clone(), false);
         }
@@ -110,7 +122,7 @@ struct Landing<'a> {
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         // Off the board first, so that a waiter who takes over finds the place free.
-        self.flights.0.lock().remove(&self.oid);
+        self.flights.running.lock().remove(&self.oid);
         *self.flight.state.lock() = std::mem::take(&mut self.state);
         self.flight.landed.notify_all();
     }
@@ -134,7 +146,7 @@ mod tests {
             flights.run(OID, STALL_MAX, |_| {
                 requests.fetch_add(1, Ordering::Relaxed);
                 // The board, the pilot, and everyone who waits hold the flight.
-                while Arc::strong_count(&flights.0.lock()[&OID]) < WAITERS + 2 {
+                while Arc::strong_count(&flights.running.lock()[&OID]) < WAITERS + 2 {
                     thread::yield_now();
                 }
                 Err(SourceError::Forbidden.into())
@@ -147,6 +159,24 @@ mod tests {
                 assert!(matches!(result, Err(Error::Source(SourceError::Forbidden))));
             }
         });
+        assert_eq!(requests.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn who_comes_right_after_a_long_failure_does_not_wait_again() {
+        let flights = Flights::default();
+        let requests = AtomicU64::new(0);
+        let run = |error: fn() -> SourceError| {
+            flights.run(OID, STALL_MAX, |_| {
+                requests.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(1_050));
+                Err(error().into())
+            })
+        };
+        let first = run(|| SourceError::Server);
+        assert!(matches!(first, Err(Error::Source(SourceError::Server))));
+        let second = run(|| SourceError::TimedOut);
+        assert!(matches!(second, Err(Error::Source(SourceError::Server))));
         assert_eq!(requests.load(Ordering::Relaxed), 1);
     }
 
@@ -187,6 +217,6 @@ mod tests {
             started.wait();
             assert!(flights.run(OID, STALL_MAX, |_| Ok(())).is_ok());
         });
-        assert!(flights.0.lock().is_empty());
+        assert!(flights.running.lock().is_empty());
     }
 }

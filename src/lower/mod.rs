@@ -24,6 +24,7 @@
 
 mod codec;
 mod disk;
+mod echo;
 mod error;
 mod fetch;
 mod flight;

@@ -31,8 +31,9 @@ mod table;
 use std::time::Duration;
 
 /// What an operation that needs the server may take: the promised 5 s, one for a body that began
-/// late, and what this machine adds when it is busy.
-const REMOTE_MAX: Duration = Duration::from_secs(12);
+/// late, and what this machine adds when it is busy; less than twice the patience, which a reader
+/// would wait whose kernel asks twice.
+const REMOTE_MAX: Duration = Duration::from_secs(9);
 /// What an operation that needs no server may take: less than any wait for one.
 const LOCAL_MAX: Duration = Duration::from_secs(4);
 
