@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -245,6 +245,7 @@ impl Client {
         sink: &mut dyn Write,
         written: &mut u64,
     ) -> Result<(), Failure> {
+        let begun = Instant::now();
         let target = of_content(repository, at, path, None);
         let call = Call {
             patience,
@@ -255,7 +256,7 @@ impl Client {
             // Whether a link has raw bytes is not said anywhere; JSON always carries them.
             Err(Failure::NotAcceptable) => {
                 let call = Call {
-                    patience,
+                    patience: patience.saturating_sub(begun.elapsed()),
                     ..Call::get(repository.scope(), target)
                 };
                 return self.link(call, sink, written).await;
