@@ -13,13 +13,17 @@ use crate::REMOTE_MAX;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// One wait of a thread: its id, when it began, and how often it had waited before, since two waits
+/// with a moment between them may look like one.
+type Wait = (u32, u64, u64);
+
 /// Looks until it is done; gives the longest time that anybody was seen in state D.
 pub fn watch(done: &AtomicBool) -> Duration {
-    let mut since: HashMap<(u32, u64), Instant> = HashMap::new();
+    let mut since: HashMap<Wait, Instant> = HashMap::new();
     let mut longest = Duration::ZERO;
     while !done.load(Ordering::SeqCst) {
         let now = Instant::now();
-        let stuck: Vec<(u32, u64)> = ours().into_iter().flat_map(threads).collect();
+        let stuck: Vec<Wait> = ours().into_iter().flat_map(threads).collect();
         since.retain(|thread, _| stuck.contains(thread));
         for thread in stuck {
             let first = *since.entry(thread).or_insert(now);
@@ -53,8 +57,8 @@ fn ours() -> Vec<u32> {
     .collect()
 }
 
-/// The threads of a process that are in state D, each with when it began.
-fn threads(pid: u32) -> Vec<(u32, u64)> {
+/// The threads of a process that are in state D.
+fn threads(pid: u32) -> Vec<Wait> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
@@ -62,7 +66,17 @@ fn threads(pid: u32) -> Vec<(u32, u64)> {
         let entry = entry.ok()?;
         let fields = fields(&entry.path().join("stat"))?;
         let thread = entry.file_name().to_str()?.parse().ok()?;
-        (fields[0] == "D").then(|| (thread, fields[19].parse().unwrap()))
+        if fields[0] != "D" {
+            return None;
+        }
+        let status = fs::read_to_string(entry.path().join("status")).ok()?;
+        let mut lines = status.lines();
+        let waits = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        Some((
+            thread,
+            fields[19].parse().unwrap(),
+            waits.trim().parse().unwrap(),
+        ))
     });
     found.collect()
 }
