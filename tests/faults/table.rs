@@ -45,24 +45,45 @@ const AWAY: &[i32] = &[libc::ENETUNREACH];
 const SLOW: &[i32] = &[libc::ENETUNREACH, libc::ETIMEDOUT];
 const STRANGE: &[i32] = &[libc::EREMOTEIO];
 
-/// Every fault.
+/// Every fault; those that take long come first, so that several at a time end together.
 pub fn rows() -> Vec<Row> {
     use After::{Asked, Drains};
     use Fault::*;
     let each = Harm::Each;
     let tenth = Duration::from_millis(100);
     vec![
+        ("silent", Harm::Line(Line::Silent), AWAY, AWAY, Drains),
+        ("forgotten", Harm::Forgotten, &[], &[], Drains),
+        ("silence", each(Silence), AWAY, AWAY, Drains),
+        ("stalled at once", each(Stall(0)), SLOW, SLOW, Drains),
+        ("stalled midway", each(Stall(40)), SLOW, SLOW, Drains),
+        ("dripping", each(Drip(tenth)), SLOW, SLOW, Drains),
+        ("silence after", each(SilenceAfter), AWAY, AWAY, Drains),
+        ("cut at once", each(Cut(0)), SLOW, SLOW, Drains),
+        ("refusing", Harm::Line(Line::Refusing), AWAY, AWAY, Drains),
+        ("deaf", Harm::Line(Line::Deaf), AWAY, AWAY, Drains),
+        ("503", each(Status(503, Some(2))), STRANGE, STRANGE, Drains),
+        (
+            "502 after",
+            each(StatusAfter(502)),
+            STRANGE,
+            STRANGE,
+            Drains,
+        ),
+        ("cut midway", each(Cut(40)), SLOW, SLOW, Drains),
+        (
+            "429, soon",
+            each(Status(429, Some(1))),
+            STRANGE,
+            STRANGE,
+            Drains,
+        ),
+        ("too long", each(WrongLength(7)), SLOW, SLOW, Drains),
+        ("500", each(Status(500, None)), STRANGE, STRANGE, Drains),
         ("latency", each(Latency(tenth * 3)), &[], &[], Drains),
         ("narrow", each(Bandwidth(4_000)), &[], &[], Drains),
         ("reset", each(Reset), AWAY, AWAY, Drains),
         ("reset after", each(ResetAfter), AWAY, AWAY, Drains),
-        ("silence", each(Silence), AWAY, AWAY, Drains),
-        ("silence after", each(SilenceAfter), AWAY, AWAY, Drains),
-        ("cut at once", each(Cut(0)), SLOW, SLOW, Drains),
-        ("cut midway", each(Cut(40)), SLOW, SLOW, Drains),
-        ("stalled at once", each(Stall(0)), SLOW, SLOW, Drains),
-        ("stalled midway", each(Stall(40)), SLOW, SLOW, Drains),
-        ("dripping", each(Drip(tenth)), SLOW, SLOW, Drains),
         (
             "401",
             each(Status(401, None)),
@@ -87,28 +108,12 @@ pub fn rows() -> Vec<Row> {
         ),
         ("413", each(Status(413, None)), STRANGE, STRANGE, Asked),
         (
-            "429, soon",
-            each(Status(429, Some(1))),
-            STRANGE,
-            STRANGE,
-            Drains,
-        ),
-        (
             "429, late",
             each(Status(429, Some(60))),
             STRANGE,
             STRANGE,
             Asked,
         ),
-        ("500", each(Status(500, None)), STRANGE, STRANGE, Drains),
-        (
-            "502 after",
-            each(StatusAfter(502)),
-            STRANGE,
-            STRANGE,
-            Drains,
-        ),
-        ("503", each(Status(503, Some(2))), STRANGE, STRANGE, Drains),
         (
             "wrong content",
             each(WrongContent),
@@ -116,7 +121,6 @@ pub fn rows() -> Vec<Row> {
             &[libc::EIO, libc::EREMOTEIO],
             Drains,
         ),
-        ("too long", each(WrongLength(7)), SLOW, SLOW, Drains),
         (
             "too short",
             each(WrongLength(-1)),
@@ -124,9 +128,5 @@ pub fn rows() -> Vec<Row> {
             &[libc::EIO, libc::EREMOTEIO],
             Drains,
         ),
-        ("refusing", Harm::Line(Line::Refusing), AWAY, AWAY, Drains),
-        ("silent", Harm::Line(Line::Silent), AWAY, AWAY, Drains),
-        ("deaf", Harm::Line(Line::Deaf), AWAY, AWAY, Drains),
-        ("forgotten", Harm::Forgotten, &[], &[], Drains),
     ]
 }
