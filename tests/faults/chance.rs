@@ -17,13 +17,13 @@ use crate::workload::{Dice, Model};
 use crate::{LOCAL_MAX, REMOTE_MAX, variable};
 
 /// Files that nobody has read: more than can be read while the network is bad.
-const UNREAD: usize = 2_000;
+pub const UNREAD: usize = 2_000;
 /// How long each seed's network is bad.
 const BAD: Duration = Duration::from_secs(20);
 /// Paths of the writer.
 const PATHS_MAX: usize = 80;
 /// What a reader may be told while the network is bad; that a name is not there is none of it.
-const ERRORS: [i32; 8] = [
+pub const ERRORS: [i32; 8] = [
     libc::ENETUNREACH,
     libc::ETIMEDOUT,
     libc::EREMOTEIO,
@@ -45,17 +45,20 @@ impl Drop for Seed {
     }
 }
 
-fn content(index: usize) -> Vec<u8> {
+/// What a file that nobody has read has in it.
+pub fn content(index: usize) -> Vec<u8> {
     format!("file {index}\n")
         .repeat(1 + index % 300)
         .into_bytes()
 }
 
-fn unread(index: usize) -> String {
+/// Where it is, below the repository.
+pub fn unread(index: usize) -> String {
     format!("unread/{:02}/{index}", index / 50)
 }
 
-fn repository(folder: &Path) -> PathBuf {
+/// A repository with such files, and one to be cached.
+pub fn repository(folder: &Path) -> PathBuf {
     let root = folder.join("app");
     fs::create_dir(&root).unwrap();
     git_text(&root, &["init", "--quiet"]);
@@ -88,9 +91,9 @@ fn one_seed(seed: &Seed) {
     fs::create_dir(&root).unwrap();
     let (mounted, done) = (Mutex::new(()), AtomicBool::new(false));
     let pulse = Pulse::new(&app, "cached", &mounted, &done);
-    let (operations, read, told) = Default::default();
-    let (model, beat) = thread::scope(|scope| {
-        let writer = scope.spawn(|| write(&root, Dice::new(seed.0), &operations, &done));
+    let (read, told) = Default::default();
+    let (written, beat) = thread::scope(|scope| {
+        let writer = scope.spawn(|| write(&root, Dice::new(seed.0), Duration::ZERO, &done));
         let readers: Vec<_> = (0..6)
             .map(|number| {
                 let dice = Dice::new(seed.0 ^ (77 + number));
@@ -112,15 +115,17 @@ fn one_seed(seed: &Seed) {
     });
     let struck = world.faults().struck();
     assert!(struck > 5, "only {struck} requests were harmed");
-    Tree::walk(&root, GitFolder::Walked)
-        .assert_equals(&model.tree(), "mount (left), what was written (right)");
+    Tree::walk(&root, GitFolder::Walked).assert_equals(
+        &written.model.tree(),
+        "mount (left), what was written (right)",
+    );
     let healed = Instant::now();
     let local = world.flush_and_compare("app");
     println!(
         "seed {}: {} operations, {} files read and {} reads refused, {struck} requests harmed; \
          local calls at most {:?}; flushed and compared {:?} after the last fault",
         seed.0,
-        operations.load(Ordering::SeqCst),
+        written.operations,
         read.load(Ordering::SeqCst),
         told.load(Ordering::SeqCst),
         beat.longest,
@@ -136,18 +141,9 @@ fn one_seed(seed: &Seed) {
 fn be_bad(proxy: &FaultProxy, mut dice: Dice, is_over: &dyn Fn() -> bool) {
     let start = Instant::now();
     while start.elapsed() < BAD && !is_over() {
-        match dice.below(10) {
-            0 => proxy.set_line(Line::Refusing),
-            1 => proxy.set_line(Line::Silent),
-            2 => proxy.set_line(Line::Deaf),
-            3 => proxy.forget_connections(),
-            4..=5 => proxy.heal(),
-            _ => {
-                proxy.set_line(Line::Up);
-                let mut rolled = Dice::new(dice.below(1 << 40));
-                let often = 1 + dice.below(4);
-                proxy.obey(move |_| (rolled.below(4) < often).then(|| fault(&mut rolled)));
-            }
+        match dice.below(5) {
+            0 => proxy.heal(),
+            _ => harm(proxy, &mut dice),
         }
         let until = Instant::now() + Duration::from_millis(100 + dice.below(1_500));
         while Instant::now() < until && !is_over() {
@@ -155,6 +151,22 @@ fn be_bad(proxy: &FaultProxy, mut dice: Dice, is_over: &dyn Fn() -> bool) {
         }
     }
     proxy.heal();
+}
+
+/// Does one thing to the network, until another is done.
+pub fn harm(proxy: &FaultProxy, dice: &mut Dice) {
+    match dice.below(8) {
+        0 => proxy.set_line(Line::Refusing),
+        1 => proxy.set_line(Line::Silent),
+        2 => proxy.set_line(Line::Deaf),
+        3 => proxy.forget_connections(),
+        _ => {
+            proxy.set_line(Line::Up);
+            let mut rolled = Dice::new(dice.below(1 << 40));
+            let often = 1 + dice.below(4);
+            proxy.obey(move |_| (rolled.below(4) < often).then(|| fault(&mut rolled)));
+        }
+    }
 }
 
 fn fault(dice: &mut Dice) -> Fault {
@@ -178,24 +190,38 @@ fn fault(dice: &mut Dice) -> Fault {
     }
 }
 
-fn write(root: &Path, mut dice: Dice, operations: &AtomicUsize, done: &AtomicBool) -> Model {
-    let mut model = Model::default();
+/// What a writer did.
+#[derive(Default)]
+pub struct Written {
+    /// What must be there.
+    pub model: Model,
+    /// How many calls it made.
+    pub operations: usize,
+    /// The longest of them.
+    pub longest: Duration,
+}
+
+/// Writes until it is done, with a pause after each call.
+pub fn write(root: &Path, mut dice: Dice, pause: Duration, done: &AtomicBool) -> Written {
+    let mut written = Written::default();
     while !done.load(Ordering::SeqCst) {
-        let operation = model.next_within(PATHS_MAX, &mut dice);
+        let operation = written.model.next_within(PATHS_MAX, &mut dice);
         let begun = Instant::now();
         operation
             .perform(root)
             .unwrap_or_else(|error| panic!("{operation:?}: {error}"));
         let took = begun.elapsed();
         assert!(took < LOCAL_MAX, "{operation:?} took {took:?}");
-        model.apply(&operation);
-        operations.fetch_add(1, Ordering::SeqCst);
+        written.model.apply(&operation);
+        written.operations += 1;
+        written.longest = written.longest.max(took);
+        thread::sleep(pause);
         if dice.below(40) == 0 {
             // A pause, in which a push begins.
             thread::sleep(Duration::from_millis(300));
         }
     }
-    model
+    written
 }
 
 fn read_by_chance(

@@ -1,10 +1,10 @@
 //! A bad network between a real daemon and a real server: every fault in every phase, faults by
-//! chance under a workload by chance, lines that die in silence, and what all that may cost.
+//! chance under a workload by chance, lines that die in silence, what all that may cost, and a soak.
 //!
 //! What is held to: an operation that needs the server ends within its deadline; one that does not
 //! never waits for it; and once the fault is gone, Git reads from the remote what is mounted. Runs
-//! are seeded, and a failure shows the seed; `MESA_FAULT_SEEDS` and `MESA_SPEED_ROUNDS` make them
-//! longer, `MESA_FAULT_SEED` repeats one.
+//! are seeded, and a failure shows the seed; `MESA_FAULT_SEEDS`, `MESA_SPEED_ROUNDS` and
+//! `MESA_SOAK_SECONDS` make them longer, `MESA_FAULT_SEED` repeats one.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ mod chance;
 mod matrix;
 mod outage;
 mod pulse;
+mod soak;
 mod speed;
 mod stuck;
 mod table;
