@@ -87,8 +87,8 @@ pub fn rows() -> Vec<Row> {
         (
             "401",
             each(Status(401, None)),
-            &[libc::EKEYREVOKED],
-            &[libc::EKEYREVOKED],
+            &[libc::EKEYREJECTED],
+            &[libc::EKEYREJECTED],
             Asked,
         ),
         (
