@@ -1,6 +1,7 @@
 //! Sending a request with the right credential, and what an answer says of that one.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::call::Call;
 use super::exchange::Request;
@@ -14,9 +15,10 @@ const CREDENTIALS_MAX: u32 = 4;
 
 impl Client {
     /// One request. A refused credential is passed over for the next one that there is: such a
-    /// request had no effect, so sending it again is still one attempt.
+    /// request had no effect, so sending it again is still one attempt, with one patience.
     pub(super) async fn send(&self, count: &Count, call: Call<'_>) -> Result<Answer, Failure> {
-        let scope = call.scope;
+        let (scope, patience) = (call.scope, call.patience);
+        let begun = Instant::now();
         let mut next = call;
         let mut tried = 1;
         loop {
@@ -35,7 +37,10 @@ impl Client {
                 .find(scope)
                 .is_ok_and(|better| better.rank < worst && better.credential != found.credential);
             match again {
-                Some(again) if better && tried < CREDENTIALS_MAX => next = again,
+                Some(again) if better && tried < CREDENTIALS_MAX => {
+                    let patience = patience.saturating_sub(begun.elapsed());
+                    next = Call { patience, ..again };
+                }
                 _ => return Err(failure),
             }
             tried += 1;
