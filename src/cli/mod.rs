@@ -13,6 +13,7 @@ mod duration;
 mod error;
 mod exit;
 mod journal;
+mod log_level;
 mod mount;
 mod output;
 mod publish;
@@ -35,6 +36,7 @@ use clap::{Parser, Subcommand};
 use self::context::{Context, Globals};
 use self::error::Error;
 use self::exit::Exit;
+use crate::daemon::log;
 
 /// Mounts versioned Mesa repositories as ordinary directories. Edits are journaled locally, survive
 /// crashes and outages, and are pushed by themselves.
@@ -57,6 +59,8 @@ enum Verb {
     Status(status::Arguments),
     /// Show figures of the running daemon.
     Stats(stats::Arguments),
+    /// Show or change how much the running daemon logs.
+    LogLevel(log_level::Arguments),
     /// Find out what is wrong with machine, configuration and mount, and the cure.
     Doctor(doctor::Arguments),
     /// Show and push what the remote does not have.
@@ -94,7 +98,9 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    match std::panic::catch_unwind(AssertUnwindSafe(|| run(arguments))) {
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(arguments)));
+    log::finish();
+    match outcome {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(error)) => {
             let failure = error.failure();
@@ -128,6 +134,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Umount(arguments) => umount::run(&arguments, &context),
         Verb::Status(arguments) => status::run(&arguments, &context),
         Verb::Stats(arguments) => stats::run(&arguments, &context),
+        Verb::LogLevel(arguments) => log_level::run(&arguments, &context),
         Verb::Doctor(arguments) => doctor::run(&arguments, &context),
         Verb::Journal(verb) => journal::run(&verb, &context),
         Verb::Publish(arguments) => publish::run(&arguments, &context),

@@ -12,12 +12,13 @@ use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
 use super::{Context, Error, auth, output, remains};
-use crate::config::{Config, Key, LogLevel, Origin};
+use crate::config::{Config, Key, Origin};
 use crate::daemon::audience::{Audience, Pipe, Supervision};
 use crate::daemon::control::Versions;
+use crate::daemon::log::{self, Destination, Threads};
 use crate::daemon::ready::Ready;
 use crate::daemon::supervisor::{self, Supervised, SupervisorState};
-use crate::daemon::{self, background, log, meeting};
+use crate::daemon::{self, background, meeting};
 
 #[derive(Debug, Args)]
 pub(super) struct Mount {
@@ -115,11 +116,12 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
                 .into(),
         );
         let words = extended(extended(typed(), extra), words_of(role));
-        let ready =
-            match background::start(&config.data_folder, &words, config.secrets.passphrase()) {
-                Ok(ready) => ready,
-                Err(error) => return met(&config, error),
-            };
+        let log = Destination::in_background(&config)?;
+        let passphrase = config.secrets.passphrase();
+        let ready = match background::start(&config.data_folder, log, &words, passphrase) {
+            Ok(ready) => ready,
+            Err(error) => return met(&config, error),
+        };
         output::talk(format_args!(
             "mounted at {} (process {})",
             config.mount_point.display(),
@@ -127,7 +129,9 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
         ));
         return Ok(Exit::Done);
     }
-    log::to_stderr(config.log.level.min(LogLevel::Warn));
+    let destination = Destination::in_foreground(&config)?;
+    let level = log::level_in_foreground(&config, &destination);
+    log::start(level, config.log.color, destination, Threads::Many)?;
     let terminal = Terminal {
         mount_point: config.mount_point.clone(),
     };
@@ -211,8 +215,8 @@ fn child(arguments: &Mount, context: &Context, supervision: Supervision) -> Exit
             return Exit::Failed;
         }
     };
-    let outcome =
-        begun(arguments, context, supervision).and_then(|config| Ok(daemon::run(config, &pipe)?));
+    let outcome = begun(arguments, context, supervision, Threads::Many)
+        .and_then(|(config, _)| Ok(daemon::run(config, &pipe)?));
     match outcome {
         Ok(drained) => remains::exit(&drained),
         Err(error) => {
@@ -225,20 +229,27 @@ fn child(arguments: &Mount, context: &Context, supervision: Supervision) -> Exit
     }
 }
 
-fn begun(arguments: &Mount, context: &Context, supervision: Supervision) -> Result<Config, Error> {
+fn begun(
+    arguments: &Mount,
+    context: &Context,
+    supervision: Supervision,
+    threads: Threads,
+) -> Result<(Config, Destination), Error> {
     // With a supervisor it is that one who has left, and it is not to be left alone.
     if supervision == Supervision::None {
         background::detach()?;
     }
     let config = arguments.settings(context)?;
-    log::to_stderr(config.log.level);
-    Ok(config)
+    let (level, color) = (config.log.level, config.log.color);
+    let destination = Destination::in_background(&config)?;
+    log::start(level, color, destination.clone(), threads)?;
+    Ok((config, destination))
 }
 
 /// The supervisor in the background.
 fn supervise(arguments: &Mount, context: &Context) -> Exit {
-    let begun = begun(arguments, context, Supervision::None);
-    let outcome = begun.and_then(|config| Ok(supervisor::run(supervised(&config))?));
+    let begun = begun(arguments, context, Supervision::None, Threads::One);
+    let outcome = begun.and_then(|(config, log)| Ok(supervisor::run(supervised(&config, log))?));
     match outcome {
         Ok(()) => Exit::Done,
         Err(error) => {
@@ -251,7 +262,11 @@ fn supervise(arguments: &Mount, context: &Context) -> Exit {
     }
 }
 
-fn supervised(config: &Config) -> Supervised {
+fn supervised(config: &Config, log: Destination) -> Supervised {
+    let target = match &log {
+        Destination::StandardError => "stderr".into(),
+        Destination::File(path) => path.clone().into_os_string(),
+    };
     Supervised {
         arguments: extended(typed(), words_of(Role::Daemon)),
         settings: [
@@ -262,10 +277,11 @@ fn supervised(config: &Config) -> Supervised {
         ]
         .into_iter()
         .map(|(key, path)| (key.variable(), path.into()))
+        .chain([(Key::LogTarget.variable(), target)])
         .collect(),
         mount_point: config.mount_point.clone(),
         runtime_folder: config.runtime_folder.clone(),
-        log: config.data_folder.join("daemon.log"),
+        log,
     }
 }
 

@@ -10,7 +10,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::exit::Exit;
 use super::{Context, Error, output};
-use crate::daemon::log;
+use crate::config::Color;
+use crate::daemon::log::{self, Destination, Threads};
 use crate::server;
 
 #[derive(Debug, Args)]
@@ -35,7 +36,13 @@ pub(super) struct Serve {
 ///
 /// The data directory, an import, or the address.
 pub(super) fn run(arguments: Serve, context: &Context) -> Result<Exit, Error> {
-    log::to_stderr(context.log_level_or_warn()?);
+    let level = context.log_level_or_warn()?;
+    log::start(
+        level,
+        Color::Never,
+        Destination::StandardError,
+        Threads::Many,
+    )?;
     let current_folder = std::env::current_dir().map_err(Error::CurrentFolder)?;
     let absolute = |path: PathBuf| current_folder.join(path);
     let options = server::Options {

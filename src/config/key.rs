@@ -164,7 +164,7 @@ settings! {
         Kind::Choice(Color::NAMES), Now;
     /// Where traces go, by OTLP over HTTP; nothing is sent anywhere without it.
     CollectorUrl = "telemetry.collector-url", "telemetry-collector-url",
-        "MESA_TELEMETRY_COLLECTOR_URL", Kind::Text, Now;
+        "MESA_TELEMETRY_COLLECTOR_URL", Kind::Text, Later;
 }
 
 /// Variables that are no single setting.

@@ -11,26 +11,25 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::log::Destination;
 use super::ready::{self, Ready, Start};
-use super::{Error, Failure, open_log, private_folder, space};
+use super::{Error, Failure, private_folder, space};
 use crate::secrets::Passphrase;
 
-/// Starts a child with these arguments, and waits until the mount answers.
+/// Starts a child with these arguments, which logs to `log`, and waits until the mount answers.
 ///
 /// # Errors
 ///
 /// [`Error::Refused`] with the daemon's own failure; [`Error::Died`] when it ended without a word.
 pub fn start(
     data: &Path,
+    log: Destination,
     arguments: &[OsString],
     passphrase: Option<Passphrase>,
 ) -> Result<Ready, Error> {
     space::check_mount(data)?;
     private_folder(data)?;
-    let (log, file) = open_log(data)?;
     let (reader, writer) = io::pipe().map_err(Error::Spawn)?;
-    // The command owns our copy of the write end, and ends with this statement: what is left is the
-    // child's, whose death closes the pipe.
     let mut command = Command::new("/proc/self/exe");
     if let Some(passphrase) = passphrase {
         // It may have been typed. As the credential itself, it is in no argument.
@@ -41,9 +40,11 @@ pub fn start(
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(writer)
-        .stderr(file)
+        .stderr(log.for_child()?)
         .spawn()
         .map_err(Error::Spawn)?;
+    // It owns our copy of the write end: what is left is the child's, whose death closes the pipe.
+    drop(command);
     match ready::wait(reader).map_err(Error::Spawn)? {
         Start::Ready(ready) => Ok(ready),
         Start::Failed(failure) => {

@@ -11,7 +11,7 @@ use super::control::{Answer, CredentialRequest, Handler, Order, Ordered, Request
 use super::reports::Informed;
 use super::repositories::OpenRepositories;
 use super::status::{State, Status};
-use super::{Error, Failure, Reason, credentials, exporting, meeting, stats, supervisor};
+use super::{Error, Failure, Reason, credentials, exporting, log, meeting, stats, supervisor};
 use crate::fuse::{Mounted, Unmount};
 
 /// A request to end, and where its outcome is awaited.
@@ -51,6 +51,9 @@ impl Handler for Desk {
                 repositories: &self.repositories,
                 began: self.began,
             })),
+            Request::Log { level } => {
+                answered(log::adjust(level).map(Answer::Log).ok_or(Error::NoLog))
+            }
             Request::JournalList => Answer::Journal(self.repositories.journal()),
             Request::JournalShow { repo, path } => {
                 answered(self.show(repo.as_deref(), path.as_deref()))

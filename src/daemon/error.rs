@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::log::Destination;
 use super::meeting::Difference;
 use super::{Failure, Reason};
 use crate::{export, fuse, lower, overlay, remote, tree};
@@ -137,8 +138,17 @@ pub enum Error {
     #[error("the daemon ended before it was ready")]
     Died {
         /// Its log.
-        log: PathBuf,
+        log: Destination,
     },
+    /// The log is to be a file of the mount that it is about.
+    #[error("the log cannot be in the mount: {}", path.display())]
+    LogInMount {
+        /// The file.
+        path: PathBuf,
+    },
+    /// This process has no log whose level could change.
+    #[error("the daemon has no log")]
+    NoLog,
     /// The mount.
     #[error(transparent)]
     Mount(#[from] fuse::Error),
@@ -261,7 +271,10 @@ impl Error {
             Error::NoSuchDaemon { .. } => Some("`mesa status` says which process serves the mount".into()),
             Error::NotRunning { .. } => Some("`mesa mount --daemonize` starts one".into()),
             Error::Refused(failure) => failure.hint.clone(),
-            Error::Died { log } => Some(format!("its log may say why: {}", log.display())),
+            Error::Died { log } => Some(format!("its log may say why: {log}")),
+            Error::LogInMount { .. } => {
+                Some("daemon.log.target (MESA_DAEMON_LOG_FILE) names a file elsewhere".into())
+            }
             Error::Mount(error) => error.hint().map(str::to_owned),
             Error::Conflict(error) => error.hint().map(str::to_owned),
             Error::Remote(failure) if failure.needs_credential() => Some(credential_hint(failure)),
@@ -287,6 +300,7 @@ impl Error {
             | Error::Control { .. }
             | Error::Spawn(_)
             | Error::Place(_)
+            | Error::NoLog
             | Error::Setup(_) => None,
         }
     }

@@ -3,18 +3,14 @@
 //! The data directory holds unpushed work, the runtime directory a socket that obeys whoever can
 //! reach it; neither may be writable by somebody else.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use nix::unistd::Uid;
 
 use super::Error;
-
-/// A log beyond this is moved aside at the next start: enough for months of warnings, and two of
-/// them do not fill a small disk.
-const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Makes sure that a directory exists, is ours, and is closed to everybody else.
 ///
@@ -43,29 +39,6 @@ pub fn private_folder(path: &Path) -> Result<(), Error> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
     }
     Ok(())
-}
-
-/// Opens the daemon's log for appending, moving an overgrown one aside.
-///
-/// # Errors
-///
-/// What the disk says.
-pub fn open_log(data: &Path) -> Result<(PathBuf, File), Error> {
-    let path = data.join("daemon.log");
-    let failed = |source| Error::Folder {
-        path: path.clone(),
-        source,
-    };
-    if path.metadata().is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
-        std::fs::rename(&path, data.join("daemon.log.1")).map_err(failed)?;
-    }
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    Ok((path, file))
 }
 
 /// Replaces a file in one step: a reader sees the old content or the new, also after a power cut.
@@ -106,16 +79,5 @@ mod tests {
         publish(&path, b"short").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"short");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn an_overgrown_log_is_moved_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, file) = open_log(folder.path()).unwrap();
-        file.set_len(LOG_BYTES_MAX + 1).unwrap();
-        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
-        let (path, _file) = open_log(folder.path()).unwrap();
-        assert_eq!(path.metadata().unwrap().len(), 0);
-        assert!(folder.path().join("daemon.log.1").exists());
     }
 }

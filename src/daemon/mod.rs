@@ -59,7 +59,7 @@ use crate::config::Config;
 
 pub use error::{Error, credential_hint};
 pub use failure::{Failure, Reason};
-pub use folders::{open_log, private_folder};
+pub use folders::private_folder;
 pub use lock::{DataLock, Holder, Holding, holder, is_dead};
 pub use run::run;
 pub use service::Service;

@@ -2,20 +2,47 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::support::kernel::mounts_below;
 use crate::support::process::run;
 use crate::support::world::World;
+use crate::{DEADLINE, LOOK_AGAIN};
 
+/// What it finds. It looks at all mounts of the machine, and tests beside this one have mounts that are
+/// dead for a moment: they are waited for, and where something is fixed, left out.
+#[track_caller]
 fn examine(world: &World, arguments: &[&str], code: i32) -> Vec<Value> {
     let mut all = vec!["doctor", "--json"];
     all.extend(arguments);
-    let finished = run(&mut world.mesa(&all)).expect(code);
-    let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
-    assert_eq!(report["healthy"], code == 0);
-    report["findings"].as_array().unwrap().clone()
+    let folder = world.folder().to_str().unwrap();
+    let is_foreign = |finding: &Value| {
+        let found = finding["found"].as_str().unwrap();
+        finding["check"] == "mounts" && finding["verdict"] != "ok" && !found.contains(folder)
+    };
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let finished = run(&mut world.mesa(&all));
+        let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
+        assert_eq!(report["healthy"], finished.code() == 0, "{finished}");
+        let mut findings = report["findings"].as_array().unwrap().clone();
+        let is_alone = !findings.iter().any(is_foreign);
+        if is_alone || Instant::now() > deadline {
+            finished.expect(code);
+            return findings;
+        }
+        if !arguments.is_empty() {
+            findings.retain(|finding| !is_foreign(finding));
+            let is_healthy = !findings
+                .iter()
+                .any(|finding| finding["verdict"] == "problem");
+            assert_eq!(is_healthy, code == 0, "{findings:#?}");
+            return findings;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 #[track_caller]
@@ -56,7 +83,7 @@ fn a_sound_mount_has_no_problem() {
     }
     find(&findings, "credential", "ok", "write");
     find(&findings, "integrity", "ok", "1 repositories");
-    let text = run(&mut world.mesa(&["doctor"])).success();
+    let text = run(&mut world.mesa(&["doctor"]));
     assert!(!text.text().contains(&world.token), "the token is shown");
 }
 

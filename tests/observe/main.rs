@@ -14,6 +14,7 @@
 mod support;
 
 mod doctor;
+mod logs;
 mod reports;
 mod stats;
 mod status;

@@ -94,6 +94,7 @@ fn exchange_within(
         Request::Version
         | Request::Status
         | Request::Stats
+        | Request::Log { .. }
         | Request::JournalList
         | Request::JournalShow { .. }
         | Request::JournalOrder { .. }

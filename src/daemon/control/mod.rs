@@ -28,7 +28,9 @@ pub use conflicts::{
 };
 pub use credentials::{AdoptedAs, CredentialAnswer, CredentialRequest, Handed};
 pub use metrics::{Bucket, Family, FamilyKind, Metrics, Sample, Value};
-pub use protocol::{Answer, Drained, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions};
+pub use protocol::{
+    Answer, Drained, LogReport, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions,
+};
 pub use publish::{PublishAnswer, PublishRequest, PublishedRepository};
 pub use server::{CONNECTIONS_MAX, ControlServer, Handler, Peers};
 pub use words::{

@@ -11,6 +11,7 @@ use super::credentials::{CredentialAnswer, CredentialRequest};
 use super::metrics::Metrics;
 use super::publish::{PublishAnswer, PublishRequest};
 use super::words::{Exported, JournalListing, JournalRecords, Ordered, Verified};
+use crate::config::LogLevel;
 use crate::export::Format;
 
 /// Longest request line: the longest request carries a path of 4096 bytes, each of which may take six
@@ -27,6 +28,12 @@ pub enum Request {
     Status,
     /// Which figures are there?
     Stats,
+    /// How much do you log, and where to?
+    Log {
+        /// So much from now on; no change when absent.
+        #[serde(default)]
+        level: Option<LogLevel>,
+    },
     /// What does the remote not have yet?
     JournalList,
     /// Which records does the remote not have yet?
@@ -109,6 +116,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Request::Stats`].
     Metrics(Metrics),
+    /// To [`Request::Log`].
+    Log(LogReport),
     /// To [`Request::JournalList`].
     Journal(JournalListing),
     /// To [`Request::JournalShow`].
@@ -150,6 +159,17 @@ pub struct Versions {
     /// Whether it is ending.
     #[serde(default)]
     pub draining: bool,
+}
+
+/// How a daemon logs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LogReport {
+    /// How much.
+    pub level: LogLevel,
+    /// A file, or `standard error`.
+    pub destination: String,
+    /// Lines that never arrived: the disk was full, or nobody read.
+    pub lost: u64,
 }
 
 /// What a flush or a stop left behind: nothing, when `remains` is empty.
@@ -198,6 +218,9 @@ mod tests {
             Request::Version,
             Request::Status,
             Request::Stats,
+            Request::Log {
+                level: Some(LogLevel::Trace),
+            },
             Request::JournalList,
             Request::JournalShow {
                 repo: None,
@@ -242,6 +265,7 @@ mod tests {
         for text in [
             r#"{"request":"reboot"}"#,
             r#"{"request":"stop"}"#,
+            r#"{"request":"log","level":"loud"}"#,
             r#"{"request":"flush","timeout_ms":-1}"#,
             "[]",
             "",

@@ -14,6 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::course::{Action, Course, Event, Gone, Outcome};
 use super::state::{Death, StateFile, SupervisorState};
 use super::worker::Worker;
+use crate::daemon::log::Destination;
 use crate::daemon::ready::{self, Line, Ready};
 use crate::daemon::{Error, Failure, harden};
 use crate::fuse;
@@ -31,7 +32,7 @@ pub struct Supervised {
     /// Where the supervisor says how it is.
     pub runtime_folder: PathBuf,
     /// Its log, for messages.
-    pub log: PathBuf,
+    pub log: Destination,
 }
 
 /// Starts a daemon and starts it again whenever it died, until it ends on purpose, a signal comes, or
@@ -243,7 +244,7 @@ impl Supervisor {
                 // bare directory below without it.
                 tracing::error!(
                     deaths = self.course.deaths(),
-                    log = %self.supervised.log.display(),
+                    log = %self.supervised.log,
                     "given up: the daemon died too often; nothing is lost, and `mesa mount --daemonize` starts it"
                 );
                 self.state
