@@ -95,8 +95,10 @@
 //! # What is where
 //!
 //! `<data>/repos/<org>/<repo>/` has `journal/` (the truth), `bodies/` (bytes of edited files, by inode
-//! number) and `index/` (sled; deleting it costs a rebuild); `<data>/secrets.*` is the store of credentials.
-//! `<cache>/` has the store of objects; deleting it costs fetching again. A commit stays pinned under a repository for as long as it has local edits.
+//! number) and `index/` (sled; deleting it costs a rebuild). `selection.json` above them is what was
+//! opened and closed by hand in an explicit mount; `<data>/secrets.*` is the store of credentials.
+//! `<cache>/` has the store of objects; deleting it costs fetching again. A commit stays pinned under a
+//! repository for as long as it has local edits.
 //!
 //! # Where this differs from the first sketch
 //!

@@ -98,6 +98,14 @@ pub(super) enum Error {
     /// The tar names no repository.
     #[error("the export names no repository that could be mounted")]
     NoRepositoryName,
+    /// Programs use a repository that is to be closed.
+    #[error("{files} in {name}")]
+    RepositoryInUse {
+        /// Which.
+        name: String,
+        /// What they use.
+        files: String,
+    },
     /// A patch does not say where it belongs.
     #[error("a patch does not say which repository it belongs to")]
     PatchNeedsRepository,
@@ -181,6 +189,13 @@ impl Error {
             Error::NoApiKey | Error::TokenCannotSign => {
                 Failure::of(self, Reason::Credential, Some(KEY_HINT.into()))
             }
+            Error::RepositoryInUse { .. } => Failure::of(
+                self,
+                Reason::Failed,
+                Some(
+                    "close them, or --force: they stay usable, and what they get is pushed".into(),
+                ),
+            ),
             Error::Import(error) => {
                 Failure::of(error, Reason::Failed, error.hint().map(str::to_owned))
             }

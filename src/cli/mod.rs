@@ -80,7 +80,7 @@ enum Verb {
     /// Make access tokens.
     #[command(subcommand)]
     Token(token::Token),
-    /// Make and list repositories on the server.
+    /// Make and list repositories, and open and close them in an explicit mount.
     #[command(subcommand)]
     Repo(repo::Repository),
     /// Run a server over plain Git repositories.

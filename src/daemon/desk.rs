@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded, never};
 
-use super::control::{Answer, CredentialRequest, Handler, Order, Ordered, Request, Versions};
+use super::control::{
+    Answer, CredentialRequest, Handler, Order, Ordered, RepoRequest, Request, Versions,
+};
+use super::opening::Hide;
 use super::reports::Informed;
 use super::repositories::OpenRepositories;
 use super::status::{State, Status};
@@ -74,6 +77,7 @@ impl Handler for Desk {
                 exporting::of_mounted(&self.repositories, repo.as_deref(), format)
                     .map(Answer::Exported),
             ),
+            Request::Repo(request) => answered(self.repo(&request)),
             Request::Flush { timeout_ms } => {
                 self.repositories.config().secrets.try_now();
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
@@ -117,6 +121,29 @@ impl Desk {
     fn credential(&self, request: CredentialRequest) -> Result<Answer, Error> {
         let secrets = &self.repositories.config().secrets;
         Ok(Answer::Credential(credentials::follow(secrets, request)?))
+    }
+
+    fn repo(&self, request: &RepoRequest) -> Result<Answer, Error> {
+        let forget = |organization: &_, name: &_| self.mounted.forget_name(organization, name);
+        let answer = match request {
+            RepoRequest::List => {
+                return Ok(Answer::Explicit(self.repositories.selection.explicit()));
+            }
+            RepoRequest::Open { org, name, rev } => {
+                (self.repositories).show((org.as_deref(), name), rev.as_deref(), forget)?
+            }
+            RepoRequest::Close {
+                org,
+                name,
+                timeout_ms,
+                force,
+            } => {
+                let deadline = Instant::now() + Duration::from_millis(*timeout_ms);
+                let how = if *force { Hide::Anyway } else { Hide::Idle };
+                (self.repositories).hide((org.as_deref(), name), deadline, how, forget)?
+            }
+        };
+        Ok(Answer::Repo(Box::new(answer)))
     }
 
     fn order(&self, repo: Option<&str>, order: Order) -> Result<Answer, Error> {

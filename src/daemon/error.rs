@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::log::Destination;
 use super::meeting::Difference;
 use super::{Failure, Reason};
-use crate::{export, fuse, lower, overlay, remote, tree};
+use crate::{config, export, fuse, lower, overlay, remote, tree};
 
 /// Why the daemon, or a request to it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +117,40 @@ pub enum Error {
     /// A person has to say which.
     #[error("more than one repository is meant")]
     ManyRepositories,
+    /// There is nothing to open or to close.
+    #[error("{} shows every repository", organization.as_deref().unwrap_or("the mount"))]
+    NotExplicit {
+        /// The organization, if it is known.
+        organization: Option<String>,
+    },
+    /// A person has to say which organization.
+    #[error("more than one organization is mounted")]
+    WhichOrganization,
+    /// What is not shown cannot be closed.
+    #[error("{name} is not open")]
+    NotShown {
+        /// Which.
+        name: String,
+    },
+    /// It shows something else than what is wanted.
+    #[error("{name} is open, and shows another revision")]
+    OpenAlready {
+        /// Which.
+        name: String,
+    },
+    /// It cannot show what is wanted.
+    #[error("{name} still shows {shown}, and not {wanted}")]
+    OtherRevision {
+        /// Which.
+        name: String,
+        /// What it would show.
+        shown: String,
+        /// What it should.
+        wanted: String,
+    },
+    /// What is to be shown is no revision.
+    #[error("the revision")]
+    Revision(#[source] config::Reason),
     /// A repository's own state.
     #[error("{name}")]
     Repository {
@@ -264,6 +298,21 @@ impl Error {
                 Some("`mesa status` lists them; one that is not listed opens when it is looked at".into())
             }
             Error::ManyRepositories => Some("name it: --repo ORG/REPO".into()),
+            Error::NotExplicit { .. } => Some(
+                "`mount = \"explicit\"` in an organization's table of the configuration file has it \
+                 show only chosen ones"
+                    .into(),
+            ),
+            Error::WhichOrganization => Some("name it: --org ORG".into()),
+            Error::NotShown { .. } => Some("`mesa repo list` lists what is".into()),
+            Error::OpenAlready { .. } => {
+                Some("close it first: a tree does not change under those who use it".into())
+            }
+            Error::OtherRevision { .. } => Some(
+                "it has edits there, or the server does not say what it should show; without --rev it \
+                 opens as it is"
+                    .into(),
+            ),
             Error::DiedMeanwhile => Some(
                 "`mesa status` says whether it was started again; nothing that was acknowledged is lost"
                     .into(),
@@ -295,6 +344,7 @@ impl Error {
             | Error::Open { .. }
             | Error::Repository { .. }
             | Error::Store(_)
+            | Error::Revision(_)
             | Error::Remote(_)
             | Error::Organization(_)
             | Error::Control { .. }

@@ -12,9 +12,10 @@ use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 
 use super::at_rest::{self, repositories_folder};
+use super::selection::Selection;
 use super::status::CredentialTrouble;
 use super::{Error, Service, known, private_folder};
-use crate::config::{Config, MountMode};
+use crate::config::Config;
 use crate::fuse::OpenError;
 use crate::lower::SourceError;
 use crate::remote::{Failure, Remote};
@@ -31,7 +32,7 @@ const LIST_FRESH: Duration = Duration::from_secs(10);
 /// What is known is told at once, however old it is; what is old is asked for in the background. So
 /// nobody who looks at the mount waits for a server that has been there once.
 pub(super) struct Lists {
-    config: Arc<Config>,
+    selection: Arc<Selection>,
     remote: Arc<Remote>,
     /// Where each organization has its directory.
     folder: PathBuf,
@@ -57,9 +58,9 @@ impl Read {
 
 impl Lists {
     /// Nothing is read yet.
-    pub(super) fn new(config: &Arc<Config>, remote: &Arc<Remote>) -> Lists {
+    pub(super) fn new(config: &Config, remote: &Arc<Remote>, selection: &Arc<Selection>) -> Lists {
         Lists {
-            config: Arc::clone(config),
+            selection: Arc::clone(selection),
             remote: Arc::clone(remote),
             folder: repositories_folder(&config.data_folder),
             read: Mutex::default(),
@@ -81,7 +82,7 @@ impl Lists {
     /// The names of an organization's repositories as far as they are known here. Never waits for the
     /// server, and asks it in the background for what is old.
     pub(super) fn known(self: &Arc<Lists>, organization: &Name) -> Option<Arc<BTreeSet<Name>>> {
-        if let Some(names) = self.explicit(organization) {
+        if let Some(names) = self.selection.names(organization) {
             return Some(Arc::new(names));
         }
         let read = self.read.lock().get(organization).cloned();
@@ -126,7 +127,7 @@ impl Lists {
         let deadline = Instant::now() + patience;
         let asked: Vec<Receiver<()>> = organizations
             .iter()
-            .filter(|organization| self.explicit(organization).is_none())
+            .filter(|organization| !self.selection.is_explicit(organization))
             .filter_map(|organization| self.refresh(organization))
             .collect();
         for answer in asked {
@@ -154,20 +155,6 @@ impl Lists {
             self.asking.lock().remove(organization);
         }
         Some(over)
-    }
-
-    /// What the configuration names, where only that is to be shown.
-    fn explicit(&self, organization: &Name) -> Option<BTreeSet<Name>> {
-        let configured = self.config.organizations.get(&organization.to_string())?;
-        if configured.mount != MountMode::Explicit {
-            return None;
-        }
-        let names = configured.repositories.keys();
-        Some(
-            names
-                .filter_map(|name| Name::try_from(name.as_str()).ok())
-                .collect(),
-        )
     }
 
     fn names_now(&self, organization: &Name) -> Result<Arc<BTreeSet<Name>>, OpenError> {

@@ -14,6 +14,7 @@ use super::at_rest::repositories_folder;
 use super::lists::Lists;
 use super::replay_worker::ReplayWorker;
 use super::repository::Repository;
+use super::selection::Selection;
 use super::slots::Slots;
 use super::{Error, private_folder, space};
 use crate::config::{Config, Revision};
@@ -33,6 +34,7 @@ pub(super) struct Opener {
     config: Arc<Config>,
     remote: Arc<Remote>,
     lists: Arc<Lists>,
+    selection: Arc<Selection>,
     store: Arc<Store>,
     folder: PathBuf,
     /// Giving out a number is writing a file, so this lock is held over I/O; only threads that open
@@ -50,6 +52,7 @@ impl Opener {
         config: &Arc<Config>,
         remote: &Arc<Remote>,
         lists: &Arc<Lists>,
+        selection: &Arc<Selection>,
     ) -> Result<Opener, Error> {
         let failed = |source| Error::Folder {
             path: config.data_folder.clone(),
@@ -62,6 +65,7 @@ impl Opener {
             config: Arc::clone(config),
             remote: Arc::clone(remote),
             lists: Arc::clone(lists),
+            selection: Arc::clone(selection),
         })
     }
 
@@ -76,13 +80,22 @@ impl Opener {
     /// # Errors
     ///
     /// [`OpenError`]; what cannot be opened leaves nothing behind.
-    pub(super) fn open(&self, organization: &Name, name: &Name) -> Result<Repository, OpenError> {
+    pub(super) fn open(
+        &self,
+        organization: &Name,
+        name: &Name,
+        revision: &Revision,
+    ) -> Result<Repository, OpenError> {
         let folder = self
             .folder
             .join(organization.as_os_str())
             .join(name.as_os_str());
         let has_state = self.is_here(organization, name);
-        if !has_state && !self.lists.names(organization)?.contains(name) {
+        // One of an explicit mount was asked for by name, and is not listed before it is there.
+        if !has_state
+            && !self.selection.is_explicit(organization)
+            && !self.lists.names(organization)?.contains(name)
+        {
             return Err(OpenError::NotFound);
         }
         let remote_name = RepositoryName::new(&organization.to_string(), &name.to_string())
@@ -93,7 +106,10 @@ impl Opener {
         // Asked before anything is made, so that what cannot be opened leaves nothing behind.
         let newest = match has_state {
             true => None,
-            false => Some(self.resolve(&remote_name).map_err(SourceError::from)?),
+            false => {
+                let newest = self.resolve(&remote_name, revision);
+                Some(newest.map_err(SourceError::from)?)
+            }
         };
         private_folder(&folder).map_err(|error| OpenError::State(io::Error::other(error)))?;
         let options = overlay::Options {
@@ -107,7 +123,7 @@ impl Opener {
         let local = Local::open(&options)?;
         let shown = match newest {
             Some(newest) => newest,
-            None => self.shown(&local, &remote_name)?,
+            None => self.shown(&local, &remote_name, revision)?,
         };
         let slot = self
             .slots
@@ -152,6 +168,18 @@ impl Opener {
         ))
     }
 
+    /// Gives a repository that is closed, or about to be, another number for its next opening.
+    ///
+    /// # Errors
+    ///
+    /// None is left, or the disk; the repository keeps its number then.
+    pub(super) fn renew(&self, name: &RepositoryName) -> Result<(), OpenError> {
+        let mut slots = self.slots.lock();
+        let slot = slots.renew(name.organization(), name.name());
+        slot.map_err(OpenError::State)?.ok_or(OpenError::TooMany)?;
+        Ok(())
+    }
+
     fn check_space(&self) -> Result<(), OpenError> {
         let available = space::available(&self.folder).map_err(OpenError::State)?;
         if available >= space::REPOSITORY_BYTES_MIN {
@@ -169,7 +197,12 @@ impl Opener {
 
     /// What a repository with local state shows: its pinned snapshot while there is work over it,
     /// else the newest that can be had.
-    fn shown(&self, local: &Local, name: &RepositoryName) -> Result<Resolved, OpenError> {
+    fn shown(
+        &self,
+        local: &Local,
+        name: &RepositoryName,
+        revision: &Revision,
+    ) -> Result<Resolved, OpenError> {
         let remote = local.remote();
         let pinned = remote.pin.map(|(change, commit, tree, time)| Resolved {
             bookmark: remote.bookmark.clone(),
@@ -182,8 +215,8 @@ impl Opener {
         });
         match pinned {
             Some(pinned) if !local.is_pristine() => Ok(pinned),
-            None => Ok(self.resolve(name).map_err(SourceError::from)?),
-            Some(pinned) => match self.target(name).and_then(|target| {
+            None => Ok(self.resolve(name, revision).map_err(SourceError::from)?),
+            Some(pinned) => match target(revision).and_then(|target| {
                 self.remote
                     .resolve_unless_unheard(name, &target, NEWEST_PATIENCE)
             }) {
@@ -196,22 +229,20 @@ impl Opener {
         }
     }
 
-    fn resolve(&self, name: &RepositoryName) -> Result<Resolved, Failure> {
-        self.remote.resolve(name, &self.target(name)?)
+    fn resolve(&self, name: &RepositoryName, revision: &Revision) -> Result<Resolved, Failure> {
+        self.remote.resolve(name, &target(revision)?)
     }
+}
 
-    fn target(&self, name: &RepositoryName) -> Result<Target, Failure> {
-        let organization = self.config.organizations.get(name.organization());
-        let settings = organization.and_then(|one| one.repositories.get(name.name()));
-        let revision = settings.map(|settings| &settings.revision);
-        Ok(match revision {
-            None | Some(Revision::DefaultBookmark) => Target::DefaultBookmark,
-            Some(Revision::Bookmark(bookmark)) => Target::Bookmark(bookmark.clone()),
-            // The configuration has checked it.
-            Some(Revision::Change(change)) => match change.parse::<ChangeId>() {
-                Ok(change) => Target::Change(change),
-                Err(_) => return Err(Failure::NotFound),
-            },
-        })
-    }
+/// What to ask the server for.
+fn target(revision: &Revision) -> Result<Target, Failure> {
+    Ok(match revision {
+        Revision::DefaultBookmark => Target::DefaultBookmark,
+        Revision::Bookmark(bookmark) => Target::Bookmark(bookmark.clone()),
+        // The configuration has checked it.
+        Revision::Change(change) => match change.parse::<ChangeId>() {
+            Ok(change) => Target::Change(change),
+            Err(_) => return Err(Failure::NotFound),
+        },
+    })
 }

@@ -23,6 +23,7 @@ use super::lists::{Lists, organizations};
 use super::opener::Opener;
 use super::replay_worker::Handshake;
 use super::repository::Repository;
+use super::selection::Selection;
 use super::status::{PublishState, RepoStatus};
 use super::{Error, Service, credentials, known, private_folder, space, verification};
 use crate::config::Config;
@@ -35,21 +36,25 @@ use crate::tree::Name;
 /// How long a mount waits at its start for what is new on the server.
 const LISTS_PATIENCE: Duration = Duration::from_secs(1);
 
-type Key = (Name, Name);
+/// Organization and repository.
+pub(super) type Key = (Name, Name);
 
 /// The open repositories of a mount, and how to open others.
 pub(super) struct OpenRepositories {
     config: Arc<Config>,
     service: Service,
     lists: Arc<Lists>,
-    opener: Opener,
+    pub(super) selection: Arc<Selection>,
+    pub(super) opener: Opener,
     organizations: Vec<Name>,
-    table: RwLock<Table>,
+    pub(super) table: RwLock<Table>,
+    /// Held by whoever opens or closes a repository by hand; nothing that the kernel asks waits for it.
+    pub(super) changing: Mutex<()>,
     opening: Mutex<HashSet<Key>>,
     opened: Condvar,
     _clock: Clock,
-    /// Repositories with local state that were not opened at the start, as they were found.
-    closed: Mutex<Vec<RepoStatus>>,
+    /// Repositories with local state that are not open, as they were last.
+    pub(super) closed: Mutex<Vec<RepoStatus>>,
 }
 
 /// How a drain ended.
@@ -61,13 +66,13 @@ pub(super) struct Drain {
 }
 
 #[derive(Default)]
-struct Table {
-    by_name: HashMap<Key, Arc<Repository>>,
-    by_slot: HashMap<Slot, Arc<Repository>>,
+pub(super) struct Table {
+    pub(super) by_name: HashMap<Key, Arc<Repository>>,
+    pub(super) by_slot: HashMap<Slot, Arc<Repository>>,
 }
 
 /// The right to open one repository; given on when dropped, also by a panic.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     repositories: &'a OpenRepositories,
     key: &'a Key,
 }
@@ -96,14 +101,17 @@ impl OpenRepositories {
             tracing::info!(passed = ?passed, "time passed unseen: connections are made anew");
             remote.distrust_connections();
         });
-        let lists = Arc::new(Lists::new(config, service.remote()));
+        let selection = Arc::new(Selection::read(config));
+        let lists = Arc::new(Lists::new(config, service.remote(), &selection));
         let repositories = Arc::new(OpenRepositories {
-            opener: Opener::new(config, service.remote(), &lists)?,
+            opener: Opener::new(config, service.remote(), &lists, &selection)?,
             config: Arc::clone(config),
             service,
             lists,
+            selection,
             organizations,
             table: RwLock::default(),
+            changing: Mutex::default(),
             opening: Mutex::default(),
             opened: Condvar::new(),
             _clock: clock.map_err(Error::Setup)?,
@@ -115,7 +123,7 @@ impl OpenRepositories {
         Ok(repositories)
     }
 
-    /// Opens what has local work, which needs no network. One that does not open must not keep the
+    /// Opens what has local work, shown or not, which needs no network. One that does not open must not keep the
     /// others from it.
     fn resume(&self) {
         for organization in &self.organizations {
@@ -123,13 +131,9 @@ impl OpenRepositories {
             let folder = folder.join(organization.as_os_str());
             for name in known::opened(&folder).unwrap_or_default() {
                 let found = at_rest::look(&self.config, &folder, organization, &name);
-                if found.pending.operations == 0
-                    && found.conflicts == 0
-                    && !is_unpublished(&found)
-                    && found.reason.is_none()
-                {
+                if !has_work(&found) && found.reason.is_none() {
                     self.closed.lock().push(found);
-                } else if let Err(error) = Repositories::open(self, organization, &name) {
+                } else if let Err(error) = self.open_any(organization, &name) {
                     let error = in_a_line(&error);
                     tracing::error!(repository = %name, error, "not opened");
                     let reason = Some(error);
@@ -293,11 +297,11 @@ impl OpenRepositories {
     }
 
     /// Waits for the turn to open a repository, or finds it open.
-    fn turn<'a>(&'a self, key: &'a Key) -> Result<Turn<'a>, Opened> {
+    pub(super) fn turn<'a>(&'a self, key: &'a Key) -> Result<Turn<'a>, Arc<Repository>> {
         let mut opening = self.opening.lock();
         loop {
             if let Some(repository) = self.table.read().by_name.get(key) {
-                return Err(repository.opened());
+                return Err(Arc::clone(repository));
             }
             if opening.insert(key.clone()) {
                 return Ok(Turn {
@@ -324,21 +328,17 @@ impl Repositories for OpenRepositories {
     }
 
     fn is_here(&self, organization: &Name, repository: &Name) -> bool {
-        self.opener.is_here(organization, repository)
+        // What is hidden is as good as not here.
+        self.selection.shows(organization, repository)
+            && self.opener.is_here(organization, repository)
     }
 
     fn open(&self, organization: &Name, repository: &Name) -> Result<Opened, OpenError> {
-        let key = (organization.clone(), repository.clone());
-        let _turn = match self.turn(&key) {
-            Ok(turn) => turn,
-            Err(opened) => return Ok(opened),
-        };
-        let repository = Arc::new(self.opener.open(organization, repository)?);
-        let opened = repository.opened();
-        let mut table = self.table.write();
-        table.by_slot.insert(opened.slot, Arc::clone(&repository));
-        table.by_name.insert(key.clone(), repository);
-        Ok(opened)
+        if !self.selection.shows(organization, repository) {
+            return Err(OpenError::NotFound);
+        }
+        let repository = self.open_any(organization, repository)?;
+        Ok(repository.opened())
     }
 
     fn opened(&self, slot: Slot) -> Option<Arc<Overlay>> {
@@ -347,6 +347,9 @@ impl Repositories for OpenRepositories {
     }
 
     fn opened_by_name(&self, organization: &Name, repository: &Name) -> Option<Opened> {
+        if !self.selection.shows(organization, repository) {
+            return None;
+        }
         let key = (organization.clone(), repository.clone());
         self.table.read().by_name.get(&key).map(|one| one.opened())
     }
@@ -356,8 +359,9 @@ impl Repositories for OpenRepositories {
     }
 }
 
-/// Whether a bookmark is still to get what was pushed.
-fn is_unpublished(found: &RepoStatus) -> bool {
+/// Whether something of a repository is still to be pushed, published, or settled.
+pub(super) fn has_work(found: &RepoStatus) -> bool {
     let publish = found.publish.as_ref();
-    publish.is_some_and(|publish| publish.state != PublishState::UpToDate)
+    let is_unpublished = publish.is_some_and(|publish| publish.state != PublishState::UpToDate);
+    found.pending.operations > 0 || found.conflicts > 0 || is_unpublished
 }

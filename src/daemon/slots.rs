@@ -47,11 +47,23 @@ impl Slots {
     ///
     /// What the disk says; nothing was given out then.
     pub(super) fn of(&mut self, organization: &str, repository: &str) -> io::Result<Option<Slot>> {
-        let key = format!("{organization}/{repository}");
-        if let Some(number) = self.stored.slots.get(&key) {
+        if let Some(number) = self.stored.slots.get(&key(organization, repository)) {
             let slot = Slot::try_from(*number);
             return slot.map(Some).map_err(io::Error::other);
         }
+        self.renew(organization, repository)
+    }
+
+    /// Gives a repository a number that nothing had before, durably; `None` when all are gone.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; the repository keeps its number then.
+    pub(super) fn renew(
+        &mut self,
+        organization: &str,
+        repository: &str,
+    ) -> io::Result<Option<Slot>> {
         let last = self.stored.slots.values().max().copied().unwrap_or(0);
         let Some(slot) = last
             .checked_add(1)
@@ -60,16 +72,36 @@ impl Slots {
             return Ok(None);
         };
         let mut next = self.stored.clone();
-        next.slots.insert(key, slot.number());
+        // The largest stays in the file, so the one after it is new.
+        next.slots
+            .insert(key(organization, repository), slot.number());
         publish(&self.path, &serde_json::to_vec_pretty(&next)?)?;
         self.stored = next;
         Ok(Some(slot))
     }
 }
 
+fn key(organization: &str, repository: &str) -> String {
+    format!("{organization}/{repository}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_renewed_number_is_nobodys_and_the_old_one_never_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut slots = Slots::open(folder.path()).unwrap();
+        let mut seen = vec![slots.of("local", "app").unwrap().unwrap()];
+        for repository in ["app", "web", "app", "web"] {
+            let renewed = slots.renew("local", repository).unwrap().unwrap();
+            assert!(!seen.contains(&renewed), "{renewed:?} was given before");
+            seen.push(renewed);
+            let mut again = Slots::open(folder.path()).unwrap();
+            assert_eq!(again.of("local", repository).unwrap(), Some(renewed));
+        }
+    }
 
     #[test]
     fn numbers_are_kept_across_openings_and_never_given_twice() {

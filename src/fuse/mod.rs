@@ -13,8 +13,8 @@
 //! - We mount and unmount by ourselves (`mount`, `unmount`), because fuser's own unmounting hits
 //!   strangers: nothing is unmounted that is not, by device and mount id, what we mounted.
 //!
-//! Notifications to the kernel are not here yet: nothing changes a tree but the kernel's own
-//! requests, so there would be nothing to send.
+//! Nothing changes a tree but the kernel's own requests, so there is one notification only: which
+//! repositories an organization shows can change by hand (`session`).
 
 mod adapter;
 mod attributes;

@@ -15,15 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use fuser::{Session, SessionACL};
+use fuser::{Notifier, Session, SessionACL};
 use parking_lot::{Condvar, Mutex};
 
 use super::adapter::Adapter;
 use super::helper::Helper;
+use super::inode::{self, NodeId};
 use super::mount::{self, Identity, Options};
 use super::root::VirtualRoot;
 use super::unmount::{self, Unmount, Unmounted};
 use super::{Counters, Error, Reports, Repositories};
+use crate::tree::Name;
 
 /// Threads that read requests from the kernel. More than processors only add latency; with one, a
 /// request that takes long on the processor (a large write) holds up all others.
@@ -53,6 +55,8 @@ struct End {
     /// The kernel's end of the connection, for asking whether it is alive. Given up with the
     /// session, since it would keep the connection open when nobody serves it any more.
     device: Mutex<Option<OwnedFd>>,
+    /// Tells the kernel what it is to forget. Given up in the same way, for the same reason.
+    notifier: Mutex<Option<Notifier>>,
     how: Mutex<Option<Ended>>,
     came: Condvar,
 }
@@ -88,6 +92,7 @@ impl Mounted {
         // The kernel itself checks who may use the mount, so fuser need not.
         let session =
             Session::from_fd(adapter, device, SessionACL::All, config).map_err(Error::Handshake)?;
+        *mounted.end.notifier.lock() = Some(session.notifier());
         let (identity, end) = (mounted.identity.clone(), mounted.end.clone());
         thread::Builder::new()
             .name("mesa-fuse".to_owned())
@@ -104,6 +109,25 @@ impl Mounted {
     /// The requests so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Has the kernel forget whether an organization has such a repository, and its listing: both are
+    /// asked for again by whoever looks next.
+    ///
+    /// Waits for look-ups in that organization that are under way, so it is nothing for a thread that
+    /// serves requests, or for one that holds what those need.
+    pub fn forget_name(&self, organization: &Name, name: &Name) {
+        let notifier = self.end.notifier.lock().clone();
+        let node = NodeId::Virtual(inode::of_words(&[organization.as_bytes()]));
+        let (Some(notifier), Some(node)) = (notifier, node.to_kernel()) else {
+            return;
+        };
+        let forgotten = notifier
+            .inval_entry(node, name.as_os_str())
+            .and_then(|()| notifier.inval_inode(node, 0, 0));
+        if let Err(error) = forgotten {
+            tracing::warn!(%name, error = %error, "the kernel may show a repository as it was");
+        }
     }
 
     /// Unmounts. The session goes on until nobody uses the mount any more: see [`Mounted::wait`].
@@ -172,6 +196,7 @@ fn serve(session: Session<Adapter>, identity: &Identity, end: &End) {
         tracing::warn!(error = %error, "the FUSE session ended with an error");
     }
     *end.device.lock() = None;
+    *end.notifier.lock() = None;
     let how = if unmount::is_attached(identity) {
         Ended::Aborted
     } else {

@@ -58,6 +58,12 @@ impl Overlay {
         self.reap(&mut state, ino);
     }
 
+    /// How many opens were not released yet, of all files.
+    pub fn open_files(&self) -> u64 {
+        let state = self.state.lock();
+        state.live.values().map(|live| u64::from(live.opens)).sum()
+    }
+
     /// Appends up to `size` bytes from `offset` to `buffer`; fewer only at the end of the file.
     ///
     /// # Errors

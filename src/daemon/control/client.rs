@@ -10,7 +10,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Uid;
 use zeroize::Zeroizing;
 
-use super::{Address, Answer, Request, SOCKET_NAME, read_line};
+use super::{Address, Answer, RepoRequest, Request, SOCKET_NAME, read_line};
 use crate::daemon::{Error, supervisor};
 
 /// How long an answer may take beyond what the request itself allows: unmounting, and a machine
@@ -88,6 +88,11 @@ fn exchange_within(
     let allowed = match request {
         Request::Flush { timeout_ms } => Duration::from_millis(*timeout_ms),
         Request::Export { .. } => EXPORT_MAX,
+        // A repository is resolved and listed on the server, or what is under way in it is waited for.
+        Request::Repo(RepoRequest::Close { timeout_ms, .. }) => {
+            Duration::from_millis(*timeout_ms).saturating_add(CONFLICT_PATIENCE)
+        }
+        Request::Repo(_) => CONFLICT_PATIENCE,
         Request::Stop { drain_ms, .. } => Duration::from_millis(*drain_ms),
         // Reads what there is, at some hundred megabytes a second.
         Request::JournalVerify { .. } => VERIFY_PATIENCE,

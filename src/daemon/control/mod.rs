@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod metrics;
 mod protocol;
 mod publish;
+mod repo;
 mod server;
 mod words;
 
@@ -32,6 +33,7 @@ pub use protocol::{
     Answer, Drained, LogReport, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions,
 };
 pub use publish::{PublishAnswer, PublishRequest, PublishedRepository};
+pub use repo::{Explicit, RepoAnswer, RepoRequest};
 pub use server::{CONNECTIONS_MAX, ControlServer, Handler, Peers};
 pub use words::{
     EntryState, Exported, FindingEntry, JournalEntry, JournalListing, JournalRecords, Ordered,

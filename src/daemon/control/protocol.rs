@@ -10,6 +10,7 @@ use super::conflicts::{ConflictAnswer, ConflictRequest};
 use super::credentials::{CredentialAnswer, CredentialRequest};
 use super::metrics::Metrics;
 use super::publish::{PublishAnswer, PublishRequest};
+use super::repo::{Explicit, RepoAnswer, RepoRequest};
 use super::words::{Exported, JournalListing, JournalRecords, Ordered, Verified};
 use crate::config::LogLevel;
 use crate::export::Format;
@@ -73,6 +74,8 @@ pub enum Request {
     Conflicts(ConflictRequest),
     /// Push everything, and give it to a bookmark.
     Publish(PublishRequest),
+    /// About what an explicit mount shows.
+    Repo(RepoRequest),
     /// Write everything that differs from the pinned commit into a file.
     Export {
         /// `org/repo`; else the one that has pending work.
@@ -132,6 +135,10 @@ pub enum Answer {
     Conflicts(Box<ConflictAnswer>),
     /// To [`Request::Publish`].
     Published(PublishAnswer),
+    /// To [`Request::Repo`] that opens or closes.
+    Repo(Box<RepoAnswer>),
+    /// To [`RepoRequest::List`].
+    Explicit(Explicit),
     /// To [`Request::Export`].
     Exported(Exported),
     /// To [`Request::Flush`]: everything was pushed, or the time is over.
@@ -249,6 +256,13 @@ mod tests {
                 bookmark: Some("main".into()),
                 fast_forward_only: true,
                 timeout_ms: 5,
+            }),
+            Request::Repo(RepoRequest::List),
+            Request::Repo(RepoRequest::Close {
+                org: None,
+                name: "app".into(),
+                timeout_ms: 5,
+                force: true,
             }),
             Request::Stop {
                 drain_ms: 30_000,
