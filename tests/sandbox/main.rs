@@ -22,8 +22,14 @@ use std::path::Path;
 use debian::Debian;
 
 use crate::support::fixture;
+use crate::support::git::git_text;
 use crate::support::process::Finished;
 use crate::support::world::World;
+
+/// What is said when `/etc/fuse.conf` does not let other users in.
+const REFUSED_TO_OTHERS: &str = "error: other users may not be let into this mount: /etc/fuse.conf has no user_allow_other\n  \
+    hint: as root: echo user_allow_other >> /etc/fuse.conf; or keep the mount to its own user: \
+    allow-other = false, MESA_ALLOW_OTHER=false\n";
 
 /// The code blocks of the README's section on sandboxes, in their order.
 fn blocks() -> Vec<String> {
@@ -43,6 +49,8 @@ struct Readme {
     image: String,
     /// As the user: the environment, the mount, work in it.
     work: String,
+    /// As the user: the same with a configuration file and a stored token.
+    stored: String,
     /// As root, so that other users may be let in.
     others: String,
     /// As the user: lets them in.
@@ -50,10 +58,12 @@ struct Readme {
 }
 
 fn readme() -> Readme {
-    let [image, work, others, shared] = blocks().try_into().expect("the section has four blocks");
+    let [image, work, stored, others, shared] =
+        blocks().try_into().expect("the section has five blocks");
     Readme {
         image,
         work,
+        stored,
         others,
         shared,
     }
@@ -95,17 +105,85 @@ fn a_user_who_is_not_root_works_as_the_readme_says() {
         finished.errors().contains("mounted at /home/agent/"),
         "{finished}"
     );
-    // What was written inside is outside.
-    let changes = support::git::git_text(
-        &world.bare("app"),
-        &["log", "--all", "--format=%H", "--", "notes.txt"],
-    );
+    assert_is_outside(&world, "notes.txt", "from a sandbox");
+}
+
+/// Checks that what was written inside is outside.
+#[track_caller]
+fn assert_is_outside(world: &World, path: &str, expected: &str) {
+    let bare = world.bare("app");
+    let changes = git_text(&bare, &["log", "--all", "--format=%H", "--", path]);
     let commit = changes.lines().next().expect("nothing was pushed");
-    let text = support::git::git_text(
-        &world.bare("app"),
-        &["show", &format!("{commit}:notes.txt")],
-    );
-    assert_eq!(text.trim(), "from a sandbox");
+    let text = git_text(&bare, &["show", &format!("{commit}:{path}")]);
+    assert_eq!(text.trim(), expected);
+}
+
+/// The block whose file lets other users in.
+fn asking_for_others(stored: &str) -> String {
+    assert!(stored.contains("END\norg = "), "{stored}");
+    stored.replace("END\norg = ", "END\nallow-other = true\norg = ")
+}
+
+#[test]
+fn a_file_that_lets_others_in_needs_the_line_of_root() {
+    let Some((world, debian)) = sandbox() else {
+        return;
+    };
+    let readme = readme();
+    let script = asking_for_others(&readme.stored);
+    let refused = debian.run(&world, &readme.image, &script).expect(1);
+    assert!(refused.errors().ends_with(REFUSED_TO_OTHERS), "{refused}");
+}
+
+#[test]
+fn a_file_and_a_stored_token_do_the_same() {
+    // In which store, who is allowed in by root, and who by the file.
+    for (backend, root_allows, file_asks) in [
+        ("plaintext-file", false, false),
+        ("plaintext-file", true, false),
+        ("plaintext-file", true, true),
+        ("encrypted-file", false, false),
+    ] {
+        let Some((world, debian)) = sandbox() else {
+            return;
+        };
+        let readme = readme();
+        let image = if root_allows {
+            format!("{}\n{}", readme.image, readme.others)
+        } else {
+            readme.image
+        };
+        let mut stored = readme.stored;
+        let (mut file, mut opened) = ("secrets.plaintext.toml", "");
+        if backend == "encrypted-file" {
+            assert!(stored.contains("\"plaintext-file\""), "{stored}");
+            stored = stored.replace("plaintext-file", backend);
+            (file, opened) = ("secrets.vault.age", "export MESA_VAULT_PASSPHRASE=right");
+        }
+        if file_asks {
+            stored = asking_for_others(&stored);
+        }
+        let (mount, rest) = stored.split_once("mesa auth status\n").unwrap();
+        let script = format!(
+            "{opened}\n{mount}\ngrep fuse.mesa /proc/mounts\n\
+             stat --format 'mode %a' ~/.local/share/mesa/{file}\n\
+             mesa auth status\n{rest}\n! grep fuse.mesa /proc/mounts\n"
+        );
+        let finished = debian.run(&world, &image, &script).success();
+        let text = finished.text();
+        let allowed = text.contains("allow_other");
+        assert_eq!(allowed, file_asks, "{finished}");
+        assert!(text.contains("mode 600\n"), "{finished}");
+        assert!(text.contains(file), "the store is not named: {finished}");
+        for said in [&text, &finished.errors()] {
+            assert!(!said.contains(&world.token), "{finished}");
+        }
+        assert!(
+            finished.errors().contains("mounted at /home/agent/work"),
+            "{finished}"
+        );
+        assert_is_outside(&world, "stored.txt", "from a stored token");
+    }
 }
 
 #[test]
@@ -148,9 +226,7 @@ fn other_users_are_let_in_when_the_machine_allows_it() {
     assert_says(
         debian.run(&world, &readme.image, &script),
         1,
-        "error: other users may not be let into this mount: /etc/fuse.conf has no user_allow_other\n  \
-         hint: as root: echo user_allow_other >> /etc/fuse.conf; or keep the mount to its own user: \
-         allow-other = false, MESA_ALLOW_OTHER=false\n",
+        REFUSED_TO_OTHERS,
     );
     debian.run(&world, &image, &script).success();
 }
