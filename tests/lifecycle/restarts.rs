@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::fixture;
 use crate::support::kernel::mounts_below;
-use crate::support::process::{Held, run};
+use crate::support::process::{Held, run, run_with_input};
 use crate::support::stopwatch::wait_until;
 use crate::support::syscall::refused;
-use crate::support::world::World;
+use crate::support::world::{ORG, World};
 
 /// Whatever is waited for comes within this time, on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -275,4 +275,32 @@ fn a_mount_by_hand_meets_the_restart_and_waits_for_it() {
     // An end and a new start meet as well.
     world.mount_supervised(&[]);
     assert_eq!(supervisor_says(&world, "restarts"), 0);
+}
+
+#[test]
+fn a_credential_that_was_stored_survives_the_death_of_the_daemon() {
+    let source = tempfile::tempdir().unwrap();
+    let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
+    world.set("MESA_SECRETS_BACKEND", "plaintext-file");
+    // The environment that the supervisor starts with again has nothing but this.
+    world.token = world.mint("20s", &["app"]);
+    world.mount_supervised(&[]);
+    world.local_tree("app");
+    wait_until("the token expires", DEADLINE, || {
+        world.status()["credential"]["trouble"] == "expired"
+    });
+    let token = world.mint("1h", &["app"]);
+    world.stop_server();
+    let edit = world.repo("app").join("edit");
+    fs::write(&edit, "acknowledged\n").unwrap();
+    let mut set_key = world.mesa(&["auth", "set-key", "--org", ORG]);
+    run_with_input(&mut set_key, &token).success();
+    kill_and_wait(&mut world, libc::SIGKILL);
+    assert_eq!(fs::read(&edit).unwrap(), b"acknowledged\n");
+    assert!(world.pending("app") > 0, "pushed without a server");
+    assert_eq!(supervisor_says(&world, "restarts"), 1);
+    world.start_server();
+    wait_until("drained by itself", DEADLINE, || world.pending("app") == 0);
+    assert_eq!(world.status()["credential"]["store"], "plaintext");
+    world.flush_and_compare("app");
 }
