@@ -8,6 +8,7 @@ use super::control::{EntryState, JournalListing};
 use super::credentials;
 use super::failure::in_a_line;
 use super::journals::{self, Standing};
+use super::lock::Holding;
 use super::replay_worker::publishing;
 use super::status::{Base, Change, PendingWork, RepoState, RepoStatus, State, Status, Totals};
 use super::{DataLock, Error, known, loss, supervisor};
@@ -83,7 +84,7 @@ pub(super) fn each(
     if !repositories.is_dir() {
         return Ok(());
     }
-    let _lock = DataLock::acquire(&config.data_folder)?;
+    let _lock = DataLock::take(&config.data_folder, Holding::Command)?;
     for organization in organizations(&repositories)? {
         let folder = repositories.join(organization.as_os_str());
         let names = known::opened(&folder).map_err(|source| Error::Folder {
