@@ -176,7 +176,7 @@ impl From<Backend> for secrets::Backend {
     }
 }
 
-/// Where credentials come from. `MESA_VAULT_PASSPHRASE` is no part of it: [`Config::secrets`] has it.
+/// Where credentials come from. `MESA_VAULT_PASSPHRASE` is no part of it: [`super::Config::secrets`] has it.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// What the store is.

@@ -5,7 +5,7 @@
 //!   `─────> incidents
 //! ```
 //!
-//! A process has one log. Nobody waits for it ([`lines`]), and its file has a bound ([`file`]).
+//! A process has one log. Nobody waits for it (`lines`), and its file has a bound (`file`).
 
 mod file;
 pub(super) mod incidents;
