@@ -9,11 +9,12 @@
 //! | a snapshot was restored, the clock was set | as our ticks | as our ticks | ahead or behind |
 
 use std::io;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::RecvTimeoutError;
 use nix::time::{ClockId, clock_gettime};
+
+use super::rounds::Rounds;
 
 /// How often the clocks are compared: a reader who comes first pays for a dead connection himself.
 const TICK: Duration = Duration::from_secs(1);
@@ -65,39 +66,23 @@ fn judge(before: Reading, now: Reading) -> Passed {
     }
 }
 
-/// The thread that compares; dropping this ends it.
-pub(super) struct Clock(Option<(Sender<()>, JoinHandle<()>)>);
-
-impl Clock {
-    /// Starts it; `jumped` is called with everything that is not a tick.
-    ///
-    /// # Errors
-    ///
-    /// There are no such clocks, or no thread.
-    pub(super) fn start(jumped: impl Fn(Passed) + Send + 'static) -> io::Result<Clock> {
-        let mut before = read()?;
-        let (stop, stopped) = bounded(0);
-        let thread = thread::Builder::new().name("clock".into()).spawn(move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                let Ok(now) = read() else { continue };
-                match judge(before, now) {
-                    Passed::Tick => {}
-                    passed => jumped(passed),
-                }
-                before = now;
+/// Starts the thread that compares; `jumped` is called with everything that is not a tick.
+///
+/// # Errors
+///
+/// There are no such clocks, or no thread.
+pub(super) fn start(jumped: impl Fn(Passed) + Send + 'static) -> io::Result<Rounds> {
+    let mut before = read()?;
+    Rounds::start("clock", move |ended| {
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            let Ok(now) = read() else { continue };
+            match judge(before, now) {
+                Passed::Tick => {}
+                passed => jumped(passed),
             }
-        })?;
-        Ok(Clock(Some((stop, thread))))
-    }
-}
-
-impl Drop for Clock {
-    fn drop(&mut self) {
-        if let Some((stop, thread)) = self.0.take() {
-            drop(stop);
-            let _panicked = thread.join();
+            before = now;
         }
-    }
+    })
 }
 
 fn read() -> io::Result<Reading> {
@@ -167,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_thread_ends_with_its_handle() {
-        let clock = Clock::start(|passed| panic!("{passed:?}")).unwrap();
+        let clock = start(|passed| panic!("{passed:?}")).unwrap();
         drop(clock);
     }
 }

@@ -10,16 +10,16 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, after, bounded, select};
-use parking_lot::Mutex;
+use crossbeam_channel::{Receiver, after, select};
 
 use super::expiry::Life;
 use super::replay_worker::Handshake;
 use super::repositories::OpenRepositories;
 use super::repository::Repository;
+use super::rounds::Rounds;
 use crate::remote::RepositoryName;
 use crate::secrets::{Fingerprint, Found, Place, Secrets};
 
@@ -30,53 +30,25 @@ const HURRY_EVERY: Duration = Duration::from_millis(100);
 /// Credentials whose end was warned of; beyond it some are warned of twice.
 const WARNED_MAX: usize = 256;
 
-/// The thread; it ends when this is dropped.
-pub(super) struct Keeper {
-    end: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
-}
-
-impl Keeper {
-    /// Starts the thread. It does not keep the repositories alive.
-    ///
-    /// # Errors
-    ///
-    /// The thread cannot be started.
-    pub(super) fn start(
-        repositories: Weak<OpenRepositories>,
-        secrets: Arc<Secrets>,
-    ) -> io::Result<Keeper> {
-        let (end, ended) = bounded(1);
-        let round = Round {
-            generation: secrets.generation(),
-            renewing: Arc::default(),
-            secrets,
-            warned: HashSet::new(),
-            hurried: HashMap::new(),
-        };
-        let thread = thread::Builder::new()
-            .name("credentials".into())
-            .spawn(move || rounds(&repositories, round, &ended))?;
-        Ok(Keeper {
-            end: Mutex::new(Some((end, thread))),
-        })
-    }
-
-    /// Ends the thread, after the round that it is in.
-    pub(super) fn stop(&self) {
-        let Some((end, thread)) = self.end.lock().take() else {
-            return;
-        };
-        drop(end);
-        if thread.join().is_err() {
-            tracing::error!("the keeper of credentials panicked");
-        }
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.stop();
-    }
+/// Starts the thread. It does not keep the repositories alive.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub(super) fn start(
+    repositories: Weak<OpenRepositories>,
+    secrets: Arc<Secrets>,
+) -> io::Result<Rounds> {
+    let round = Round {
+        generation: secrets.generation(),
+        renewing: Arc::default(),
+        secrets,
+        warned: HashSet::new(),
+        hurried: HashMap::new(),
+    };
+    Rounds::start("credentials", move |ended| {
+        rounds(&repositories, round, ended);
+    })
 }
 
 fn rounds(repositories: &Weak<OpenRepositories>, mut round: Round, ended: &Receiver<()>) {

@@ -43,6 +43,7 @@ mod replay_worker;
 mod reports;
 mod repositories;
 mod repository;
+mod rounds;
 mod run;
 mod selection;
 mod service;

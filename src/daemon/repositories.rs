@@ -15,7 +15,6 @@ use crossbeam_channel::Receiver;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::at_rest::{self, repositories_folder};
-use super::clock::Clock;
 use super::control::{Drained, JournalListing, Remaining, RepoVerified, Verified};
 use super::failure::in_a_line;
 use super::journals::is_named;
@@ -23,9 +22,10 @@ use super::lists::{Lists, organizations};
 use super::opener::Opener;
 use super::replay_worker::Handshake;
 use super::repository::Repository;
+use super::rounds::Rounds;
 use super::selection::Selection;
 use super::status::{PublishState, RepoStatus};
-use super::{Error, Service, credentials, known, private_folder, space, verification};
+use super::{Error, Service, clock, credentials, known, private_folder, space, verification};
 use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
 use crate::overlay::{Overlay, Space};
@@ -52,7 +52,7 @@ pub(super) struct OpenRepositories {
     pub(super) changing: Mutex<()>,
     opening: Mutex<HashSet<Key>>,
     opened: Condvar,
-    _clock: Clock,
+    _clock: Rounds,
     /// Repositories with local state that are not open, as they were last.
     pub(super) closed: Mutex<Vec<RepoStatus>>,
 }
@@ -97,7 +97,7 @@ impl OpenRepositories {
         private_folder(&folder)?;
         let organizations = organizations(config, &service)?;
         let remote = Arc::clone(service.remote());
-        let clock = Clock::start(move |passed| {
+        let clock = clock::start(move |passed| {
             tracing::info!(passed = ?passed, "time passed unseen: connections are made anew");
             remote.distrust_connections();
         });

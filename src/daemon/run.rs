@@ -11,14 +11,13 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use super::audience::{Audience, Supervision};
 use super::control::{Answer, ControlServer, Drained};
 use super::desk::{Desk, Stop};
-use super::keeper::Keeper;
 use super::ready::Ready;
 use super::reports::Reporter;
 use super::repositories::OpenRepositories;
-use super::upkeep::Upkeep;
+use super::rounds::Rounds;
 use super::{
-    DataLock, Error, Holding, control_socket, exporting, harden, holders, private_folder, signals,
-    space, supervisor,
+    DataLock, Error, Holding, control_socket, exporting, harden, holders, keeper, private_folder,
+    signals, space, supervisor, upkeep,
 };
 use crate::config::{AllowOther, Config};
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
@@ -68,9 +67,9 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
     let signals = blocked.listen().map_err(Error::Setup)?;
     let config = Arc::new(config);
     let repositories = OpenRepositories::open(&config)?;
-    let upkeep = Upkeep::start(Arc::downgrade(&repositories), config.commit_interval);
+    let upkeep = upkeep::start(Arc::downgrade(&repositories), config.commit_interval);
     let upkeep = upkeep.map_err(Error::Setup)?;
-    let keeper = Keeper::start(Arc::downgrade(&repositories), Arc::clone(&config.secrets));
+    let keeper = keeper::start(Arc::downgrade(&repositories), Arc::clone(&config.secrets));
     let keeper = keeper.map_err(Error::Setup)?;
     make_mount_point(&config.mount_point)?;
     let reporter = Arc::new(Reporter::new(Arc::clone(&repositories)));
@@ -174,8 +173,8 @@ fn mount_options(config: &Config) -> fuse::Options {
 struct Life<'a> {
     mounted: Arc<Mounted>,
     repositories: Arc<OpenRepositories>,
-    upkeep: Upkeep,
-    keeper: Keeper,
+    upkeep: Rounds,
+    keeper: Rounds,
     desk: Arc<Desk>,
     signals: Receiver<()>,
     stops: Receiver<Stop>,

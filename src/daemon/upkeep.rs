@@ -4,14 +4,13 @@
 
 use std::io;
 use std::sync::Weak;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use journal::failpoint::limit;
-use parking_lot::Mutex;
 
 use super::repositories::OpenRepositories;
+use super::rounds::Rounds;
 
 /// How often the index is brought up to the journal's head, in milliseconds: reopening reads at most
 /// what half a minute of edits wrote.
@@ -19,46 +18,18 @@ const CHECKPOINT_EVERY_MS: u64 = 30_000;
 /// Shortest pause between two rounds, for a commit interval of zero, which needs no rounds to sync.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
-/// The thread; it ends when this is dropped.
-pub(super) struct Upkeep {
-    end: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
-}
-
-impl Upkeep {
-    /// Starts the thread. It does not keep the repositories alive.
-    ///
-    /// # Errors
-    ///
-    /// The thread cannot be started.
-    pub(super) fn start(
-        repositories: Weak<OpenRepositories>,
-        interval: Duration,
-    ) -> io::Result<Upkeep> {
-        let (end, ended) = bounded(1);
-        let thread = thread::Builder::new()
-            .name("upkeep".into())
-            .spawn(move || rounds(&repositories, interval.max(PAUSE_MIN), &ended))?;
-        Ok(Upkeep {
-            end: Mutex::new(Some((end, thread))),
-        })
-    }
-
-    /// Ends the thread, after the round that it is in.
-    pub(super) fn stop(&self) {
-        let Some((end, thread)) = self.end.lock().take() else {
-            return;
-        };
-        drop(end);
-        if thread.join().is_err() {
-            tracing::error!("upkeep panicked");
-        }
-    }
-}
-
-impl Drop for Upkeep {
-    fn drop(&mut self) {
-        self.stop();
-    }
+/// Starts the thread. It does not keep the repositories alive.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub(super) fn start(
+    repositories: Weak<OpenRepositories>,
+    interval: Duration,
+) -> io::Result<Rounds> {
+    Rounds::start("upkeep", move |ended| {
+        rounds(&repositories, interval.max(PAUSE_MIN), ended);
+    })
 }
 
 fn rounds(repositories: &Weak<OpenRepositories>, pause: Duration, ended: &Receiver<()>) {

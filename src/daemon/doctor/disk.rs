@@ -105,18 +105,8 @@ pub(super) fn judge_space(folder: &Path, available: Result<u64, String>) -> Find
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::{Verdict, is};
     use super::*;
-
-    #[track_caller]
-    fn is(finding: &Finding, verdict: Verdict, word: &str) {
-        let cure = finding.cure.as_deref().unwrap_or("");
-        let text = format!("{} {cure}", finding.found);
-        assert!(
-            finding.verdict == verdict && text.contains(word),
-            "{finding:?}"
-        );
-    }
 
     #[test]
     fn disks_that_do_not_keep_what_they_are_given_are_warned_about() {

@@ -180,21 +180,8 @@ fn judge_kernel(release: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::{Verdict, is};
     use super::*;
-
-    #[track_caller]
-    fn is(finding: &Finding, verdict: Verdict, word: &str) {
-        let text = format!(
-            "{} {}",
-            finding.found,
-            finding.cure.as_deref().unwrap_or("")
-        );
-        assert!(
-            finding.verdict == verdict && text.contains(word),
-            "{finding:?}"
-        );
-    }
 
     #[test]
     fn each_way_to_have_no_device_has_its_own_cure() {

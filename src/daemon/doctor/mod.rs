@@ -111,3 +111,15 @@ pub fn examine(config: &Config) -> Result<Vec<Finding>, Error> {
     findings.extend(server::examine(config)?);
     Ok(findings)
 }
+
+/// For tests: a finding of that verdict says this word, or its cure does.
+#[cfg(test)]
+#[track_caller]
+fn is(finding: &Finding, verdict: Verdict, word: &str) {
+    let cure = finding.cure.as_deref().unwrap_or("");
+    let text = format!("{} {cure}", finding.found);
+    assert!(
+        finding.verdict == verdict && text.contains(word),
+        "{finding:?}"
+    );
+}

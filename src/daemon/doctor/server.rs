@@ -263,19 +263,9 @@ fn judge_credential(known: &Credential, asked: &Result<Vec<String>, Failure>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::{Verdict, is};
     use super::*;
     use crate::secrets::Missing;
-
-    #[track_caller]
-    fn is(finding: &Finding, verdict: Verdict, word: &str) {
-        let cure = finding.cure.as_deref().unwrap_or("");
-        let text = format!("{} {cure}", finding.found);
-        assert!(
-            finding.verdict == verdict && text.contains(word),
-            "{finding:?}"
-        );
-    }
 
     #[test]
     fn each_part_of_the_way_is_told_apart() {

@@ -1,18 +1,8 @@
 //! Each finding about the local state, from values.
 
-use super::super::Verdict;
+use super::super::{Verdict, is};
 use super::*;
 use crate::daemon::control::RepoVerified;
-
-#[track_caller]
-fn is(finding: &Finding, verdict: Verdict, word: &str) {
-    let cure = finding.cure.as_deref().unwrap_or("");
-    let text = format!("{} {cure}", finding.found);
-    assert!(
-        finding.verdict == verdict && text.contains(word),
-        "{finding:?}"
-    );
-}
 
 #[test]
 fn directories_are_ours_and_closed_or_the_cure_is_named() {
