@@ -37,6 +37,7 @@
 //! | [`daemon`] | wiring, lifecycle, replay workers, control socket |
 //! | [`server`] | `mesa serve`: the same REST contract over bare Git repositories |
 //! | [`failpoints`] | where a debug build can be made to die, for tests of crashes |
+//! | [`traced`] | which spans make a trace |
 //! | [`config`], [`secrets`], [`cli`] | settings and where they come from; the credential; one file a verb |
 //!
 //! One door each: sled in `upper/index.rs`, Git in `server/git`, the HTTP client in one file of
@@ -128,5 +129,6 @@ pub mod overlay;
 pub mod remote;
 pub mod secrets;
 pub mod server;
+pub mod traced;
 pub mod tree;
 pub mod upper;

@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// What each folder of `src` may import of ours. The architecture page draws it.
-const IMPORTS: [(&str, &[&str]); 13] = [
+const IMPORTS: [(&str, &[&str]); 14] = [
     ("failpoints", &[]),
+    ("traced", &[]),
     ("tree", &[]),
     ("secrets", &[]),
     ("config", &["secrets"]),
@@ -28,13 +29,17 @@ const IMPORTS: [(&str, &[&str]); 13] = [
     ("upper", &["failpoints", "tree"]),
     ("overlay", &["failpoints", "upper", "lower", "tree"]),
     ("export", &["lower", "tree"]),
-    ("fuse", &["overlay", "lower", "tree"]),
-    ("remote", &["failpoints", "lower", "secrets", "tree"]),
+    ("fuse", &["overlay", "lower", "traced", "tree"]),
+    (
+        "remote",
+        &["failpoints", "lower", "secrets", "traced", "tree"],
+    ),
     ("server", &["remote", "tree"]),
     (
         "daemon",
         &[
-            "fuse", "overlay", "upper", "lower", "remote", "config", "secrets", "tree", "export",
+            "fuse", "overlay", "upper", "lower", "remote", "config", "secrets", "traced", "tree",
+            "export",
         ],
     ),
     (
@@ -46,10 +51,10 @@ const IMPORTS: [(&str, &[&str]); 13] = [
 ];
 
 /// Where a dependency may be named: path prefixes, and whether it must be one file.
-const DOORS: [(&str, &[&str], Door); 12] = [
+const DOORS: [(&str, &[&str], Door); 16] = [
     ("sled", &["src/upper/"], Door::OneFile),
     ("gix", &["src/server/git"], Door::Anywhere),
-    ("reqwest", &["src/remote/"], Door::OneFile),
+    ("reqwest", &["src/remote/http"], Door::Anywhere),
     ("fuser", &["src/fuse/"], Door::Anywhere),
     ("clap", &["src/cli/", "src/main.rs"], Door::Anywhere),
     // The client's own tests are answered by scripted servers.
@@ -65,6 +70,10 @@ const DOORS: [(&str, &[&str], Door); 12] = [
         ],
         Door::Anywhere,
     ),
+    ("opentelemetry", &["src/daemon/"], Door::OneFile),
+    ("opentelemetry_sdk", &["src/daemon/"], Door::OneFile),
+    ("opentelemetry_otlp", &["src/daemon/"], Door::OneFile),
+    ("tracing_opentelemetry", &["src/daemon/"], Door::OneFile),
     ("age", &["src/secrets/"], Door::OneFile),
     ("toml", &["src/config/", "src/secrets/"], Door::Anywhere),
     ("tar", &["src/export/"], Door::Anywhere),

@@ -131,7 +131,8 @@ pub(super) fn run(arguments: &Mount, context: &Context) -> Result<Exit, Error> {
     }
     let destination = Destination::in_foreground(&config)?;
     let level = log::level_in_foreground(&config, &destination);
-    log::start(level, config.log.color, destination, Threads::Many)?;
+    let (color, collector) = (config.log.color, config.telemetry.as_ref());
+    log::start(level, color, destination, Threads::Many, collector)?;
     let terminal = Terminal {
         mount_point: config.mount_point.clone(),
     };
@@ -242,7 +243,10 @@ fn begun(
     let config = arguments.settings(context)?;
     let (level, color) = (config.log.level, config.log.color);
     let destination = Destination::in_background(&config)?;
-    log::start(level, color, destination.clone(), threads)?;
+    // The supervisor does nothing that takes time, and has no thread to tell of it.
+    let collector = config.telemetry.as_ref();
+    let collector = collector.filter(|_| threads == Threads::Many);
+    log::start(level, color, destination.clone(), threads, collector)?;
     Ok((config, destination))
 }
 

@@ -42,6 +42,7 @@ pub(super) fn run(arguments: Serve, context: &Context) -> Result<Exit, Error> {
         Color::Never,
         Destination::StandardError,
         Threads::Many,
+        None,
     )?;
     let current_folder = std::env::current_dir().map_err(Error::CurrentFolder)?;
     let absolute = |path: PathBuf| current_folder.join(path);

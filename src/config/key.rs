@@ -162,9 +162,10 @@ settings! {
     /// Whether the log has colors; auto: on a terminal.
     LogColor = "daemon.log.color", "log-color", "MESA_DAEMON_LOG_COLOR",
         Kind::Choice(Color::NAMES), Now;
-    /// Where traces go, by OTLP over HTTP; nothing is sent anywhere without it.
+    /// Where traces go, by OTLP over HTTP with JSON; nothing is sent anywhere
+    /// without it.
     CollectorUrl = "telemetry.collector-url", "telemetry-collector-url",
-        "MESA_TELEMETRY_COLLECTOR_URL", Kind::Text, Later;
+        "MESA_TELEMETRY_COLLECTOR_URL", Kind::Text, Now;
 }
 
 /// Variables that are no single setting.

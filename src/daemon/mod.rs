@@ -53,6 +53,7 @@ mod space;
 mod stats;
 pub mod status;
 pub mod supervisor;
+mod traces;
 mod upkeep;
 pub mod verification;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tracing::info_span;
 
 use super::at_rest::repositories_folder;
 use super::lists::Lists;
@@ -22,6 +23,7 @@ use crate::fuse::OpenError;
 use crate::lower::{Lower, Pin, Source, SourceError, Store};
 use crate::overlay::{self, Local, Owner};
 use crate::remote::{Failure, Pusher, Remote, RepositoryName, RepositorySource, Resolved, Target};
+use crate::traced::TRACED;
 use crate::tree::{ChangeId, Name};
 
 /// How long a server that says nothing keeps a repository waiting that could be shown as it was
@@ -86,6 +88,10 @@ impl Opener {
         name: &Name,
         revision: &Revision,
     ) -> Result<Repository, OpenError> {
+        let _span = info_span!(
+            target: TRACED, "open", mesa.repository = %format_args!("{organization}/{name}")
+        )
+        .entered();
         let folder = self
             .folder
             .join(organization.as_os_str())

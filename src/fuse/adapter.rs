@@ -30,6 +30,7 @@ use fuser::{
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
     Request,
 };
+use tracing::info_span;
 
 use super::counters::{Counters, RequestKind};
 use super::current::{Current, Scope};
@@ -39,6 +40,7 @@ use super::workers::{self, Job, Turn, Workers};
 use super::{Opened, Slot, attributes, errno, incident};
 use crate::lower::Want;
 use crate::overlay::{Error, Overlay};
+use crate::traced::TRACED;
 use crate::tree::{Attributes, Ino};
 
 /// Requests that wait for the network at the same time. Each costs a thread that sleeps; a listing
@@ -282,10 +284,13 @@ impl Adapter {
 /// Gives a request to a pool; EAGAIN when it is full.
 fn submit<R: Refuse>(pool: &Workers, reply: R, work: impl FnOnce(R) + Send + 'static) {
     let span = tracing::Span::current();
+    let (kind, node) = Current::what().unzip();
+    let kind = kind.map(RequestKind::name);
+    let waiting = info_span!(target: TRACED, "waiting", otel.name = kind, mesa.node = node);
     let current = Current::take();
     let job: Job = Box::new(move |turn| {
         let _scope = Scope::enter(current);
-        let _entered = span.entered();
+        let _entered = (span.entered(), waiting.entered());
         match turn {
             Turn::Worker => work(reply),
             Turn::Refused => {

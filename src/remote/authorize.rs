@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
+
 use super::call::Call;
 use super::exchange::Request;
 use super::http::Answer;
-use super::tally::Count;
+use super::tally::{Count, Outcome};
 use super::{Client, Failure};
 use crate::secrets::{Found, Place, RENEW_PATIENCE, Rank, Refusal, Scope};
+use crate::traced::TRACED;
 
 /// Credentials that one request is tried with, as each before is refused.
 const CREDENTIALS_MAX: u32 = 4;
@@ -84,7 +88,22 @@ impl Client {
             body: call.body,
             patience: call.patience,
         };
-        let mut answer = self.http.send(request).await;
+        let (path, query) = request
+            .target
+            .split_once('?')
+            .unwrap_or((&request.target, ""));
+        let span = info_span!(
+            target: TRACED,
+            "request",
+            otel.name = request.method.name(),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.request.method = request.method.name(),
+            url.path = path,
+            url.query = query,
+            error.type = Empty,
+        );
+        let mut answer = self.http.send(request).instrument(span.clone()).await;
         let expiry = found.credential.expires_at();
         // Not every server says why; a token says itself when its time is over.
         if matches!(answer, Err(Failure::CredentialUnknown))
@@ -102,6 +121,10 @@ impl Client {
             Ok(_) => self.secrets.accepted(found),
         }
         sent.end(&answer);
+        if answer.is_err() {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", Outcome::of(&answer).name());
+        }
         answer
     }
 }

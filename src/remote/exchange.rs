@@ -39,6 +39,18 @@ pub(super) enum Method {
     Delete,
 }
 
+impl Method {
+    /// As HTTP has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
 pub(super) enum Body {
     Empty,
     Json(Bytes),

@@ -1,4 +1,4 @@
-//! One HTTP exchange: the only file that knows the HTTP client.
+//! One HTTP exchange. This file and those below it are the only ones that know the HTTP client.
 //!
 //! One attempt per call, no redirects (a credential goes where it was meant to go, or nowhere), no
 //! retries below us. Every wait is bounded: the connection, the first byte, each chunk, and the pace
@@ -10,6 +10,9 @@
 //! gateway forgot it, this machine slept. So a question that one leaves unanswered, or breaks on, is
 //! put once more on a connection of its own, and the kept ones are dropped when that helps.
 
+mod client;
+mod collector;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::io::ReaderStream;
 
+pub use self::collector::Collector;
+
+use self::client::client;
 use super::Failure;
 use super::exchange::{Body, Limits, Method, Request};
 use super::failure::{Refusal, Violation};
@@ -27,16 +33,10 @@ use super::sending::{Activity, SEND_CHUNK_BYTES, Sent, chunks_of};
 use crate::secrets::ServerClock;
 use crate::tree::GitOid;
 
-/// Three round trips and two lost packets.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Slowest body that is worth waiting for, on average: a file of 1 MiB in a minute.
 const PACE_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
-/// Unacknowledged bytes for this long mean a dead connection, also while we send.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 /// Connections that stay open: as many as threads that fetch and push.
 const CONNECTIONS_IDLE_MAX: usize = 16;
-/// Shorter than the idle limits of common load balancers (60 s).
-const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long a kept connection may leave a question unanswered before it is put on a new one: far more
 /// than a round trip, and it leaves the larger part of a reader's patience.
 const HEDGE: Duration = Duration::from_secs(2);
@@ -282,31 +282,6 @@ impl Http {
     }
 }
 
-/// A client that keeps so many connections.
-fn client(base: &str, idle_max: usize) -> Result<reqwest::Client, Failure> {
-    let setup = |error: reqwest::Error| Failure::Setup(error.without_url().into());
-    let url = reqwest::Url::parse(base).map_err(|error| Failure::Setup(error.into()))?;
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("mesa/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_MAX)
-        .http1_only()
-        .pool_max_idle_per_host(idle_max)
-        .pool_idle_timeout(IDLE_MAX)
-        .tcp_nodelay(true)
-        .tcp_user_timeout(UNACKNOWLEDGED_MAX)
-        .referer(false)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never());
-    if url.scheme() == "http" {
-        // No certificates are needed, and a slim image may have none to find.
-        builder = builder.tls_certs_only(std::iter::empty());
-    }
-    if url.host_str().is_some_and(is_this_machine) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(setup)
-}
-
 async fn within<T>(
     until: Instant,
     sending: impl Future<Output = Result<T, reqwest::Error>>,
@@ -315,14 +290,6 @@ async fn within<T>(
         Ok(result) => result.map_err(transport),
         Err(_) => Err(Failure::TimedOut),
     }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 fn transport(error: reqwest::Error) -> Failure {

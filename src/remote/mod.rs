@@ -1,7 +1,7 @@
 //! A Mesa server, from the client's side.
 //!
 //! ```text
-//! http, exchange, sending   one exchange, every wait and every body bounded; the only file with the HTTP client
+//! http, exchange, sending   one exchange, every wait and every body bounded; the only place with the HTTP client
 //! call, client, bookmarks   the REST contract as typed calls, one attempt each
 //! authorize        which credential goes along, and what becomes of one that is refused
 //! retry, breaker, patience   pure: when a read is tried again, when it fails at once
@@ -48,6 +48,7 @@ pub use conflict::{Foreign, ForeignEdits, Spot, Verdict, bounded};
 pub use connection::Remote;
 pub use extensions::Extensions;
 pub use failure::{Cause, Conflict, Failure, Violation};
+pub use http::Collector;
 pub use pin::{Resolved, Target};
 pub use publish::{Absent, Earlier, How, Outcome, Publication, Publisher, Standing};
 pub use push::{Forked, KeptLocal, KeptReason, Push, PushError, Pushed, Pusher, Settled};

@@ -60,7 +60,7 @@ impl Outcome {
         }
     }
 
-    fn of<T>(result: &Result<T, Failure>) -> Outcome {
+    pub(super) fn of<T>(result: &Result<T, Failure>) -> Outcome {
         match result {
             Ok(_) => Outcome::Success,
             Err(failure) if failure.needs_credential() => Outcome::Credential,

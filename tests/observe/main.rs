@@ -18,6 +18,7 @@ mod logs;
 mod reports;
 mod stats;
 mod status;
+mod traces;
 mod watch;
 
 use std::time::{Duration, Instant};

@@ -27,9 +27,10 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use self::file::{Keeping, LogFile};
 use self::lines::{Lines, Sink};
-use super::Error;
 use super::control::LogReport;
-use crate::config::{Color, Config, Key, LogLevel, LogTarget};
+use super::{Error, traces};
+use crate::config::{CollectorUrl, Color, Config, Key, LogLevel, LogTarget};
+use crate::traced::TRACED;
 
 /// How long the last lines of a process may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -136,8 +137,9 @@ pub fn level_in_foreground(config: &Config, destination: &Destination) -> LogLev
     }
 }
 
-/// Begins the log of this process: lines of ours at `level`, and of libraries from warnings up. A
-/// second call, as in tests of one process, keeps the first.
+/// Begins the log of this process: lines of ours at `level`, and of libraries from warnings up; and
+/// its traces, if there is a collector for them. A second call, as in tests of one process, keeps the
+/// first.
 ///
 /// # Errors
 ///
@@ -147,6 +149,7 @@ pub fn start(
     color: Color,
     destination: Destination,
     threads: Threads,
+    collector: Option<&CollectorUrl>,
 ) -> Result<(), Error> {
     let sink = match (&destination, threads) {
         (Destination::StandardError, _) => {
@@ -174,7 +177,8 @@ pub fn start(
         .with_filter(filter);
     let subscriber = tracing_subscriber::registry()
         .with(layer)
-        .with(incidents::layer());
+        .with(incidents::layer())
+        .with(traces::layer(collector)?);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         let _only_once = LOG.set(Log {
             level: Mutex::new(level),
@@ -188,7 +192,7 @@ pub fn start(
 
 fn filter(level: LogLevel) -> EnvFilter {
     let name = level.name();
-    EnvFilter::new(format!("warn,mesa={name},journal={name}"))
+    EnvFilter::new(format!("warn,mesa={name},journal={name},{TRACED}=off"))
 }
 
 /// Changes the level of this process, if asked to, and tells of the log.
@@ -215,8 +219,9 @@ pub(super) fn adjust(level: Option<LogLevel>) -> Option<LogReport> {
     })
 }
 
-/// Writes what is on its way, before the process ends.
+/// Writes and sends what is on its way, before the process ends.
 pub fn finish() {
+    traces::finish();
     if let Some(log) = LOG.get() {
         log.lines.flush(LAST_LINES);
     }

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
 use journal::replay::{self, Action, Backlog, Event, Policy, State};
 use parking_lot::Mutex;
+use tracing::info_span;
 
 use self::attempt::Replay;
 use self::bookmark::Errand;
@@ -32,6 +33,7 @@ use super::status::RepoState;
 use crate::config::Publish;
 use crate::overlay::Overlay;
 use crate::remote::{Pusher, Remote, RepositoryName};
+use crate::traced::TRACED;
 
 pub(super) use self::bookmark::{Granted, Wish};
 pub(super) use self::handshake::Handshake;
@@ -331,7 +333,9 @@ impl Worker {
     }
 
     fn push(&mut self, machine: &mut replay::Replay) -> Action {
+        let span = info_span!(target: TRACED, "push", mesa.repository = %self.name).entered();
         let attempt = std::panic::catch_unwind(AssertUnwindSafe(|| self.replay.attempt()));
+        drop(span);
         let mut progress = self.progress.lock().clone();
         progress.credential = None;
         progress.cause = None;
