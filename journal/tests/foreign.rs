@@ -86,6 +86,13 @@ fn segments_of_two_histories_of_one_journal_are_refused() {
         matches!(&error, Error::Damaged { path, damage: Damage::Record, .. } if path.ends_with(segment)),
         "{error}"
     );
+    let report = verify_on(Arc::new(copy.clone())).unwrap();
+    let [finding] = report.findings.as_slice() else {
+        panic!("{:?}", report.findings);
+    };
+    assert!(finding.path.ends_with(segment), "{finding:?}");
+    assert_eq!(finding.problem, Damage::Record.into());
+    assert_eq!(finding.verdict, Verdict::Refused);
 }
 
 #[test]

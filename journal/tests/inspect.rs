@@ -12,6 +12,7 @@ mod support;
 
 use std::sync::Arc;
 
+use journal::disk::Disk;
 use journal::disk::sim::SimDisk;
 use journal::{
     Damage, Error, Finding, Gap, Path, Problem, Record, Report, Salvaged, Sequence, Verdict,
@@ -172,4 +173,93 @@ fn a_crash_in_a_rebuild_whose_log_takes_an_old_name_does_not_stop_it() {
         }
     }
     assert!(crashes > 20, "{crashes}");
+}
+
+/// Three records in one segment that takes no more, and a fourth in the next.
+fn two_segments() -> (SimDisk, String, usize) {
+    let records = [1, 2, 3].map(|number| sized(number, 100));
+    let frame = {
+        let disk = journal(&records[..1], None);
+        let bytes = disk.bytes(&disk.files().remove(0)).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        end.next_multiple_of(8) - HEADER_BYTES
+    };
+    let disk = journal(&[&records[..], &[sized(4, 10_000)]].concat(), None);
+    let files = disk.files();
+    assert_eq!(files, ["0000000000000001.log", "0000000000000004.log"]);
+    (disk, files[0].clone(), frame)
+}
+
+#[test]
+fn bytes_put_in_and_a_record_taken_out_between_sound_ones_are_named_by_their_place() {
+    let (disk, name, frame) = two_segments();
+    let intact = disk.bytes(&name).unwrap();
+    let second = HEADER_BYTES + frame;
+    let (begin, rest) = intact.split_at(second);
+    for bytes in [
+        [begin, &[0; 8], rest].concat(),
+        [begin, &rest[frame..]].concat(),
+    ] {
+        disk.put(&name, bytes);
+        let report = report(&disk);
+        let [finding] = report.findings.as_slice() else {
+            panic!("{:?}", report.findings);
+        };
+        assert_eq!(finding.offset, second as u64);
+        assert_eq!(finding.problem, Damage::Record.into());
+        assert_eq!(finding.verdict, Verdict::Refused);
+        assert!(open(&disk.after_kill()).is_err());
+    }
+}
+
+#[test]
+fn a_log_that_ends_before_the_snapshot_does_is_short() {
+    let records: Vec<Record> = (1..=3).map(|number| sized(number, 100)).collect();
+    let two = journal(&records[..2], None);
+    let disk = journal(&records, None);
+    let opened = open(&disk).unwrap().journal;
+    opened.sync(Sequence(3)).unwrap();
+    let snapshot = &mut records.iter().cloned();
+    opened.compact(Sequence(3), snapshot).unwrap();
+    drop(opened);
+    disk.remove("0000000000000004.log").unwrap();
+    let name = two.files().remove(0);
+    disk.put(&name, two.bytes(&name).unwrap());
+    let report = report(&disk);
+    let [finding] = report.findings.as_slice() else {
+        panic!("{:?}", report.findings);
+    };
+    assert!(finding.path.ends_with(&name), "{finding:?}");
+    let expected = Sequence(3);
+    assert_eq!(finding.problem, Damage::Short { expected }.into());
+    assert_eq!(finding.verdict, Verdict::Refused);
+}
+
+#[test]
+fn a_log_that_is_missing_is_missing_from_where_the_snapshot_ends() {
+    let records = [1, 2].map(|number| sized(number, 900));
+    let missing = |disk: &SimDisk| {
+        let report = report(disk);
+        let [finding] = report.findings.as_slice() else {
+            panic!("{:?}", report.findings);
+        };
+        assert_eq!(finding.verdict, Verdict::Refused);
+        assert!(open(&disk.after_kill()).is_err());
+        finding.problem.clone()
+    };
+    let disk = journal(&records, Some(&records[0]));
+    for name in disk.files().iter().filter(|name| name.ends_with(".log")) {
+        disk.remove(name).unwrap();
+    }
+    assert_eq!(missing(&disk), Problem::Missing(Sequence(2)));
+    let (disk, first, _) = two_segments();
+    disk.remove(&first).unwrap();
+    assert_eq!(missing(&disk), Problem::Missing(Sequence(1)));
+    // Nothing but a snapshot that nobody can read.
+    let snapshot = "0000000000000002.snapshot";
+    let disk = SimDisk::new(1);
+    disk.put(snapshot, vec![1; 100]);
+    let found = report(&disk).findings;
+    let named = |it: &Finding| it.problem == Problem::Missing(Sequence(1));
+    assert!(found.iter().any(named), "{found:?}");
 }

@@ -272,7 +272,7 @@ impl Report {
         let first = plan.snapshot.next();
         let missing = match begins {
             Some(name) => name.sequence > first,
-            None => plan.snapshot > Sequence::ZERO || !survey.files.is_empty(),
+            None => !survey.files.is_empty(),
         };
         if missing && survey.rebuilds.is_empty() {
             let folder = survey.folder.clone();
