@@ -19,6 +19,8 @@ use super::*;
 use crate::lower::{Lower, Pin, Store};
 use crate::tree::{Content, ContentSource, Edit, GitOid, Timestamp, TreePath};
 
+mod contents;
+
 const CHANGE: &str = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
 const BASE: &str = "1111111111111111111111111111111111111111";
 const NEXT: &str = "2222222222222222222222222222222222222222";
@@ -75,7 +77,7 @@ fn setup_with(
         "/v1/acme/app/ext/blobs" => ok(json!({
             "sha": blob(&seen.body).to_string(), "size": seen.body.len(),
         })),
-        "/v1/acme/app/content" => raw("lower"),
+        "/v1/acme/app/content" if !seen.query.contains("path=at-") => raw("lower"),
         _ => answer(seen),
     });
     let folder = tempfile::tempdir().unwrap();

@@ -13,4 +13,4 @@ mod name;
 pub use attributes::{Attributes, Ino, Kind, Permissions, Timestamp};
 pub use edit::{Content, ContentSource, Edit};
 pub use id::{ChangeId, ContentHash, GitOid, IdError};
-pub use name::{NAME_BYTES_MAX, Name, NameError, PATH_BYTES_MAX, PATH_DEPTH_MAX, TreePath};
+pub use name::{NAME_BYTES_MAX, Name, NameError, PATH_BYTES_MAX, TreePath};

@@ -9,8 +9,6 @@ use std::sync::Arc;
 pub const NAME_BYTES_MAX: usize = 255;
 /// Longest path that a system call takes (PATH_MAX), in bytes.
 pub const PATH_BYTES_MAX: usize = 4096;
-/// Deepest path that we walk; as many one-letter components as fit PATH_MAX.
-pub const PATH_DEPTH_MAX: usize = PATH_BYTES_MAX / 2;
 
 /// Why some bytes are not a name or a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

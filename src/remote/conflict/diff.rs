@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Foreign, Spot};
 use crate::lower::{EntryKind, ListingEntry};
-use crate::tree::{GitOid, Name, PATH_DEPTH_MAX, TreePath};
+use crate::tree::{GitOid, Name, TreePath};
 
 /// Most files that are told apart: a batch that somebody else wrote by hand or by a tool has fewer,
 /// and these cost some 20 MiB.
-const LEAVES_MAX: usize = 100_000;
+pub(super) const LEAVES_MAX: usize = 100_000;
 /// Most directories that are listed for it: a minute of requests.
 pub(super) const LISTINGS_MAX: usize = 10_000;
 
@@ -56,9 +56,9 @@ pub(in super::super) fn diff<E>(
             }
         }
         for (name, (base, theirs)) in names {
-            // Longer, or deeper, than any path that a mount could have.
+            // Longer than any path that a mount could have.
             let Ok(path) = path.join(&name) else { continue };
-            if base != theirs && path.names().count() <= PATH_DEPTH_MAX {
+            if base != theirs {
                 walk.entry(path, base, theirs);
             }
         }

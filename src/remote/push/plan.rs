@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::Extensions;
 use super::super::api::FileMode;
 use crate::lower::{self, EntryKind, Listing};
-use crate::tree::{Content, ContentSource, Edit, GitOid, PATH_DEPTH_MAX, TreePath};
+use crate::tree::{Content, ContentSource, Edit, GitOid, TreePath};
 
 /// Largest file for a server that takes contents only as text within a change: it is in memory three
 /// times over while it is sent.
@@ -175,15 +175,15 @@ impl Planner {
             self.step(path, Action::Graft(tree));
             return Ok(());
         }
-        let mut waiting = vec![(path.clone(), tree, from.clone(), 0)];
-        while let Some((path, tree, from, depth)) = waiting.pop() {
+        let mut waiting = vec![(path.clone(), tree, from.clone())];
+        while let Some((path, tree, from)) = waiting.pop() {
             let listing = expand(&from, tree)?;
-            if listing.entries().is_empty() || depth == PATH_DEPTH_MAX {
+            if listing.entries().is_empty() {
                 self.directory(&path);
             }
             for entry in listing.entries() {
                 let (Ok(to), Ok(from)) = (path.join(&entry.name), from.join(&entry.name)) else {
-                    // Longer than any path that a kernel would ask for.
+                    // Longer than any path that a kernel would ask for; also what ends the way down.
                     self.keep(&path, KeptReason::PathTooLong);
                     continue;
                 };
@@ -201,10 +201,7 @@ impl Planner {
                     }
                     EntryKind::Symlink => self.keep(&to, KeptReason::Symlink),
                     EntryKind::Submodule => self.keep(&to, KeptReason::Submodule),
-                    EntryKind::Directory if depth < PATH_DEPTH_MAX => {
-                        waiting.push((to, oid, from, depth + 1));
-                    }
-                    EntryKind::Directory => {}
+                    EntryKind::Directory => waiting.push((to, oid, from)),
                 }
             }
         }
@@ -241,129 +238,4 @@ impl Removed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lower::ListingEntry;
-    use crate::tree::Name;
-
-    const ALL: Extensions = Extensions {
-        commit_read: true,
-        blobs: true,
-        symlinks: true,
-        directories: true,
-        graft: true,
-        ordered: true,
-        idempotency: true,
-    };
-
-    fn path(text: &str) -> TreePath {
-        TreePath::try_from(text).unwrap()
-    }
-
-    fn names(plan: &Plan) -> Vec<&str> {
-        plan.steps.iter().map(|step| step.path.as_str()).collect()
-    }
-
-    fn tree(_: &TreePath, oid: GitOid) -> Result<Arc<Listing>, lower::Error> {
-        let entry = |name: &str, kind, size| ListingEntry {
-            name: Name::try_from(name).unwrap(),
-            kind,
-            size,
-            oid: GitOid([2; 20]),
-        };
-        let entries = match oid {
-            GitOid([1, ..]) => vec![
-                entry("file", EntryKind::File, 3),
-                entry("large", EntryKind::Executable, INLINE_ONLY_BYTES_MAX + 1),
-                entry("link", EntryKind::Symlink, 3),
-                entry("module", EntryKind::Submodule, 0),
-                entry("below", EntryKind::Directory, 0),
-            ],
-            GitOid([2, ..]) => vec![entry("deep", EntryKind::File, 3)],
-            _ => vec![],
-        };
-        Ok(Arc::new(Listing::new(entries)?))
-    }
-
-    fn graft() -> Edit {
-        Edit::Graft {
-            path: path("to"),
-            tree: GitOid([1; 20]),
-            from: path("from"),
-        }
-    }
-
-    #[test]
-    fn a_graft_is_one_step_or_every_file_below_it() {
-        let one = plan(&[graft()], ALL, &mut tree).unwrap();
-        assert_eq!(names(&one), ["to"]);
-        let expanded = plan(&[graft()], Extensions::default(), &mut tree).unwrap();
-        let mut paths = names(&expanded);
-        paths.sort_unstable();
-        assert_eq!(paths, ["to/below/deep", "to/file"]);
-        let froms: Vec<_> = expanded
-            .steps
-            .iter()
-            .map(|step| match &step.action {
-                Action::Put(_, Bytes::Lower { from, .. }) => from.to_string(),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert!(froms.contains(&"from/below/deep".to_owned()));
-        let mut kept: Vec<_> = expanded
-            .kept_local
-            .iter()
-            .map(|kept| (kept.path.to_string(), kept.reason))
-            .collect();
-        kept.sort_by(|a, b| a.0.cmp(&b.0));
-        assert_eq!(
-            kept,
-            [
-                ("to/large".into(), KeptReason::TooLarge),
-                ("to/link".into(), KeptReason::Symlink),
-                ("to/module".into(), KeptReason::Submodule),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_a_stock_server_cannot_take_is_named() {
-        let edits = [
-            Edit::Symlink {
-                path: path("l"),
-                target: b"t".to_vec(),
-            },
-            Edit::Directory { path: path("d") },
-            Edit::Remove {
-                path: TreePath::try_from(&b"\xff"[..]).unwrap(),
-            },
-        ];
-        let stock = plan(&edits, Extensions::default(), &mut tree).unwrap();
-        assert!(stock.steps.is_empty());
-        let reasons: Vec<_> = stock.kept_local.iter().map(|kept| kept.reason).collect();
-        assert_eq!(
-            reasons,
-            [
-                KeptReason::Symlink,
-                KeptReason::Directory,
-                KeptReason::PathNotText
-            ]
-        );
-        let ours = plan(&edits, ALL, &mut tree).unwrap();
-        assert_eq!(names(&ours), ["l", "d"]);
-    }
-
-    #[test]
-    fn a_removed_path_forbids_itself_and_what_is_above_and_below() {
-        let mut removed = Removed::default();
-        removed.add("a/b");
-        for text in ["a/b", "a/b/c/d", "a"] {
-            assert!(removed.forbids(text), "{text}");
-        }
-        for text in ["a/bc", "a/c", "b", "a!"] {
-            assert!(!removed.forbids(text), "{text}");
-        }
-        removed.clear();
-        assert!(!removed.forbids("a/b"));
-    }
-}
+mod tests;
