@@ -13,6 +13,7 @@ use crate::lower::ListingEntry;
 use crate::tree::{Content, Edit};
 
 mod bounds;
+mod judge;
 
 const ALL: Extensions = Extensions {
     commit_read: true,
@@ -203,6 +204,13 @@ fn directories_that_went_came_or_changed_their_kind() {
         none
     );
     assert_eq!(contradicting(base, "a=1 d/x=1 d/y=1 e=1", &[empty]), ["e"]);
+    // One that takes the place of a full one leaves no room for what they add to that.
+    let emptied = [remove("d"), Edit::Directory { path: path_of("d") }];
+    assert_eq!(
+        contradicting(base, "a=1 d/x=1 d/y=1 d/z=1", &emptied),
+        ["d/z"]
+    );
+    assert_eq!(contradicting(base, "a=2 d/x=1", &emptied), none);
 }
 
 #[test]

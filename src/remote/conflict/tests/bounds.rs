@@ -1,6 +1,6 @@
 //! What is known of foreign edits, and how much of it is looked at.
 
-use super::super::diff::LISTINGS_MAX;
+use super::super::diff::{LEAVES_MAX, LISTINGS_MAX};
 use super::*;
 
 fn found(text: &str) -> Foreign {
@@ -69,6 +69,63 @@ fn a_change_of_very_many_directories_is_too_much() {
     let Ok(endless) = diff(GitOid([1; 20]), GitOid([2; 20]), &mut deeper);
     assert_eq!(endless, Foreign::TooMuch);
     assert_eq!(listings, LISTINGS_MAX);
+}
+
+#[test]
+fn a_change_of_very_many_files_is_too_much_once_there_is_more_to_look_at() {
+    let walked = |count: usize, below: bool| {
+        let entry = |name: String, kind, content| ListingEntry {
+            name: Name::try_from(name.as_str()).unwrap(),
+            kind,
+            size: 0,
+            oid: GitOid([content; 20]),
+        };
+        let mut list = |side, path: &TreePath, _| {
+            let directory = || entry("d".into(), EntryKind::Directory, 9);
+            let made = |number| entry(format!("f{number}"), EntryKind::File, 1);
+            Ok::<_, Infallible>(match (side, path.is_root()) {
+                (Side::Base, _) => Vec::new(),
+                (Side::Theirs, true) => {
+                    let below = below.then(directory);
+                    (0..count).map(made).chain(below).collect()
+                }
+                (Side::Theirs, false) => vec![made(0)],
+            })
+        };
+        let Ok(walked) = diff(GitOid([1; 20]), GitOid([2; 20]), &mut list);
+        match walked {
+            Foreign::Leaves(leaves) => Some(leaves.len()),
+            Foreign::TooMuch => None,
+        }
+    };
+    assert_eq!(walked(LEAVES_MAX, true), Some(LEAVES_MAX + 1));
+    assert_eq!(walked(LEAVES_MAX + 1, true), None);
+    assert_eq!(walked(LEAVES_MAX + 2, true), None);
+    // They are here already: to forget them saves nothing.
+    assert_eq!(walked(LEAVES_MAX + 2, false), Some(LEAVES_MAX + 2));
+}
+
+#[test]
+fn an_empty_directory_of_theirs_is_in_nobodys_way() {
+    let spot = Spot {
+        kind: EntryKind::Directory,
+        oid: GitOid::EMPTY_TREE,
+        size: 0,
+    };
+    let theirs = Foreign::Leaves(BTreeMap::from([(path_of("n"), Some(spot))]));
+    let found = |ours: &[Edit]| {
+        let Ok(found) = contradictions(&wanted(ours, ALL), &theirs, &mut hash);
+        found.iter().map(TreePath::to_string).collect::<Vec<_>>()
+    };
+    let made = Edit::Directory { path: path_of("n") };
+    for ours in [put("n/x", 1), remove("n"), made] {
+        assert!(found(std::slice::from_ref(&ours)).is_empty(), "{ours:?}");
+    }
+    assert_eq!(
+        found(&[put("n", 1)]),
+        ["n"],
+        "but a file cannot be there too"
+    );
 }
 
 #[test]
