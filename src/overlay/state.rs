@@ -180,3 +180,105 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use journal::NodeKind;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp {
+            seconds: i64::try_from(seconds).unwrap(),
+            nanoseconds: 0,
+        }
+    }
+
+    fn path(number: u64) -> Path {
+        Path(format!("file-{number}").into_bytes())
+    }
+
+    fn link(number: u64, time: u64) -> Record {
+        Record::Link {
+            from: Path(b"first".to_vec()),
+            to: path(number),
+            inode: 7,
+            time: journal_time(at(time)),
+        }
+    }
+
+    fn unlink(number: u64, time: u64) -> Record {
+        Record::Remove {
+            path: path(number),
+            kind: NodeKind::File,
+            time: journal_time(at(time)),
+        }
+    }
+
+    /// Made at the second that is its number.
+    fn linked(numbers: std::ops::Range<u64>) -> Work {
+        let mut work = Work::default();
+        for number in numbers {
+            work.add(&link(number, number), at(0));
+        }
+        work
+    }
+
+    #[test]
+    fn what_stands_behind_a_snapshot_is_the_same_work_since_the_same_time() {
+        let work = linked(10..15);
+        let pending = |since, effect| Record::Pending { since, effect };
+        let later = |since, effect| Record::PendingLater { since, effect };
+        for records in [work.records(pending), work.records(later)] {
+            let mut again = Work::default();
+            for record in &records {
+                again.add(record, at(99));
+            }
+            assert_eq!(again.plan.effects(), work.plan.effects());
+            assert_eq!((again.operations, again.since), (5, Some(at(10))));
+            let ages = |work: &Work| {
+                let effects = work.plan.effects().into_iter();
+                effects.map(|it| work.since(&it)).collect::<Vec<_>>()
+            };
+            assert_eq!(ages(&again), [10, 11, 12, 13, 14].map(at));
+            assert_eq!(ages(&again), ages(&work));
+        }
+    }
+
+    #[test]
+    fn the_time_of_what_is_given_up_counts_until_nothing_is_left() {
+        let mut work = linked(10..12);
+        let dropped = |number| Record::Dropped {
+            path: path(number),
+            time: journal_time(at(50)),
+        };
+        work.add(&dropped(10), at(50));
+        assert_eq!((work.operations, work.since), (1, Some(at(10))));
+        work.add(&dropped(11), at(50));
+        assert_eq!((work.operations, work.since), (0, None));
+        work.add(&link(12, 60), at(60));
+        assert_eq!((work.operations, work.since), (1, Some(at(60))));
+    }
+
+    /// A walk over all ages costs as much as there are: one each time that they have doubled.
+    #[test]
+    fn ages_are_swept_when_they_have_doubled_and_not_before() {
+        let shortlived = |work: &mut Work, numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                work.add(&link(number, 1), at(1));
+                work.add(&unlink(number, 1), at(1));
+            }
+        };
+        let mut work = Work::default();
+        shortlived(&mut work, 0..100);
+        assert_eq!((work.ages.len(), work.plan.is_empty()), (100, true));
+        shortlived(&mut work, 100..10_000);
+        assert!(work.ages.len() <= AGES_MIN, "{}", work.ages.len());
+        // Swept at 1024 and at 2048 of them, then not until there are 4096.
+        let mut work = linked(0..3000);
+        shortlived(&mut work, 3000..4000);
+        assert_eq!(work.ages.len(), 4000);
+        shortlived(&mut work, 4000..4200);
+        assert!(work.ages.len() < 3200, "{}", work.ages.len());
+    }
+}
