@@ -186,6 +186,7 @@ pub(super) enum Went {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::Timestamp;
 
     fn due(commit: u8) -> Due {
         Due {
@@ -260,5 +261,69 @@ mod tests {
         assert_eq!(shown(&remote, 0, None), PublishState::UpToDate);
         assert_eq!(shown(&remote, 1, None), PublishState::Pending);
         assert_eq!(status(Publish::Never, &remote, 0, None), None);
+    }
+
+    fn conflict(kind: ConflictKind, bookmark: &str) -> Conflict {
+        Conflict {
+            id: [3; 16],
+            kind,
+            change: ChangeId([1; 16]),
+            base: GitOid([1; 20]),
+            theirs: GitOid([2; 20]),
+            bookmark: Some(bookmark.into()),
+            sibling: None,
+            time: Timestamp::default(),
+            paths: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_a_conflict_with_the_bookmark_that_is_shown_is_one_of_publishing() {
+        let due = RemoteState {
+            bookmark: Some("main".into()),
+            change: Some((ChangeId([1; 16]), GitOid([1; 20]))),
+            pushed: Sequence(7),
+            ..RemoteState::default()
+        };
+        for (kind, bookmark, state) in [
+            (ConflictKind::Publish, "main", PublishState::Conflicted),
+            (ConflictKind::Publish, "other", PublishState::Pending),
+            (ConflictKind::Foreign, "main", PublishState::Pending),
+        ] {
+            let conflicts = vec![conflict(kind, bookmark)];
+            let remote = RemoteState {
+                conflicts,
+                ..due.clone()
+            };
+            let shown = status(Publish::Merge, &remote, 0, None).unwrap();
+            assert_eq!(shown.state, state, "{kind:?} {bookmark}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_given_for_what_is_not_published_and_for_nothing_else() {
+        let mut remote = RemoteState {
+            bookmark: Some("main".into()),
+            change: Some((ChangeId([1; 16]), GitOid([1; 20]))),
+            pushed: Sequence(7),
+            ..RemoteState::default()
+        };
+        let reason = |remote: &RemoteState| {
+            let diverged = Some("main is elsewhere".to_owned());
+            let shown = status(Publish::FastForward, remote, 0, diverged).unwrap();
+            (shown.state, shown.reason.unwrap_or_default())
+        };
+        let elsewhere = "main is elsewhere".to_owned();
+        assert_eq!(reason(&remote), (PublishState::Diverged, elsewhere));
+        remote.conflicts = vec![conflict(ConflictKind::Publish, "main")];
+        let (state, text) = reason(&remote);
+        assert_eq!(state, PublishState::Conflicted);
+        assert!(text.contains("mesa conflicts list"), "{text}");
+        // What it said when it was refused is of the past.
+        remote.published = Some((ChangeId([1; 16]), "main".into()));
+        assert_eq!(reason(&remote), (PublishState::UpToDate, String::new()));
+        remote.bookmark = None;
+        let (_, text) = reason(&remote);
+        assert!(text.contains("not a bookmark"), "{text}");
     }
 }
