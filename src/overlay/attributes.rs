@@ -1,4 +1,4 @@
-//! Attributes and extended attributes.
+//! Attributes, but for the links of directories, and extended attributes.
 
 use std::fs::{File, FileTimes, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use super::inodes::{Known, kind_of_entry};
 use super::open::{Overlay, now};
 use super::state::State;
 use super::types::{AttributeChange, Space, XattrMode};
-use crate::lower::EntryKind;
+use crate::lower::{EntryKind, Lower};
 use crate::tree::{Attributes, Ino, Kind, Permissions, Timestamp};
 use crate::upper::{journal_path, journal_time, set_attributes};
 
@@ -30,7 +30,17 @@ pub(super) struct Shown {
 
 impl State {
     /// What a node shows.
-    pub(super) fn show(&self, ino: Ino) -> Result<Shown, Error> {
+    pub(super) fn show(&mut self, ino: Ino, lower: &Lower) -> Result<Shown, Error> {
+        let mut shown = self.show_but_links(ino)?;
+        let attributes = &mut shown.attributes;
+        if attributes.kind == Kind::Directory && attributes.links > 0 {
+            attributes.links = self.directory_links(ino, lower)?;
+        }
+        Ok(shown)
+    }
+
+    /// What a node shows, but for a directory's links, which say no more than whether it has a name.
+    pub(super) fn show_but_links(&self, ino: Ino) -> Result<Shown, Error> {
         let live = self.live.get(&ino);
         match self.known(ino)? {
             Known::Upper(node) => {
@@ -110,7 +120,7 @@ impl Overlay {
     ///
     /// An unknown inode, an unreadable body.
     pub fn attributes(&self, ino: Ino) -> Result<Attributes, Error> {
-        let shown = self.state.lock().show(ino)?;
+        let shown = self.state.lock().show(ino, &self.lower)?;
         self.complete(shown)
     }
 
@@ -153,7 +163,7 @@ impl Overlay {
         if (change.uid.is_some() || change.gid.is_some()) && kind == Kind::File {
             let current = match permissions {
                 Some(permissions) => permissions,
-                None => state.show(ino)?.attributes.permissions,
+                None => state.show_but_links(ino)?.attributes.permissions,
             };
             if without_privileges(current) != current {
                 permissions = Some(without_privileges(current));
@@ -174,7 +184,7 @@ impl Overlay {
             };
             self.commit_attributes(&mut state, ino, &record)?;
         }
-        let shown = state.show(ino)?;
+        let shown = state.show(ino, &self.lower)?;
         drop(state);
         self.complete(shown)
     }
@@ -189,7 +199,7 @@ impl Overlay {
         if state.kind(ino)? != Kind::File {
             return Ok(());
         }
-        let current = state.show(ino)?.attributes.permissions;
+        let current = state.show_but_links(ino)?.attributes.permissions;
         let cleared = without_privileges(current);
         if cleared == current {
             return Ok(());

@@ -141,7 +141,7 @@ impl Overlay {
                 Some(adopted) => adopted.node.ok_or(Error::NotFound)?,
             },
         };
-        let shown = state.show(ino)?;
+        let shown = state.show(ino, &self.lower)?;
         state.add_lookup(ino);
         drop(state);
         self.complete(shown).inspect_err(|_| self.forget(ino, 1))

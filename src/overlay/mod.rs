@@ -37,6 +37,7 @@ mod edits;
 mod error;
 mod inodes;
 mod ledger;
+mod links;
 mod namespace;
 mod open;
 mod recover;

@@ -33,7 +33,7 @@ impl Overlay {
             Found::Nothing => return Err(Error::NotFound),
         };
         state.add_lookup(ino);
-        let shown = state.show(ino)?;
+        let shown = state.show(ino, &self.lower)?;
         drop(state);
         self.complete(shown).inspect_err(|_| self.forget(ino, 1))
     }
@@ -139,7 +139,7 @@ impl Overlay {
         };
         self.commit(&mut state, &record)?;
         state.add_lookup(ino);
-        let shown = state.show(ino)?;
+        let shown = state.show(ino, &self.lower)?;
         drop(state);
         self.complete(shown)
     }
@@ -172,7 +172,7 @@ impl Overlay {
         };
         self.commit(&mut state, &record)?;
         state.add_lookup(ino);
-        let shown = state.show(ino)?;
+        let shown = state.show(ino, &self.lower)?;
         drop(state);
         self.complete(shown)
     }

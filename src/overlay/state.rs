@@ -54,6 +54,19 @@ pub(super) struct Live {
     pub(super) body: Option<Arc<File>>,
     /// The lower object, opened, while there are opens.
     pub(super) object: Option<Arc<File>>,
+    /// Of a directory that shows a lower one through: how many of that one's directories are seen.
+    pub(super) seen: Option<Seen>,
+}
+
+/// How many directories of a lower directory are seen through one of ours, and what that goes by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Seen {
+    /// The lower directory.
+    pub(super) tree: GitOid,
+    /// The entries that cover something of it.
+    pub(super) covering: u32,
+    /// Directories.
+    pub(super) directories: u32,
 }
 
 /// A node that only the lower layer has.

@@ -126,7 +126,7 @@ pub struct Attributes {
     pub kind: Kind,
     /// The mode bits.
     pub permissions: Permissions,
-    /// Hard links; directories always show 1, "not counted", as btrfs does.
+    /// Hard links. A directory has 2 and one for each directory in it, or 1 for "not counted".
     pub links: u32,
     /// Owner.
     pub uid: u32,

@@ -282,12 +282,7 @@ impl Step<'_> {
     /// Makes a place point to a node; an entry that is there keeps its `covers`.
     fn point(&mut self, place: (Ino, Name), node: Option<Ino>, covers: bool) {
         let covers = self.entry(&place).map_or(covers, |entry| entry.covers);
-        let (directory, name) = place.clone();
-        self.upper
-            .children
-            .entry(directory)
-            .or_default()
-            .insert((name.cookie(), name), Entry { node, covers });
+        self.put(&place, Some(Entry { node, covers }));
         if let Some(ino) = node {
             self.changed(ino, |node| node.names.push(place.clone()));
         }
@@ -306,6 +301,7 @@ impl Step<'_> {
         if node.kind == Kind::Directory && node.names.is_empty() {
             node.origin = None;
             let whiteouts = upper.children.remove(&ino).unwrap_or_default();
+            upper.tallies.remove(&ino);
             let places = whiteouts.into_keys().map(|(_, name)| (ino, name));
             upper.changed_entries.extend(places);
         }
@@ -316,14 +312,21 @@ impl Step<'_> {
         if let Some(ino) = self.entry(&place).and_then(|entry| entry.node) {
             self.changed(ino, |node| node.names.retain(|name| *name != place));
         }
-        let children = self.upper.children.entry(place.0).or_default();
-        let key = (place.1.cookie(), place.1.clone());
-        if covers {
-            children.insert(key, Entry { node: None, covers });
-        } else {
-            children.remove(&key);
-        }
+        let whiteout = Entry { node: None, covers };
+        self.put(&place, Some(whiteout).filter(|whiteout| whiteout.covers));
         self.upper.changed_entries.insert(place);
+    }
+
+    /// Puts an entry at a place, or takes it away, and keeps count.
+    fn put(&mut self, (directory, name): &(Ino, Name), entry: Option<Entry>) {
+        let upper = &mut *self.upper;
+        let children = upper.children.entry(*directory).or_default();
+        let key = (name.cookie(), name.clone());
+        let before = match entry {
+            Some(entry) => children.insert(key, entry),
+            None => children.remove(&key),
+        };
+        upper.recount(*directory, before, entry);
     }
 }
 

@@ -254,6 +254,7 @@ fn load(db: &sled::Db) -> Option<Option<(Sequence, Upper)>> {
     let mut upper = Upper {
         nodes: HashMap::new(),
         children: HashMap::new(),
+        tallies: HashMap::new(),
         next: meta.next,
         remote: load_remote(&meta.remote)?,
         given_up: load_paths(&meta.given_up)?,
@@ -273,6 +274,7 @@ fn load(db: &sled::Db) -> Option<Option<(Sequence, Upper)>> {
             let node = upper.nodes.get_mut(&ino)?;
             node.names.push((directory, name.clone()));
         }
+        upper.recount(directory, None, Some(entry));
         let children = upper.children.entry(directory).or_default();
         children.insert((name.cookie(), name), entry);
         entries += 1;

@@ -18,6 +18,7 @@ mod remote;
 mod snapshot;
 mod state;
 mod stored;
+mod tally;
 
 pub(crate) use apply::set_attributes;
 pub use body::Bodies;
@@ -28,6 +29,7 @@ pub use index::{Index, IndexError};
 pub use remote::records_of;
 pub(crate) use state::ADOPTED_BIT;
 pub use state::{Conflict, Entry, Node, Origin, Publishing, RemoteState, Upper};
+pub use tally::Tally;
 
 /// Why the upper layer cannot be read or changed.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use journal::{ConflictKind, Sequence};
 
+use super::tally::Tally;
 use crate::tree::{ChangeId, GitOid, Ino, Kind, Name, Permissions, Timestamp, TreePath};
 
 /// Where the lower layer has what a node shows through.
@@ -170,6 +171,8 @@ pub(super) type Children = BTreeMap<(u64, Name), Entry>;
 pub struct Upper {
     pub(super) nodes: HashMap<Ino, Node>,
     pub(super) children: HashMap<Ino, Children>,
+    /// Of every directory with entries.
+    pub(super) tallies: HashMap<Ino, Tally>,
     pub(super) next: u64,
     pub(super) remote: RemoteState,
     /// Paths whose change a person gave up, and that have not changed since.
@@ -199,6 +202,7 @@ impl Default for Upper {
         Upper {
             nodes: HashMap::from([(Ino::ROOT, root)]),
             children: HashMap::new(),
+            tallies: HashMap::new(),
             next: Ino::ROOT.0 + 1,
             remote: RemoteState::default(),
             given_up: BTreeSet::new(),
@@ -280,6 +284,7 @@ impl Upper {
         if nameless {
             self.nodes.remove(&ino);
             self.children.remove(&ino);
+            self.tallies.remove(&ino);
             self.changed_nodes.insert(ino);
         }
         nameless

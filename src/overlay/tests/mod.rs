@@ -3,6 +3,7 @@
 mod behaviour;
 mod bounded;
 mod index;
+mod links;
 mod map;
 mod model;
 mod plugs;

@@ -268,6 +268,7 @@ impl Fixture {
     }
 
     fn walk(&self, path: &str, tree: &mut Tree) {
+        let mut links = 2;
         for name in self.names(path).unwrap() {
             let path = join(path, &name);
             let attributes = self.attributes(&path).unwrap();
@@ -287,9 +288,16 @@ impl Fixture {
             let directory = item == Item::Directory;
             tree.insert(path.clone(), item);
             if directory {
+                links += 1;
                 self.walk(&path, tree);
             }
         }
+        // It was listed just now, so they are counted.
+        assert_eq!(
+            self.attributes(path).unwrap().links,
+            links,
+            "links of {path:?}"
+        );
     }
 }
 

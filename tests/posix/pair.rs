@@ -1,0 +1,67 @@
+//! A mounted repository and a native directory with the same files, and the same done to both.
+
+use std::fmt::Debug;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::fixture;
+use crate::support::git::git_text;
+use crate::support::world::World;
+
+/// A world with `app` mounted, and its files in a directory of the native file system.
+pub struct Pair {
+    pub world: World,
+    native: PathBuf,
+}
+
+impl Pair {
+    /// Both with the files of the small repository; nothing of the mounted one was looked at yet.
+    pub fn new() -> Pair {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "owners, privileges and other users are root's to test with: run this as root"
+        );
+        let source = tempfile::tempdir().unwrap();
+        let small = fixture::small(source.path());
+        let mut world = World::serve(&[("app", &small)]);
+        // Other users pass through.
+        fs::set_permissions(world.folder(), fs::Permissions::from_mode(0o755)).unwrap();
+        world.set("MESA_ALLOW_OTHER", "true");
+        world.mount();
+        let native = world.folder().join("native");
+        git_text(
+            source.path(),
+            &[
+                "clone",
+                "-q",
+                small.to_str().unwrap(),
+                native.to_str().unwrap(),
+            ],
+        );
+        fs::remove_dir_all(native.join(".git")).unwrap();
+        Pair { world, native }
+    }
+
+    /// The mounted repository.
+    pub fn mounted(&self) -> PathBuf {
+        self.world.repo("app")
+    }
+
+    /// Does the same to the native directory and to the mounted one: what comes of it must be the same.
+    #[track_caller]
+    pub fn same<T: Debug + PartialEq>(&self, what: &str, act: impl Fn(&Path) -> T) {
+        let native = act(&self.native);
+        let mounted = act(&self.mounted());
+        assert_eq!(mounted, native, "mounted (left) and native (right): {what}");
+    }
+}
+
+/// What a call came to: its value, or the name of its errno.
+pub fn outcome<T>(result: io::Result<T>) -> Result<T, String> {
+    result.map_err(|error| match error.raw_os_error() {
+        Some(number) => nix::errno::Errno::from_raw(number).to_string(),
+        None => error.to_string(),
+    })
+}
