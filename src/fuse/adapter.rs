@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 use fuser::{
     Errno, FileAttr, INodeNo, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request,
 };
 use tracing::info_span;
 
@@ -98,6 +98,7 @@ refuse!(
     ReplyDirectoryPlus,
     ReplyEmpty,
     ReplyEntry,
+    ReplyLseek,
     ReplyOpen,
     ReplyStatfs,
     ReplyWrite,
@@ -141,7 +142,7 @@ pub(super) enum Target {
 }
 
 /// The file system that fuser drives. The methods that it calls are in `filesystem`, their bodies
-/// by theme in `namespace`, `content`, `directory`, `metadata` and `xattr`.
+/// by theme in `namespace`, `content`, `ranges`, `directory`, `metadata` and `xattr`.
 pub(super) struct Adapter {
     pub(super) root: Arc<VirtualRoot>,
     counters: Arc<Counters>,

@@ -16,7 +16,7 @@ use crate::tree::Ino;
 
 impl Adapter {
     /// A regular file or symbolic link; there are none in the virtual directories.
-    fn file(&self, node: INodeNo) -> Result<(Place, Ino), Errno> {
+    pub(super) fn file(&self, node: INodeNo) -> Result<(Place, Ino), Errno> {
         match self.target(node)? {
             Target::Repository(place, ino) => Ok((place, ino)),
             Target::Virtual(_) => Err(Errno::EISDIR),
@@ -85,6 +85,7 @@ impl Adapter {
     /// Writes. The bytes are the event loop's buffer, and are copied only if the write has to wait.
     pub(super) fn on_write(
         &self,
+        request: &Request,
         node: INodeNo,
         offset: u64,
         data: &[u8],
@@ -96,9 +97,10 @@ impl Adapter {
         };
         // The kernel says when the writer is one from whom a file's privileges are to be taken.
         let strip = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        let group = request.gid();
         let write = move |overlay: &Overlay, data: &[u8]| {
             if strip {
-                overlay.clear_privileges(ino)?;
+                overlay.clear_privileges(ino, Some(group))?;
             }
             overlay.write(ino, offset, data)
         };

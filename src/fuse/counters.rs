@@ -61,6 +61,9 @@ kinds! {
     Listxattr => "listxattr",
     Removexattr => "removexattr",
     Create => "create",
+    Fallocate => "fallocate",
+    Lseek => "lseek",
+    CopyFileRange => "copy_file_range",
 }
 
 /// The counts of one mount, from its start.

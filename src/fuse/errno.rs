@@ -28,8 +28,12 @@ pub(super) fn of(error: &overlay::Error) -> Errno {
         Error::Stale => Errno::ESTALE,
         Error::NoAttribute => Errno::ENODATA,
         Error::ValueTooLarge => Errno::E2BIG,
+        // As where the attributes of a file share a block that is full.
+        Error::TooManyAttributes => Errno::ENOSPC,
         Error::TooManyLinks => Errno::EMLINK,
         Error::FileTooLarge => Errno::EFBIG,
+        Error::NoSuchRange => Errno::ENXIO,
+        Error::Unsupported => Errno::EOPNOTSUPP,
         // As a disk file system that remounts itself read-only; the status says why.
         Error::ReadOnly => Errno::EROFS,
         Error::Lower(error) => of_lower(error),

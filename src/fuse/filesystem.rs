@@ -1,8 +1,7 @@
 //! What fuser calls: one line for each kind of request.
 //!
 //! Kinds that are not here are answered ENOSYS by fuser, which the kernel takes as "do it yourself"
-//! or "not here", and mostly remembers: locks stay local to the machine, `lseek` knows of no holes,
-//! `copy_file_range` reads and writes, `fallocate` is not supported, `access` is decided by
+//! or "not here", and mostly remembers: locks stay local to the machine, `access` is decided by
 //! `default_permissions`. O_TMPFILE is not in fuser's protocol, and fails with EOPNOTSUPP.
 
 use std::ffi::OsStr;
@@ -11,51 +10,21 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::adapter::Adapter;
+use super::capabilities;
 use super::counters::RequestKind as Kind;
 use super::metadata::Wish;
 use crate::overlay::Overlay;
 
-/// The largest write in one request. Larger ones are not faster (128 KiB, 1 MiB and 16 MiB: 1.2,
-/// 1.2 and 1.3 GB/s), and the kernel caps it here by default.
-const WRITE_BYTES_MAX: u32 = 1 << 20;
-
-/// What we ask of the kernel, each only if it is offered.
-///
-/// Left out on purpose: `WRITEBACK_CACHE` acknowledges writes that only the kernel holds, and they
-/// die with the daemon. `POSIX_LOCKS` and `FLOCK_LOCKS`: without them the kernel locks by itself.
-/// `AUTO_INVAL_DATA` would drop a file's pages each time that its mtime moves, which our own writes
-/// do. `DONT_MASK`: the kernel applies the umask. `ABORT_ERROR`: a connection that is aborted then
-/// ends as one that is unmounted. `SETXATTR_EXT` makes fuser 0.18 panic.
-const CAPABILITIES: [InitFlags; 8] = [
-    InitFlags::FUSE_ASYNC_READ,
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
-    InitFlags::FUSE_BIG_WRITES,
-    InitFlags::FUSE_CACHE_SYMLINKS,
-    InitFlags::FUSE_DO_READDIRPLUS,
-    // Without it the kernel asks for attributes even if nobody reads them.
-    InitFlags::FUSE_READDIRPLUS_AUTO,
-    // Without it each write is preceded by a getxattr of `security.capability`.
-    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-    InitFlags::FUSE_PARALLEL_DIROPS,
-];
-
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        for capability in CAPABILITIES {
-            if config.add_capabilities(capability).is_err() {
-                tracing::info!(?capability, "the kernel does not offer a capability");
-            }
-        }
-        if let Err(most) = config.set_max_write(WRITE_BYTES_MAX) {
-            tracing::info!(most, "the kernel takes smaller writes");
-        }
+        capabilities::negotiate(config);
         Ok(())
     }
 
@@ -246,7 +215,7 @@ impl Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         self.guard(Kind::Write, request, node, || {
-            self.on_write(node, offset, data, write_flags, reply)
+            self.on_write(request, node, offset, data, write_flags, reply)
         });
     }
 
@@ -364,13 +333,60 @@ impl Filesystem for Adapter {
 
     fn listxattr(&self, request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
         self.guard(Kind::Listxattr, request, node, || {
-            self.on_listxattr(node, size, reply)
+            self.on_listxattr(request, node, size, reply)
         });
     }
 
     fn removexattr(&self, request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         self.guard(Kind::Removexattr, request, node, || {
             self.on_removexattr(node, name, reply)
+        });
+    }
+
+    fn fallocate(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        bytes: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        self.guard(Kind::Fallocate, request, node, || {
+            self.on_fallocate(request, node, (offset, bytes), mode, reply)
+        });
+    }
+
+    fn lseek(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        self.guard(Kind::Lseek, request, node, || {
+            self.on_lseek(node, offset, whence, reply)
+        });
+    }
+
+    fn copy_file_range(
+        &self,
+        request: &Request,
+        source: INodeNo,
+        _: FileHandle,
+        from: u64,
+        target: INodeNo,
+        _: FileHandle,
+        to: u64,
+        bytes: u64,
+        _: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        self.guard(Kind::CopyFileRange, request, source, || {
+            self.on_copy_file_range(request, (source, from), (target, to), bytes, reply)
         });
     }
 }

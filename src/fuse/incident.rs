@@ -111,8 +111,11 @@ fn weigh(error: &Error) -> Weight {
         | overlay::Error::Stale
         | overlay::Error::NoAttribute
         | overlay::Error::ValueTooLarge
+        | overlay::Error::TooManyAttributes
         | overlay::Error::TooManyLinks
-        | overlay::Error::FileTooLarge => Weight::None,
+        | overlay::Error::FileTooLarge
+        | overlay::Error::NoSuchRange
+        | overlay::Error::Unsupported => Weight::None,
     }
 }
 

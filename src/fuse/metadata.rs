@@ -27,14 +27,30 @@ pub(super) struct Wish {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Caller {
     Privileged,
-    Ordinary,
+    /// Of this group; of what other groups, the request does not say.
+    Ordinary(u32),
 }
 
 impl Caller {
     pub(super) fn of(request: &Request) -> Caller {
         match request.uid() {
             0 => Caller::Privileged,
-            _ => Caller::Ordinary,
+            _ => Caller::Ordinary(request.gid()),
+        }
+    }
+
+    /// Takes a file's privileges before its content changes.
+    pub(super) fn strip(self, overlay: &Overlay, ino: Ino) -> Result<(), Error> {
+        match self {
+            Caller::Privileged => Ok(()),
+            Caller::Ordinary(group) => overlay.clear_privileges(ino, Some(group)),
+        }
+    }
+
+    fn group(self) -> Option<u32> {
+        match self {
+            Caller::Privileged => None,
+            Caller::Ordinary(group) => Some(group),
         }
     }
 }
@@ -47,8 +63,12 @@ pub(super) fn change(
     change: &AttributeChange,
     caller: Caller,
 ) -> Result<Attributes, Error> {
-    if change.size.is_some() && caller == Caller::Ordinary {
-        overlay.clear_privileges(ino)?;
+    if change.size.is_some() {
+        caller.strip(overlay, ino)?;
+    } else if *change == AttributeChange::default() {
+        // What the kernel asks for when all that it wants is the privileges taken, as it does before
+        // some writes, and for a change of owner that leaves both as they are.
+        overlay.clear_privileges(ino, caller.group())?;
     }
     overlay.set_attributes(ino, change)
 }

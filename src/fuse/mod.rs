@@ -18,6 +18,7 @@
 
 mod adapter;
 mod attributes;
+mod capabilities;
 mod content;
 mod counters;
 mod current;
@@ -34,6 +35,7 @@ mod metadata;
 mod mount;
 mod mountinfo;
 mod namespace;
+mod ranges;
 mod reports;
 mod repositories;
 mod root;

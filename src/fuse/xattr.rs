@@ -1,22 +1,31 @@
-//! Extended attributes: `user.*` alone.
+//! Extended attributes: `user.*`, `trusted.*` and `security.capability`.
 //!
-//! The other names mean something to the kernel that we would have to honour: `security.capability`
-//! has to vanish at the first write, and `system.posix_acl_access` has to be enforced. EOPNOTSUPP for
-//! all of them is what programs expect of a file system without them.
+//! Who may read or set which is the kernel's to decide, and it has by the time that a request comes
+//! here: `user.*` of files and directories alone, `trusted.*` and capabilities by who may. What it
+//! leaves to us is to list no `trusted.*` to others than root, and to drop a capability when the file
+//! changes, which the overlay does. EOPNOTSUPP for all other names is what programs expect of a file
+//! system without them; `system.posix_acl_access`, for one, would have to be enforced.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use fuser::{Errno, INodeNo, ReplyEmpty, ReplyXattr};
+use fuser::{Errno, INodeNo, ReplyEmpty, ReplyXattr, Request};
 
 use super::adapter::{Adapter, Refuse, Target};
 use crate::overlay::XattrMode;
 
+/// Prefixes of what is stored as it comes.
+const FREE: [&[u8]; 2] = [b"user.", TRUSTED];
+const TRUSTED: &[u8] = b"trusted.";
+const CAPABILITY: &[u8] = b"security.capability";
+
 fn supported(name: &OsStr) -> Result<Vec<u8>, Errno> {
-    if name.as_bytes().starts_with(b"user.") {
-        Ok(name.as_bytes().to_vec())
-    } else {
-        Err(Errno::EOPNOTSUPP)
+    let name = name.as_bytes();
+    match FREE.iter().find_map(|prefix| name.strip_prefix(*prefix)) {
+        Some(b"") => Err(Errno::EINVAL),
+        Some(_) => Ok(name.to_vec()),
+        None if name == CAPABILITY => Ok(name.to_vec()),
+        None => Err(Errno::EOPNOTSUPP),
     }
 }
 
@@ -50,10 +59,18 @@ impl Adapter {
         }
     }
 
-    pub(super) fn on_listxattr(&self, node: INodeNo, room: u32, reply: ReplyXattr) {
+    pub(super) fn on_listxattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        room: u32,
+        reply: ReplyXattr,
+    ) {
         let Some((target, reply)) = reply.given(self.target(node)) else {
             return;
         };
+        // It takes CAP_SYS_ADMIN, which the request does not tell of.
+        let shows_trusted = request.uid() == 0;
         match target {
             Target::Repository(place, ino) => self.run(
                 place,
@@ -62,6 +79,7 @@ impl Adapter {
                     let names = overlay.xattr_names(ino)?;
                     Ok(names
                         .iter()
+                        .filter(|name| shows_trusted || !name.starts_with(TRUSTED))
                         .flat_map(|name| [name, &b"\0"[..]].concat())
                         .collect())
                 },

@@ -1,4 +1,4 @@
-//! Attributes, but for the links of directories, and extended attributes.
+//! Attributes; `links.rs` has those of directories that take counting.
 
 use std::fs::{File, FileTimes, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -9,19 +9,14 @@ use journal::Record;
 use super::error::Error;
 use super::inodes::{Known, kind_of_entry};
 use super::open::{Overlay, now};
-use super::state::State;
-use super::types::{AttributeChange, Space, XattrMode};
+use super::state::{Purpose, State};
+use super::types::{AttributeChange, Space};
 use crate::lower::{EntryKind, Lower};
 use crate::tree::{Attributes, Ino, Kind, Permissions, Timestamp};
 use crate::upper::{journal_path, journal_time, set_attributes};
 
 /// Every directory shows this; its real size is nobody's business and changes with the layer.
 const DIRECTORY_BYTES: u64 = 4096;
-/// Longest extended attribute name, as the kernel has it (XATTR_NAME_MAX).
-const XATTR_NAME_BYTES_MAX: usize = 255;
-/// Largest extended attribute value, as the kernel has it (XATTR_SIZE_MAX).
-const XATTR_VALUE_BYTES_MAX: usize = 65_536;
-
 /// Attributes, and the body whose size and times replace theirs.
 pub(super) struct Shown {
     attributes: Attributes,
@@ -165,8 +160,9 @@ impl Overlay {
                 Some(permissions) => permissions,
                 None => state.show_but_links(ino)?.attributes.permissions,
             };
-            if without_privileges(current) != current {
-                permissions = Some(without_privileges(current));
+            let cleared = without_privileges(current, Keeps::GroupWithoutExecute);
+            if cleared != current {
+                permissions = Some(cleared);
             }
         }
         let only_size = AttributeChange {
@@ -183,24 +179,34 @@ impl Overlay {
                 ctime: Some(journal_time(now())),
             };
             self.commit_attributes(&mut state, ino, &record)?;
+            if kind == Kind::File && (change.uid.is_some() || change.gid.is_some()) {
+                self.drop_capability(&mut state, ino, Purpose::Change)?;
+            }
         }
         let shown = state.show(ino, &self.lower)?;
         drop(state);
         self.complete(shown)
     }
 
-    /// Takes set-user-id, and set-group-id if the group may execute, as a write by a stranger does.
+    /// Takes set-user-id, and set-group-id if the group may execute, as a write by a stranger does. Of
+    /// a caller whose group is not the file's, set-group-id is taken in any case; `None` stands for one
+    /// who may keep it.
     ///
     /// # Errors
     ///
     /// As [`Overlay::set_attributes`].
-    pub fn clear_privileges(&self, ino: Ino) -> Result<(), Error> {
+    pub fn clear_privileges(&self, ino: Ino, group: Option<u32>) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.kind(ino)? != Kind::File {
             return Ok(());
         }
-        let current = state.show_but_links(ino)?.attributes.permissions;
-        let cleared = without_privileges(current);
+        let shown = state.show_but_links(ino)?.attributes;
+        let current = shown.permissions;
+        let keeps = match group {
+            Some(group) if group != shown.gid => Keeps::Nothing,
+            Some(_) | None => Keeps::GroupWithoutExecute,
+        };
+        let cleared = without_privileges(current, keeps);
         if cleared == current {
             return Ok(());
         }
@@ -269,101 +275,20 @@ impl Overlay {
             files_free: space.files_free(),
         })
     }
-
-    /// The value of an extended attribute.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoAttribute`].
-    pub fn xattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Error> {
-        match self.state.lock().known(ino)? {
-            Known::Upper(node) => node.xattrs.get(name).cloned().ok_or(Error::NoAttribute),
-            Known::Lower(_) => Err(Error::NoAttribute),
-        }
-    }
-
-    /// The names of a node's extended attributes.
-    ///
-    /// # Errors
-    ///
-    /// An unknown inode.
-    pub fn xattr_names(&self, ino: Ino) -> Result<Vec<Vec<u8>>, Error> {
-        Ok(match self.state.lock().known(ino)? {
-            Known::Upper(node) => node.xattrs.keys().cloned().collect(),
-            Known::Lower(_) => Vec::new(),
-        })
-    }
-
-    /// Sets an extended attribute. It stays local: no Git tree could hold it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Exists`], [`Error::NoAttribute`] by mode; [`Error::ValueTooLarge`].
-    pub fn set_xattr(
-        &self,
-        ino: Ino,
-        name: &[u8],
-        value: &[u8],
-        mode: XattrMode,
-    ) -> Result<(), Error> {
-        if name.len() > XATTR_NAME_BYTES_MAX || value.len() > XATTR_VALUE_BYTES_MAX {
-            return Err(Error::ValueTooLarge);
-        }
-        let mut state = self.state.lock();
-        let there = match state.known(ino)? {
-            Known::Upper(node) => node.xattrs.contains_key(name),
-            Known::Lower(_) => false,
-        };
-        match mode {
-            XattrMode::Create if there => return Err(Error::Exists),
-            XattrMode::Replace if !there => return Err(Error::NoAttribute),
-            XattrMode::Any | XattrMode::Create | XattrMode::Replace => {}
-        }
-        self.adopt(&mut state, ino)?;
-        if let Some(node) = state.upper.nameless_mut(ino) {
-            node.xattrs.insert(name.to_vec(), value.to_vec());
-            return Ok(());
-        }
-        let record = Record::SetXattr {
-            path: journal_path(&state.path(ino)?),
-            name: name.to_vec(),
-            value: value.to_vec(),
-        };
-        self.commit(&mut state, &record)?;
-        Ok(())
-    }
-
-    /// Removes an extended attribute.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoAttribute`].
-    pub fn remove_xattr(&self, ino: Ino, name: &[u8]) -> Result<(), Error> {
-        let mut state = self.state.lock();
-        match state.known(ino)? {
-            Known::Upper(node) if node.xattrs.contains_key(name) => {}
-            Known::Upper(_) | Known::Lower(_) => return Err(Error::NoAttribute),
-        }
-        if let Some(node) = state.upper.nameless_mut(ino) {
-            node.xattrs.remove(name);
-            return Ok(());
-        }
-        let record = Record::RemoveXattr {
-            path: journal_path(&state.path(ino)?),
-            name: name.to_vec(),
-        };
-        self.commit(&mut state, &record)?;
-        Ok(())
-    }
 }
 
-fn without_privileges(permissions: Permissions) -> Permissions {
+/// What a change leaves of a file's privileges.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// Set-group-id where the group may not execute, so that it is none.
+    GroupWithoutExecute,
+    /// Neither.
+    Nothing,
+}
+
+fn without_privileges(permissions: Permissions, keeps: Keeps) -> Permissions {
     let bits = u32::from(permissions.bits());
-    let group_executable = bits & 0o010 != 0;
-    let cleared = if group_executable {
-        bits & !0o6000
-    } else {
-        bits & !0o4000
-    };
-    Permissions::of_mode(cleared)
+    let is_none = bits & 0o010 == 0 && keeps == Keeps::GroupWithoutExecute;
+    let taken = if is_none { 0o4000 } else { 0o6000 };
+    Permissions::of_mode(bits & !taken)
 }

@@ -18,10 +18,10 @@ use crate::tree::{Ino, Kind};
 use crate::upper::{journal_path, journal_time};
 
 /// Largest file: what a signed 64-bit offset reaches.
-const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+pub(super) const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 
 /// Where the bytes of a file are.
-enum Bytes {
+pub(super) enum Bytes {
     Body(Arc<File>),
     Opened(Arc<File>),
     Object(Want),
@@ -155,7 +155,7 @@ impl Overlay {
 
     /// Changes bytes of the body, having made one of the first `keep` bytes of the lower file, and
     /// having marked it in the journal.
-    fn change_bytes(
+    pub(super) fn change_bytes(
         &self,
         ino: Ino,
         keep: u64,
@@ -169,6 +169,7 @@ impl Overlay {
         let body = {
             let mut state = self.state.lock();
             self.mark(&mut state, ino, purpose)?;
+            self.drop_capability(&mut state, ino, purpose)?;
             self.ledger.note_write(ino);
             match self.bytes(&mut state, ino)? {
                 Bytes::Body(body) => body,
@@ -250,7 +251,11 @@ impl Overlay {
         Ok(())
     }
 
-    fn bytes(&self, state: &mut MutexGuard<'_, State>, ino: Ino) -> Result<Bytes, Error> {
+    pub(super) fn bytes(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        ino: Ino,
+    ) -> Result<Bytes, Error> {
         let live = state.live.get(&ino);
         let opened = live.and_then(|live| live.object.clone());
         let body = live.and_then(|live| live.body.clone());
@@ -276,7 +281,7 @@ impl Overlay {
     }
 
     /// Opens a lower object, and keeps it open while the file is.
-    fn object(&self, ino: Ino, want: &Want) -> Result<Arc<File>, Error> {
+    pub(super) fn object(&self, ino: Ino, want: &Want) -> Result<Arc<File>, Error> {
         let Want::Object { oid, .. } = want else {
             return Err(Error::Invalid);
         };

@@ -43,12 +43,21 @@ pub enum Error {
     /// An extended attribute's name or value is too large.
     #[error("an attribute that is too large")]
     ValueTooLarge,
+    /// A file cannot have more extended attributes.
+    #[error("too many attributes for one file")]
+    TooManyAttributes,
     /// A file cannot have more names.
     #[error("too many names for one file")]
     TooManyLinks,
     /// A file cannot be that large.
     #[error("a file that would be too large")]
     FileTooLarge,
+    /// No data, or no hole, from there on.
+    #[error("beyond the end of the file")]
+    NoSuchRange,
+    /// The file system of the local state cannot do it.
+    #[error("not supported by the local file system")]
+    Unsupported,
     /// A sync failed, so nobody knows what the disk holds: nothing changes any more until the
     /// repository is opened anew. What [`super::Overlay::failure`] tells is why.
     #[error("read-only since a sync failed")]

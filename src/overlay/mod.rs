@@ -40,6 +40,7 @@ mod ledger;
 mod links;
 mod namespace;
 mod open;
+mod ranges;
 mod recover;
 mod remote;
 mod rename;
@@ -52,6 +53,7 @@ mod types;
 mod upkeep;
 mod verify;
 mod witness;
+mod xattrs;
 
 pub use capture::{Capture, KeptLocal, KeptLocalReason, Scope};
 pub use directory::Visitor;
@@ -60,6 +62,8 @@ pub use open::{Local, Options, Overlay};
 pub use recover::Opening;
 pub use remote::{Pending, PendingEffect, Position};
 pub use repair::{Repaired, repair};
-pub use types::{AttributeChange, NewNode, Owner, Rename, Space, Visit, XattrMode};
+pub use types::{
+    Allocation, AttributeChange, NewNode, Owner, Rename, Sought, Space, Visit, XattrMode,
+};
 pub use upkeep::Usage;
 pub use verify::{Soundness, verify};

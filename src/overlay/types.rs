@@ -76,6 +76,30 @@ pub enum Visit {
     Full,
 }
 
+/// What becomes of a range of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Allocation {
+    /// Has space from now on; the file reaches at least to its end.
+    Reserve,
+    /// Has space from now on, if only behind the file's end.
+    ReserveKeepingSize,
+    /// Reads as zeros and has no space.
+    Empty,
+    /// Reads as zeros; the file reaches at least to its end.
+    Zero,
+    /// Reads as zeros as far as the file goes.
+    ZeroKeepingSize,
+}
+
+/// What is looked for in a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sought {
+    /// Bytes that somebody wrote.
+    Data,
+    /// A range without any, or the end.
+    Hole,
+}
+
 /// What setting an extended attribute expects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum XattrMode {

@@ -139,6 +139,11 @@ fn privileges_do_not_outlive_a_change_by_a_stranger() {
         assert_eq!(mode(), 0o777, "{script}");
         arm(0o6767);
         assert!(as_nobody(script, &path), "{script}");
+        assert_eq!(mode(), 0o767, "{script}: nobody is not of the group");
+        arm(0o6767);
+        std::os::unix::fs::chown(&path, Some(0), Some(65_534)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o6767)).unwrap();
+        assert!(as_nobody(script, &path), "{script}");
         assert_eq!(
             mode(),
             0o2767,
@@ -192,7 +197,7 @@ fn extended_attributes_follow_the_protocol() {
         assert sorted(os.listxattr(p))==['user.a','user.b']\n\
         fails(errno.EEXIST,os.setxattr,p,'user.a',b'1',os.XATTR_CREATE)\n\
         fails(errno.ENODATA,os.setxattr,p,'user.c',b'1',os.XATTR_REPLACE)\n\
-        fails(errno.EOPNOTSUPP,os.setxattr,p,'trusted.a',b'1')\n\
+        fails(errno.EOPNOTSUPP,os.setxattr,p,'security.a',b'1')\n\
         os.removexattr(p,'user.a'); assert os.listxattr(p)==['user.b']\n\
         print('done')\n";
     assert_eq!(run(program, &[]), "done\n");

@@ -18,4 +18,9 @@
 mod support;
 
 mod links;
+mod opens;
 mod pair;
+mod privileges;
+mod ranges;
+mod system;
+mod xattrs;

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::support::fixture;
@@ -64,4 +64,11 @@ pub fn outcome<T>(result: io::Result<T>) -> Result<T, String> {
         Some(number) => nix::errno::Errno::from_raw(number).to_string(),
         None => error.to_string(),
     })
+}
+
+/// Mode, owner and size of what is at a path; the size of a file alone.
+pub fn facts(path: &Path) -> Result<(u32, u32, u32, u64), String> {
+    let found = outcome(fs::symlink_metadata(path))?;
+    let size = if found.is_file() { found.len() } else { 0 };
+    Ok((found.mode(), found.uid(), found.gid(), size))
 }
