@@ -5,8 +5,11 @@
 //! an `O_SYNC` write), and everything older than the commit interval. What else is there is a first
 //! part of the local history: names, kinds and permissions are exactly those after some operation at
 //! or after that point, and each byte of a file is one that this file had at that point or later.
+//!
+//! Each round begins with a folder of the lower layer moved to where the writer works, so that files
+//! are copied up, and synced or not, before the cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -16,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, Format};
 use crate::support::fixture;
+use crate::support::git::commit_all;
 use crate::support::process::run;
 use crate::support::stopwatch::wait_until;
 use crate::support::syscall::refused;
@@ -26,7 +30,9 @@ use crate::{Seed, variable};
 const CUTS: u64 = 8;
 /// The disk that fails: room for a journal and little else.
 const FAILING_BYTES: u64 = 96 << 20;
-const PATHS_MAX: usize = 60;
+const PATHS_MAX: usize = 90;
+/// Files of the lower layer that a round begins with: from none to several pages.
+const LOWER_BYTES: [usize; 8] = [0, 1, 100, 1_000, 4_096, 5_000, 8_192, 20_000];
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Operations that a failure shows.
 const SAID_MAX: usize = 40;
@@ -43,6 +49,11 @@ struct History {
     /// An operation whose call failed: it may have happened in part.
     doubt: Option<Operation>,
     syncs: usize,
+    /// Files that only the lower layer has, by where they were when the round began.
+    lower: BTreeSet<PathBuf>,
+    /// Files that were copied up since the last durable point, and before it.
+    copied: usize,
+    copied_durably: usize,
     /// The latest operations, for whoever looks into a failure.
     said: Vec<String>,
 }
@@ -65,7 +76,7 @@ fn survives(format: Format, bytes: u64) {
         value: variable("MESA_POWER_SEED", 1),
     };
     let source = tempfile::tempdir().unwrap();
-    let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
+    let mut world = World::serve(&[("app", &with_lower(source.path(), cuts))]);
     world.watch_for(Duration::from_secs(30) * u32::try_from(4 + cuts).unwrap());
     world.set("MESA_COMMIT_INTERVAL", INTERVAL);
     let Some(disk) = Disk::make(format, &world.data(), bytes) else {
@@ -74,14 +85,13 @@ fn survives(format: Format, bytes: u64) {
     world.mount();
     let root = world.repo("app").join("work");
     fs::create_dir(&root).unwrap();
-    File::open(&root).unwrap().sync_all().unwrap();
     let mut dice = Dice::new(seed.value);
-    let mut model = Model::default();
-    let (mut syncs, mut survived, mut lost) = (0, 0, 0);
+    let (mut syncs, mut survived, mut lost, mut copied) = (0, 0, 0, 0);
     for cut in 0..cuts {
         // In every third round nobody syncs, and time has to do it.
         let by_time = cut % 3 == 2;
-        let history = write_until_cut(&mut world, &disk, &root, model, &mut dice, by_time);
+        let history = History::begin(&root, cut);
+        let history = write_until_cut(&mut world, &disk, &root, history, &mut dice, by_time);
         world.kill_daemon_hard();
         disk.unmount();
         disk.mount();
@@ -91,16 +101,33 @@ fn survives(format: Format, bytes: u64) {
         syncs += history.syncs;
         survived += kept;
         lost += (history.trees.len() - 1).saturating_sub(kept);
+        copied += history.copied_durably;
         // Pushing goes on from what is there.
         let whole = world.flush_and_compare("app");
         assert!(whole.0.contains_key(Path::new("README.md")), "{what}");
-        model = Model::read(&root);
     }
     assert!(syncs > 0, "nothing was ever synced");
+    assert!(copied > 0, "no copy of a lower file was ever synced");
     println!(
-        "{format:?}: {cuts} cuts, {syncs} syncs; of what was not synced {survived} operations \
-         survived and {lost} did not"
+        "{format:?}: {cuts} cuts, {syncs} syncs with {copied} files copied up before; of what was \
+         not synced {survived} operations survived and {lost} did not"
     );
+}
+
+/// A small repository with a folder for each round.
+fn with_lower(folder: &Path, rounds: u64) -> PathBuf {
+    let root = fixture::small(folder);
+    for round in 0..rounds {
+        let lower = root.join(format!("lower/{round}"));
+        fs::create_dir_all(&lower).unwrap();
+        for bytes in LOWER_BYTES {
+            let name = format!("{bytes}");
+            let seed = format!("{round} {name}");
+            fs::write(lower.join(name), fixture::noise(&seed, bytes)).unwrap();
+        }
+    }
+    commit_all(&root, "lower");
+    root
 }
 
 /// A disk that fails while it is mounted: the fsync says so, and from then on nothing is pretended.
@@ -153,7 +180,7 @@ fn write_until_cut(
     world: &mut World,
     disk: &Disk,
     root: &Path,
-    model: Model,
+    mut history: History,
     dice: &mut Dice,
     by_time: bool,
 ) -> History {
@@ -162,12 +189,6 @@ fn write_until_cut(
     let start = Instant::now();
     let history = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let mut history = History {
-                trees: vec![(model, Instant::now())],
-                doubt: None,
-                syncs: 0,
-                said: Vec::new(),
-            };
             while history.step(root, dice, by_time, &cut) {
                 done.fetch_add(1, Ordering::SeqCst);
             }
@@ -192,6 +213,28 @@ fn write_until_cut(
 }
 
 impl History {
+    /// Moves a folder of the lower layer below the root, and begins with what is there then.
+    fn begin(root: &Path, round: u64) -> History {
+        let lower = root.join(format!("lower-{round}"));
+        fs::rename(root.join(format!("../lower/{round}")), &lower).unwrap();
+        for folder in [root, &root.join("../lower")] {
+            File::open(folder).unwrap().sync_all().unwrap();
+        }
+        let lower = LOWER_BYTES.map(|bytes| lower.join(format!("{bytes}")));
+        let lower = lower
+            .iter()
+            .map(|path| path.strip_prefix(root).unwrap().to_owned());
+        History {
+            trees: vec![(Model::read(root), Instant::now())],
+            doubt: None,
+            syncs: 0,
+            lower: lower.collect(),
+            copied: 0,
+            copied_durably: 0,
+            said: Vec::new(),
+        }
+    }
+
     fn now(&self) -> &Model {
         &self.trees.last().unwrap().0
     }
@@ -217,6 +260,11 @@ impl History {
             assert!(cut.load(Ordering::SeqCst), "{operation:?}: {error}");
             self.doubt = Some(operation);
             return false;
+        }
+        if let Operation::Write(path, ..) | Operation::Truncate(path, _) = &operation {
+            let born = self.now().files().find(|(at, ..)| at == path);
+            let born = born.map(|(_, born, _)| born.to_owned());
+            self.copied += usize::from(born.is_some_and(|born| self.lower.remove(&born)));
         }
         let shown = format!("{operation:?}");
         self.said.push(shown.chars().take(160).collect());
@@ -254,6 +302,7 @@ impl History {
     fn is_durable(&mut self) {
         self.trees.drain(..self.trees.len() - 1);
         self.syncs += 1;
+        self.copied_durably += std::mem::take(&mut self.copied);
     }
 
     /// What is older than this must have become durable by itself.
