@@ -3,7 +3,9 @@
 //! The mount does not show what others did, so a later edit of the same path would go over it without
 //! a word from the server: each such commit is remembered, durably, for as long as our edits stand
 //! beside it, and every push is compared with all of them. What contradicts is recorded as a conflict
-//! before a sibling is forked, so whoever comes after a crash finds the same and tells it once.
+//! before a sibling is forked, so whoever comes after a crash finds the same and tells it once. A
+//! conflict takes several records, and a crash may leave only the first of them: one that an earlier
+//! process recorded is compared once more, and told anew if it lacks a path.
 
 use journal::ConflictKind;
 use uuid::Uuid;
@@ -24,6 +26,8 @@ const BESIDE_MAX: usize = 64;
 pub(super) struct Beside {
     known: Foreign,
     looked_at: Vec<[u8; 16]>,
+    /// The conflict that waits for a sibling, once this process knows that all of it is recorded.
+    told: Option<[u8; 16]>,
 }
 
 impl Beside {
@@ -60,7 +64,12 @@ impl Replay {
             .filter(|one| one.is_beside())
             .collect();
         if self.theirs.is_none() && beside.is_empty() {
-            return Ok(Compared::Fine);
+            let Some(known) = remote.conflicts.iter().find(|one| waits(one, change)) else {
+                return Ok(Compared::Fine);
+            };
+            // Nothing is there any more to compare with: it stays as it was recorded.
+            self.beside.told = Some(known.id);
+            return Err(Error::Foreign { change });
         }
         for known in &beside {
             if self.beside.looked_at.contains(&known.id) {
@@ -90,20 +99,44 @@ impl Replay {
         let paths = self.others.contradictions(edits, &foreign)?;
         let too_often = beside.len() >= BESIDE_MAX && self.theirs.is_some();
         if paths.is_empty() && !too_often {
+            for known in remote.conflicts.iter().filter(|one| waits(one, change)) {
+                self.overlay.record_conflict_resolved(known.id)?;
+            }
             return self.stand_beside(&remote, (change, commit), edits, foreign);
         }
         let first = beside.first().map(|known| known.base);
         let last = beside.last().map(|known| known.theirs);
-        self.overlay.record_conflict(&Conflict {
-            paths: bounded(paths, CONFLICT_PATHS_MAX),
-            ..conflict(
-                change,
-                first.unwrap_or(commit),
-                self.theirs.or(last).unwrap_or(commit),
-            )
-        })?;
+        let found = conflict(
+            change,
+            first.unwrap_or(commit),
+            self.theirs.or(last).unwrap_or(commit),
+        );
+        let paths = bounded(paths, CONFLICT_PATHS_MAX);
+        self.tell(&remote, Conflict { paths, ..found })?;
         tracing::warn!(%change, "edits of somebody else contradict ours");
         Err(Error::Foreign { change })
+    }
+
+    /// Records a conflict; one of this change that waits already stays the one that it is.
+    fn tell(&mut self, remote: &RemoteState, found: Conflict) -> Result<(), Error> {
+        let known = remote.conflicts.iter().find(|one| waits(one, found.change));
+        let found = match known {
+            Some(known) => Conflict {
+                id: known.id,
+                time: known.time,
+                ..found
+            },
+            None => found,
+        };
+        if known != Some(&found) {
+            // Should we die in between, the next attempt finds it once more.
+            if let Some(known) = known {
+                self.overlay.record_conflict_resolved(known.id)?;
+            }
+            self.overlay.record_conflict(&found)?;
+        }
+        self.beside.told = Some(found.id);
+        Ok(())
     }
 
     /// Looks whether somebody rewrote a change of ours that was published, before ours go on from it.
@@ -156,14 +189,14 @@ impl Replay {
         Ok(Compared::Fine)
     }
 
-    /// Forks a sibling of a change whose conflict was recorded, if that was not done yet.
+    /// Forks a sibling of a change whose conflict is recorded as a whole, if that was not done yet.
     pub(super) fn fork_sibling(&mut self) -> Result<(), Error> {
         let remote = self.overlay.remote();
         let Some((change, _)) = remote.change else {
             return Ok(());
         };
-        let waits = |one: &Conflict| one.waits_for_sibling() && one.change == change;
-        if !remote.conflicts.iter().any(waits) {
+        let told = |one: &Conflict| waits(one, change) && self.beside.told == Some(one.id);
+        if !remote.conflicts.iter().any(told) {
             return Ok(());
         }
         // What stands beside ours in the old change is not in the new one.
@@ -174,6 +207,11 @@ impl Replay {
         self.fork(None)?;
         Ok(())
     }
+}
+
+/// Whether ours of this change are to go to a sibling.
+fn waits(conflict: &Conflict, change: ChangeId) -> bool {
+    conflict.waits_for_sibling() && conflict.change == change
 }
 
 fn conflict(change: ChangeId, base: GitOid, theirs: GitOid) -> Conflict {
