@@ -63,4 +63,28 @@ failpoints! {
     PUSH_RECORDED = "replay.push.recorded";
     /// The server has told what became of a push whose answer was lost.
     PUSH_SETTLED = "replay.push.settled";
+    /// It is recorded that a bookmark will be given the change.
+    PUBLISH_INTENDED = "publish.intended";
+    /// The server has moved the bookmark.
+    BOOKMARK_MOVED = "publish.moved";
+    /// The change has a bookmark of its own, which is to be merged.
+    MERGE_NAMED = "publish.named";
+    /// The server has merged it.
+    MERGED = "publish.merged";
+    /// It is recorded that the bookmark has the change; a conflict that this settles is still open.
+    PUBLISHED = "publish.recorded";
+    /// The journal has one record more of those that a conflict takes: what it is, then its paths.
+    CONFLICT_IN_PART = "conflict.part.recorded";
+    /// It has them all.
+    CONFLICT_RECORDED = "conflict.recorded";
+    /// It is recorded that a conflict is settled.
+    CONFLICT_RESOLVED = "conflict.resolved";
+    /// Bodies that a damaged journal does not tell of are out of the way; it is as it was.
+    REPAIR_BODIES = "repair.bodies.settled";
+    /// The index is removed as well.
+    REPAIR_INDEX = "repair.index.removed";
+    /// A path that an import is to take away is gone; nothing came yet.
+    IMPORT_REMOVED = "import.removed";
+    /// A file of an import is there.
+    IMPORT_PUT = "import.put";
 }

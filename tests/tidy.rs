@@ -28,7 +28,7 @@ const IMPORTS: [(&str, &[&str]); 14] = [
     ("lower", &["tree"]),
     ("upper", &["failpoints", "tree"]),
     ("overlay", &["failpoints", "upper", "lower", "tree"]),
-    ("export", &["lower", "tree"]),
+    ("export", &["failpoints", "lower", "tree"]),
     ("fuse", &["overlay", "lower", "traced", "tree"]),
     (
         "remote",

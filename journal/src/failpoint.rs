@@ -101,6 +101,12 @@ failpoints! {
     OPEN_READ = "journal.open.read";
     /// Leftovers of a crash are deleted; the log is as it was.
     OPEN_REPAIRED = "journal.open.repaired";
+    /// The snapshot that takes a damaged journal's place is there for good; all else is as it was.
+    REBUILD_PUBLISHED = "journal.rebuild.published";
+    /// The damaged files are aside; there is no log.
+    REBUILD_SET_ASIDE = "journal.rebuild.set-aside";
+    /// The rebuilt journal is complete.
+    REBUILD_NAMED = "journal.rebuild.named";
 }
 
 /// The point behind the renaming of a new file.

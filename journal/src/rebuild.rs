@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, FolderDisk};
 use crate::error::Error;
+use crate::failpoint;
 use crate::folder::{Folder, read};
 use crate::journal::write_snapshot;
 use crate::log::publish_segment;
@@ -70,6 +71,7 @@ pub fn rebuild_on(
         |file, path| write_snapshot(file, path, FileName::snapshot(through), epoch, records),
         || Ok(()),
     )?;
+    failpoint::REBUILD_PUBLISHED.reach();
     finish(&folder)
 }
 
@@ -98,6 +100,7 @@ pub(crate) fn finish(folder: &Folder) -> Result<(), Error> {
         }
     }
     folder.sync()?;
+    failpoint::REBUILD_SET_ASIDE.reach();
     if !published {
         publish_segment(folder, scan.header.epoch, log, HEADER_BYTES as u64, || {
             Ok(())
@@ -108,7 +111,9 @@ pub(crate) fn finish(folder: &Folder) -> Result<(), Error> {
         .disk()
         .rename(&rebuild.to_string(), &source.name.to_string());
     named.map_err(Error::io(path))?;
-    folder.sync()
+    folder.sync()?;
+    failpoint::REBUILD_NAMED.reach();
+    Ok(())
 }
 
 /// What a rebuild wrote, under the name that it is to have.

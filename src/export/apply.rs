@@ -14,6 +14,7 @@ use super::folder::{Folder, Found};
 use super::manifest::{Step, Target};
 use super::object::copy;
 use super::read::Archive;
+use crate::failpoints;
 use crate::lower::EntryKind;
 use crate::tree::TreePath;
 
@@ -142,6 +143,7 @@ impl<'a> Import<'a> {
                 }
             };
             folder.put_file(&step.path, kind, into)?;
+            failpoints::IMPORT_PUT.reach();
             applied.changed += 1;
             Ok(())
         })?;
@@ -214,7 +216,10 @@ impl<'a> Import<'a> {
                     self.remove_emptied(path)?;
                 }
             }
-            Found::Leaf(..) | Found::Other => self.folder.remove(path)?,
+            Found::Leaf(..) | Found::Other => {
+                self.folder.remove(path)?;
+                failpoints::IMPORT_REMOVED.reach();
+            }
             Found::Nothing | Found::Below(_) => {}
         }
         if step.new.is_none() {

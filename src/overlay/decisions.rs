@@ -78,9 +78,12 @@ impl Overlay {
         let mut state = self.state.lock();
         for record in records_of(conflict) {
             self.commit(&mut state, &record)?;
+            failpoints::CONFLICT_IN_PART.reach();
         }
         drop(state);
-        Ok(self.journal.sync(self.journal.head())?)
+        self.journal.sync(self.journal.head())?;
+        failpoints::CONFLICT_RECORDED.reach();
+        Ok(())
     }
 
     /// Records that a person has settled a conflict.
@@ -90,7 +93,9 @@ impl Overlay {
     /// The journal's.
     pub fn record_conflict_resolved(&self, conflict: [u8; 16]) -> Result<(), Error> {
         let time = journal_time(now());
-        self.record_durably(&Record::ConflictResolved { conflict, time })
+        self.record_durably(&Record::ConflictResolved { conflict, time })?;
+        failpoints::CONFLICT_RESOLVED.reach();
+        Ok(())
     }
 
     /// Records that a bookmark is about to get a change.
@@ -104,7 +109,9 @@ impl Overlay {
             change: publishing.change.0,
             commit: publishing.commit.0,
             bookmark: publishing.bookmark.clone(),
-        })
+        })?;
+        failpoints::PUBLISH_INTENDED.reach();
+        Ok(())
     }
 
     /// Records that the bookmark has the change.
@@ -116,6 +123,8 @@ impl Overlay {
         self.record_durably(&Record::Published {
             change: change.0,
             bookmark: bookmark.to_owned(),
-        })
+        })?;
+        failpoints::PUBLISHED.reach();
+        Ok(())
     }
 }

@@ -19,6 +19,7 @@ use super::open::{Options, now};
 use super::recover::unsent;
 use super::state::{State, Work};
 use super::verify::{Soundness, replayed, verify};
+use crate::failpoints;
 use crate::tree::{Kind, TreePath};
 use crate::upper::{Bodies, Upper, journal_path};
 
@@ -58,12 +59,14 @@ pub fn repair(options: &Options) -> Result<Option<Repaired>, Error> {
     let (mut upper, misfits) = replayed(&salvaged.records);
     let whole = salvaged.is_complete() && misfits.is_empty();
     let stray_bodies = settle_bodies(&mut upper, &options.folder)?;
+    failpoints::REPAIR_BODIES.reach();
     if !whole {
         upper.forget_remote();
     }
     let records = rewritten(upper, options, whole.then_some(&salvaged));
     // It may be of a history that is no more.
     remove_index(&options.folder.join("index"))?;
+    failpoints::REPAIR_INDEX.reach();
     journal::rebuild(&journal, salvaged.head, &mut records.into_iter())?;
     Ok(Some(report(
         options,

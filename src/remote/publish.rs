@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::api::{MergeRequest, Resolution, Take};
 use super::{Conflict, Extensions, Failure, Remote, RepositoryName};
+use crate::failpoints;
 use crate::tree::{ChangeId, GitOid, TreePath};
 
 /// Pages of a bookmark's history that are searched for our change: 2,000 changes by others between
@@ -188,6 +189,7 @@ impl Publisher {
             let call = client.move_bookmark(&self.repository, bookmark, change);
             match self.remote.block_on(self.remote.write(call)) {
                 Ok(moved) => {
+                    failpoints::BOOKMARK_MOVED.reach();
                     let displaced = moved.from_change_id.filter(|from| {
                         !guarded && ![at, base, change, ChangeId::ROOT].contains(from)
                     });
@@ -312,6 +314,7 @@ impl Publisher {
             }
             Err(failure) => return Err(failure),
         }
+        failpoints::MERGE_NAMED.reach();
         let request = MergeRequest {
             target: bookmark.to_owned(),
             source,
@@ -322,7 +325,10 @@ impl Publisher {
         };
         let call = client.merge_bookmarks(&self.repository, &request, Uuid::from_bytes(id));
         match self.remote.block_on(self.remote.write(call)) {
-            Ok(_) => Ok(Outcome::Published),
+            Ok(_) => {
+                failpoints::MERGED.reach();
+                Ok(Outcome::Published)
+            }
             Err(Failure::Conflict(Conflict::Merge { paths, .. })) => {
                 let at = self.at(bookmark)?.unwrap_or(ChangeId::ROOT);
                 let ask = self

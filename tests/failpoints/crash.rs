@@ -53,6 +53,7 @@ pub fn die_and_compare(scenario: &Scenario, nth: u64) {
             plant_in(&crash.world, plant);
             crash.restart(&failpoint, scenario.point);
         }
+        _ => unreachable!("others take part in it"),
     }
     crash.world.mount();
     crash.resolve();
@@ -79,7 +80,7 @@ impl Crash {
                 .perform_all(&story::round(round))
                 .and_then(|()| match way {
                     Way::Decided => self.decide(round),
-                    Way::Driven | Way::Restarted { .. } => Ok(()),
+                    _ => Ok(()),
                 });
             if let Err(error) = lived {
                 let gone = [Some(libc::ENOTCONN), Some(libc::ECONNABORTED)];

@@ -28,6 +28,20 @@ pub enum Way {
         /// What is found besides.
         plant: Plant,
     },
+    /// By publishing to a bookmark that stayed.
+    Forward,
+    /// By publishing to a bookmark that somebody else moved.
+    Merged,
+    /// By publishing to a bookmark that contradicts, and settling that.
+    Refused,
+    /// By somebody else's edit of another path of our change.
+    Beside,
+    /// By somebody else's edit of the same path of our change.
+    Forked,
+    /// By a command that repairs a journal.
+    Repaired,
+    /// By a command that takes an export in.
+    Imported,
 }
 
 /// What a start finds besides what an earlier daemon left.
@@ -62,6 +76,10 @@ const fn after(first: &'static str, point: &'static str) -> Scenario {
     let (first, plant) = (Some(first), Plant::Nothing);
     let way = Way::Restarted { first, plant };
     let times = &[1];
+    Scenario { point, way, times }
+}
+
+const fn by(way: Way, point: &'static str, times: &'static [u64]) -> Scenario {
     Scenario { point, way, times }
 }
 
@@ -117,6 +135,35 @@ pub const SCENARIOS: &[Scenario] = &[
     driven("replay.push.recorded", &[1, 2]),
     after("replay.push.answered", "replay.push.settled"),
     after("replay.push.intended", "replay.push.settled"),
+    // Publishing.
+    by(Way::Forward, "publish.intended", &[1]),
+    by(Way::Forward, "publish.moved", &[1]),
+    by(Way::Forward, "publish.recorded", &[1]),
+    by(Way::Merged, "publish.intended", &[1]),
+    by(Way::Merged, "publish.named", &[1]),
+    by(Way::Merged, "publish.merged", &[1]),
+    by(Way::Merged, "publish.recorded", &[1]),
+    // Conflicts.
+    by(Way::Refused, "conflict.part.recorded", &[1, 2]),
+    by(Way::Refused, "conflict.recorded", &[1]),
+    by(Way::Refused, "publish.merged", &[1]),
+    by(Way::Refused, "conflict.resolved", &[1]),
+    by(Way::Beside, "conflict.recorded", &[1]),
+    by(Way::Forked, "conflict.part.recorded", &[1, 2]),
+    by(Way::Forked, "conflict.recorded", &[1]),
+    by(Way::Forked, "replay.fork.intended", &[2]),
+    by(Way::Forked, "replay.fork.answered", &[2]),
+    by(Way::Forked, "replay.fork.recorded", &[2]),
+    // Repair.
+    by(Way::Repaired, "repair.bodies.settled", &[1]),
+    by(Way::Repaired, "repair.index.removed", &[1]),
+    by(Way::Repaired, "journal.rebuild.published", &[1]),
+    by(Way::Repaired, "journal.rebuild.set-aside", &[1]),
+    by(Way::Repaired, "journal.segment.renamed", &[1]),
+    by(Way::Repaired, "journal.rebuild.named", &[1]),
+    // Import.
+    by(Way::Imported, "import.removed", &[1, 2]),
+    by(Way::Imported, "import.put", &[1, 3]),
     // Start. A repository with pending work is opened twice: first to see whether it has any.
     driven("overlay.pin.recorded", &[1]),
     restarted("journal.open.read", Plant::Leftover, &[1, 2]),
