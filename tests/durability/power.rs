@@ -96,7 +96,8 @@ fn survives(format: Format, bytes: u64) {
         disk.unmount();
         disk.mount();
         world.mount();
-        let what = format!("{format:?}, cut {cut}");
+        let rule = if by_time { "time" } else { "syncs" };
+        let what = format!("{format:?}, cut {cut}, durable by {rule}");
         let kept = history.explain(&root, &what);
         syncs += history.syncs;
         survived += kept;
@@ -350,8 +351,11 @@ impl History {
             let versions = &versions[born];
             if let Err(wrong) = is_of(&found, versions) {
                 panic!(
-                    "{what}: {path:?} {wrong}, in none of {} versions",
-                    versions.len()
+                    "{what}: {path:?}, made at {born:?}, {wrong}, in none of {} versions of {:?} \
+                     bytes; the last operations: {:?}",
+                    versions.len(),
+                    versions.iter().map(|bytes| bytes.len()).collect::<Vec<_>>(),
+                    self.said
                 );
             }
         }
