@@ -96,8 +96,9 @@
 //! # What is where
 //!
 //! `<data>/repos/<org>/<repo>/` has `journal/` (the truth), `bodies/` (bytes of edited files, by inode
-//! number) and `index/` (sled; deleting it costs a rebuild). `selection.json` above them is what was
-//! opened and closed by hand in an explicit mount; `<data>/secrets.*` is the store of credentials.
+//! number), `index/` (sled; deleting it costs a rebuild) and `ignore.json` (the ignore rules of the last
+//! push; deleting it costs another push). `selection.json` above them is what was opened and closed by
+//! hand in an explicit mount; `<data>/secrets.*` is the store of credentials.
 //! `<cache>/` has the store of objects; deleting it costs fetching again. A commit stays pinned under a
 //! repository for as long as it has local edits.
 //!
@@ -105,6 +106,8 @@
 //!
 //! - Records are by path and complete for coalescing; inode numbers of lower nodes are hashes of their
 //!   paths, so nothing is stored for files that were only looked at.
+//! - What is ignored enters the plan of a replay like all else, and is left out where edits are made of
+//!   it: so a rule may change, and a rename across its border needs no case of its own.
 //! - A push is the captured final state, not a sequence of operations; that is what keeps it atomic.
 //! - The index of the store is a symbolic link per object: atomic, shared, and of no memory.
 

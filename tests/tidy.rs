@@ -51,7 +51,7 @@ const IMPORTS: [(&str, &[&str]); 14] = [
 ];
 
 /// Where a dependency may be named: path prefixes, and whether it must be one file.
-const DOORS: [(&str, &[&str], Door); 16] = [
+const DOORS: [(&str, &[&str], Door); 17] = [
     ("sled", &["src/upper/"], Door::OneFile),
     ("gix", &["src/server/git"], Door::Anywhere),
     ("reqwest", &["src/remote/http"], Door::Anywhere),
@@ -74,6 +74,7 @@ const DOORS: [(&str, &[&str], Door); 16] = [
     ("opentelemetry_sdk", &["src/daemon/"], Door::OneFile),
     ("opentelemetry_otlp", &["src/daemon/"], Door::OneFile),
     ("tracing_opentelemetry", &["src/daemon/"], Door::OneFile),
+    ("ignore", &["src/overlay/"], Door::Anywhere),
     ("age", &["src/secrets/"], Door::OneFile),
     ("toml", &["src/config/", "src/secrets/"], Door::Anywhere),
     ("tar", &["src/export/"], Door::Anywhere),

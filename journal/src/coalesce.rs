@@ -147,6 +147,18 @@ impl Plan {
         self.entries.contains_key(path)
     }
 
+    /// Whether the records tell that the base has nothing at this path: it is new.
+    pub fn is_new(&self, path: &Path) -> bool {
+        let end = path.0.len();
+        let slashes = path.0.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut ends = slashes.map(|(slash, _)| slash).chain([end]);
+        ends.any(|to| {
+            let above = Path(path.0.iter().take(to).copied().collect());
+            self.facts.is_absent(&above)
+                || (to < end && self.facts.shape(&above) == Some(Shape::Leaf))
+        })
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

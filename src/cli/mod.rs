@@ -12,6 +12,7 @@ mod doctor;
 mod duration;
 mod error;
 mod exit;
+mod ignored;
 mod journal;
 mod log_level;
 mod mount;
@@ -77,6 +78,8 @@ enum Verb {
     /// Show the configuration, and write one to begin with.
     #[command(subcommand)]
     Config(config::Config),
+    /// Print the built-in rules of what is never pushed, to begin a file of one's own with.
+    DumpDefaultMesaignore,
     /// Make access tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -144,6 +147,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Token(verb) => token::run(&verb, &context),
         Verb::Repo(verb) => repo::run(&verb, &context),
         Verb::Serve(arguments) => serve::run(arguments, &context),
+        Verb::DumpDefaultMesaignore => ignored::run(),
         Verb::Version => version::run(),
         Verb::Demo(arguments) => Ok(demo::run(&arguments)?),
     }

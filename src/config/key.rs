@@ -121,7 +121,7 @@ settings! {
     Publish = "publish", "publish", "MESA_PUBLISH",
         Kind::Choice(Publish::NAMES), Now;
     /// A file of ignore rules, in the syntax of .gitignore, instead of the built-in ones.
-    MesaignorePath = "mesaignore-path", "mesaignore-path", "MESA_MESAIGNORE_PATH", Kind::Path, Later;
+    MesaignorePath = "mesaignore-path", "mesaignore-path", "MESA_MESAIGNORE_PATH", Kind::Path, Now;
     /// Where credentials are stored.
     SecretsBackend = "secrets.backend", "secrets-backend", "MESA_SECRETS_BACKEND",
         Kind::Choice(Backend::NAMES), Now;

@@ -58,6 +58,9 @@ pub struct Overrides {
     pub values: BTreeMap<Key, OsString>,
 }
 
+/// What is never pushed where `mesaignore-path` says nothing.
+pub const DEFAULT_MESAIGNORE: &str = include_str!("default.mesaignore");
+
 /// What a process finds around it.
 pub struct Surroundings<'a> {
     /// Looks a variable up.

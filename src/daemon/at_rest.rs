@@ -165,6 +165,8 @@ pub(super) fn options(config: &Config, folder: &Path, name: &Name) -> Options {
             gid: config.gid,
         },
         commit_interval: config.commit_interval,
+        // Nothing is pushed at rest, and the rules of the last push are kept with the state.
+        ignore: "".into(),
     }
 }
 
@@ -179,6 +181,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
         pending: PendingWork::default(),
         reason: None,
         kept_local: Vec::new(),
+        ignored: Vec::new(),
         conflicts: 0,
         publish: None,
         journal: None,
@@ -190,6 +193,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
             status.base = base(remote);
             status.change = change(remote);
             status.pending = work(&local.pending());
+            status.ignored = local.ignored().iter().map(ToString::to_string).collect();
             status.conflicts = remote.open_conflicts().count() as u64;
             let mode = config.publish(&status.org, &status.name);
             let pending = status.pending.operations;

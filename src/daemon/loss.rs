@@ -228,6 +228,7 @@ mod tests {
             pending: stand.pending,
             reason: None,
             kept_local: Vec::new(),
+            ignored: Vec::new(),
             conflicts: stand.conflicts.len() as u64,
             publish: None,
             journal: journal.map(|(synced, head, durable)| JournalProgress {

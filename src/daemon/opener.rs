@@ -18,7 +18,7 @@ use super::repository::Repository;
 use super::selection::Selection;
 use super::slots::Slots;
 use super::{Error, private_folder, space};
-use crate::config::{Config, Revision};
+use crate::config::{Config, DEFAULT_MESAIGNORE, Revision};
 use crate::fuse::OpenError;
 use crate::lower::{Lower, Pin, Source, SourceError, Store};
 use crate::overlay::{self, Local, Owner};
@@ -39,6 +39,8 @@ pub(super) struct Opener {
     selection: Arc<Selection>,
     store: Arc<Store>,
     folder: PathBuf,
+    /// What is never pushed, as it is configured.
+    ignore: Arc<str>,
     /// Giving out a number is writing a file, so this lock is held over I/O; only threads that open
     /// a repository take it.
     slots: Mutex<Slots>,
@@ -49,7 +51,7 @@ impl Opener {
     ///
     /// # Errors
     ///
-    /// Either cannot be read.
+    /// Either, or the file of ignore rules, cannot be read.
     pub(super) fn new(
         config: &Arc<Config>,
         remote: &Arc<Remote>,
@@ -64,6 +66,7 @@ impl Opener {
             store: Arc::new(Store::open(&config.cache.folder).map_err(Error::Store)?),
             slots: Mutex::new(Slots::open(&config.data_folder).map_err(failed)?),
             folder: repositories_folder(&config.data_folder),
+            ignore: ignore_rules(config)?,
             config: Arc::clone(config),
             remote: Arc::clone(remote),
             lists: Arc::clone(lists),
@@ -125,6 +128,7 @@ impl Opener {
                 gid: self.config.gid,
             },
             commit_interval: self.config.commit_interval,
+            ignore: Arc::clone(&self.ignore),
         };
         let local = Local::open(&options)?;
         let shown = match newest {
@@ -251,4 +255,16 @@ fn target(revision: &Revision) -> Result<Target, Failure> {
             Err(_) => return Err(Failure::NotFound),
         },
     })
+}
+
+/// The configured rules; the built-in ones where there are none.
+fn ignore_rules(config: &Config) -> Result<Arc<str>, Error> {
+    let Some(path) = &config.mesaignore else {
+        return Ok(DEFAULT_MESAIGNORE.into());
+    };
+    let rules = std::fs::read(path).map_err(|source| Error::Folder {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(String::from_utf8_lossy(&rules).into())
 }

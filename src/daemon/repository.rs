@@ -164,6 +164,12 @@ impl Repository {
             pending,
             reason: read_only.or(reason),
             kept_local,
+            ignored: self
+                .overlay
+                .ignored()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             conflicts: remote.open_conflicts().count() as u64,
             publish,
             journal: Some(JournalProgress {

@@ -236,6 +236,9 @@ pub struct RepoStatus {
     /// Paths that the server cannot hold: they stay local.
     #[serde(default)]
     pub kept_local: Vec<String>,
+    /// Paths that stay local because an ignore rule matches them; of a directory, the directory alone.
+    #[serde(default)]
+    pub ignored: Vec<String>,
     /// Conflicts that somebody has to settle.
     #[serde(default)]
     pub conflicts: u64,
@@ -296,6 +299,7 @@ mod tests {
                 pending: PendingWork::default(),
                 reason: None,
                 kept_local: Vec::new(),
+                ignored: Vec::new(),
                 conflicts: 0,
                 publish: None,
                 journal: Some(JournalProgress {

@@ -64,10 +64,12 @@ pub enum KeptLocalReason {
     /// `.git`, as `git init` makes it: a repository inside a tree that Git could not hold and that
     /// no server may be sent, since a clone would take it for its own.
     GitFolder,
+    /// An ignore rule matches it. Of a directory, all below it as well.
+    Ignored,
 }
 
 impl Overlay {
-    /// Captures what has to be pushed. `None`: there is nothing. From then on the next write of
+    /// Captures what has to be pushed. `None`: there is nothing, or nothing but what is ignored. From then on the next write of
     /// every file is journaled anew.
     ///
     /// # Errors
@@ -108,7 +110,8 @@ impl Overlay {
 
     fn survey_with(&self, bodies: Bodies) -> Result<Capture, Error> {
         let _gate = self.gate.write();
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        self.renew_rules(&mut state)?;
         let mut edits = Edits::new(self, &state, bodies);
         edits.everything()?;
         let (edits, kept_local) = edits.finish_whole();
@@ -122,17 +125,28 @@ impl Overlay {
     fn capture_with(&self, scope: Scope, bodies: Bodies) -> Result<Option<Capture>, Error> {
         let _gate = self.gate.write();
         let mut state = self.state.lock();
+        self.renew_rules(&mut state)?;
         let mut edits = Edits::new(self, &state, bodies);
         match scope {
             Scope::Everything => edits.everything()?,
-            Scope::Pending if state.work.operations == 0 => return Ok(None),
+            Scope::Pending if !state.has_pending() => return Ok(None),
             Scope::Pending => {
                 let effects: Vec<Effect> = state.work.plan.effects();
                 edits.effects(&effects)?;
+                edits.owed()?;
             }
         }
-        let (edits, kept_local) = edits.finish();
+        let (edits, mut kept_local) = edits.finish();
+        // The rules and the tree tell of it at any time.
+        kept_local.retain(|kept| kept.reason != KeptLocalReason::Ignored);
         state.marked.clear();
+        state.ignore.capture();
+        if edits.is_empty() && kept_local.is_empty() {
+            // What came to nothing, or is ignored, is no work. The next process finds out again.
+            state.work = Work::default();
+            state.ignore.settle();
+            return Ok(None);
+        }
         state.since_capture = Some(Work::default());
         failpoints::CAPTURED.reach();
         Ok(Some(Capture {

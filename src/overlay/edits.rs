@@ -12,6 +12,7 @@ use journal::Effect;
 
 use super::capture::{Bodies, CapturedBody, CopiedBody, KeptLocal, KeptLocalReason};
 use super::error::Error;
+use super::ignore::Judge;
 use super::inodes::want_of_origin;
 use super::open::Overlay;
 use super::state::State;
@@ -35,6 +36,7 @@ pub(super) struct Edits<'a> {
     overlay: &'a Overlay,
     state: &'a State,
     bodies: Bodies,
+    judge: Judge<'a>,
     edits: Vec<Edit>,
     kept_local: Vec<KeptLocal>,
 }
@@ -45,6 +47,7 @@ impl<'a> Edits<'a> {
             overlay,
             state,
             bodies,
+            judge: Judge::new(Some(overlay), state),
             edits: Vec::new(),
             kept_local: Vec::new(),
         }
@@ -78,6 +81,18 @@ impl<'a> Edits<'a> {
         self.children(Ino::ROOT, &TreePath::ROOT)
     }
 
+    /// What was ignored before the rules changed, as it is now.
+    pub(super) fn owed(&mut self) -> Result<(), Error> {
+        for path in self.state.ignore.owed() {
+            match self.state.upper.resolve(path) {
+                Some(Ino::ROOT) => self.everything()?,
+                Some(ino) => self.subtree(ino, path, Beneath::Absent)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
     /// What the effects name.
     pub(super) fn effects(&mut self, effects: &[Effect]) -> Result<(), Error> {
         let mut copied: Vec<TreePath> = Vec::new();
@@ -92,7 +107,10 @@ impl<'a> Edits<'a> {
             if let Effect::Remove { path } = effect {
                 let path = tree_path(path)?;
                 if !covered(&path) {
-                    self.edits.push(Edit::Remove { path: path.clone() });
+                    // Whether it was a directory, nobody knows any more.
+                    if !self.judge.ignores(&path, false)? {
+                        self.edits.push(Edit::Remove { path: path.clone() });
+                    }
                     emptied.extend(path.split_last().map(|(parent, _)| parent));
                 }
             }
@@ -130,7 +148,11 @@ impl<'a> Edits<'a> {
             return Ok(());
         };
         let told = |edit: &Edit| matches!(edit, Edit::Directory { path: told } if told == path);
-        if ino != Ino::ROOT && self.is_empty(ino)? && !self.edits.iter().any(told) {
+        if ino != Ino::ROOT
+            && !self.judge.ignores(path, true)?
+            && self.is_empty(ino, path)?
+            && !self.edits.iter().any(told)
+        {
             self.edits.push(Edit::Directory { path: path.clone() });
         }
         Ok(())
@@ -140,7 +162,7 @@ impl<'a> Edits<'a> {
     fn put(&mut self, ino: Ino, path: &TreePath) -> Result<(), Error> {
         let node = self.node(ino)?;
         if node.kind == Kind::Directory {
-            if self.is_empty(ino)? {
+            if !self.leaves_out(path, node)? && self.is_empty(ino, path)? {
                 self.edits.push(Edit::Directory { path: path.clone() });
             }
             return Ok(());
@@ -154,7 +176,10 @@ impl<'a> Edits<'a> {
         if node.kind != Kind::Directory {
             return self.leaf(ino, node, path);
         }
-        if self.is_empty(ino)? {
+        if self.leaves_out(path, node)? {
+            return Ok(());
+        }
+        if self.is_empty(ino, path)? {
             if beneath == Beneath::Shown {
                 // What the lower layer has below it is there, in place or with a graft above.
                 self.edits.push(Edit::Remove { path: path.clone() });
@@ -201,6 +226,9 @@ impl<'a> Edits<'a> {
 
     /// A node that is not a directory.
     fn leaf(&mut self, ino: Ino, node: &Node, path: &TreePath) -> Result<(), Error> {
+        if self.leaves_out(path, node)? {
+            return Ok(());
+        }
         let path = path.clone();
         match node.kind {
             Kind::File => {
@@ -260,12 +288,35 @@ impl<'a> Edits<'a> {
         self.state.upper.node(ino).ok_or(Error::Stale)
     }
 
-    fn is_empty(&self, ino: Ino) -> Result<bool, Error> {
+    /// Whether a directory has nothing that is to be pushed.
+    fn is_empty(&self, ino: Ino, path: &TreePath) -> Result<bool, Error> {
+        for (_, name, entry) in self.state.upper.entries_after(ino, 0) {
+            if let Some(ino) = entry.node
+                && !self
+                    .judge
+                    .ignores_node(&path.join(name)?, self.node(ino)?)?
+            {
+                return Ok(false);
+            }
+        }
         let beneath = match self.state.lower_directory(ino)? {
-            None => None,
-            Some((path, oid)) => Some(self.listing(&path, oid)?),
+            None => return Ok(true),
+            Some((path, oid)) => self.listing(&path, oid)?,
         };
-        Ok(self.state.is_empty(Some(ino), beneath.as_deref()))
+        let hidden = |name: &Name| self.state.upper.entry(ino, name).is_some();
+        Ok(beneath.entries().iter().all(|entry| hidden(&entry.name)))
+    }
+
+    /// Whether a node stays local because a rule says so; then it is named, with all below it.
+    fn leaves_out(&mut self, path: &TreePath, node: &Node) -> Result<bool, Error> {
+        let ignored = self.judge.ignores_node(path, node)?;
+        if ignored {
+            self.kept_local.push(KeptLocal {
+                path: path.clone(),
+                reason: KeptLocalReason::Ignored,
+            });
+        }
+        Ok(ignored)
     }
 
     fn listing(&self, path: &TreePath, oid: GitOid) -> Result<Arc<Listing>, Error> {

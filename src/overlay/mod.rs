@@ -16,6 +16,9 @@
 //! says, and then all of them are pushed once more (`witness.rs`). On a full disk what was removed
 //! makes room at once (`room.rs`).
 //!
+//! What an ignore rule matches is journaled and recovered like all else, and left out where a capture
+//! makes edits of it (`ignore/`).
+//!
 //! # Lock order
 //!
 //! 1. `gate`: shared by whoever is about to change bytes of a body, from marking it in the journal
@@ -35,6 +38,7 @@ mod decisions;
 mod directory;
 mod edits;
 mod error;
+mod ignore;
 mod inodes;
 mod ledger;
 mod links;

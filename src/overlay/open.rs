@@ -13,6 +13,7 @@ use journal::{AttributeChange, Journal, Record, Sequence};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::error::Error;
+use super::ignore::Ignore;
 use super::ledger::Ledger;
 use super::recover::{Opening, rebuild};
 use super::state::{Purpose, State};
@@ -32,6 +33,8 @@ pub struct Options {
     pub owner: Owner,
     /// How long an acknowledged operation may wait to survive a power cut; zero waits for none.
     pub commit_interval: Duration,
+    /// What is never pushed, in the syntax of `.gitignore`, before what the repository says itself.
+    pub ignore: Arc<str>,
 }
 
 /// A journal segment's size: small enough that what a push made needless goes soon, large enough
@@ -89,7 +92,8 @@ impl Local {
         recovered.journal.set_barrier(Arc::clone(&ledger) as _);
         let (index, loaded) = Index::open(&folder.join("index"));
         failpoints::OPEN_INDEX.reach();
-        let (state, opening) = rebuild(loaded, &recovered, options.owner)?;
+        let (mut state, opening) = rebuild(loaded, &recovered, options.owner)?;
+        state.ignore = Ignore::open(folder, Arc::clone(&options.ignore), &state.upper);
         let swept = ledger
             .bodies
             .sweep(|ino| state.upper.node(ino).is_some_and(|node| node.body))
@@ -192,7 +196,7 @@ impl Local {
             }
         }
         overlay.catch_up();
-        if overlay.state.lock().work.operations > 0 {
+        if overlay.has_pending() {
             overlay.wake_replay();
         }
         Ok(overlay)

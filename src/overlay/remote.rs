@@ -3,11 +3,12 @@
 use journal::{Effect, Record, Sequence};
 
 use super::error::Error;
+use super::ignore::Judge;
 use super::ledger::Ledger;
 use super::open::{Local, Overlay, now};
 use super::state::State;
 use crate::failpoints;
-use crate::tree::{ChangeId, GitOid, Ino, Timestamp};
+use crate::tree::{ChangeId, GitOid, Ino, Kind, Timestamp};
 use crate::upper::{RemoteState, tree_path};
 
 /// What the remote does not have yet.
@@ -45,8 +46,25 @@ pub struct PendingEffect {
     pub bytes: Option<u64>,
 }
 
+/// What is to be done at the remote, without what is ignored as far as that is known here.
+fn wanted(state: &State, overlay: Option<&Overlay>) -> Vec<Effect> {
+    let judge = Judge::new(overlay, state);
+    let is_ignored = |effect: &Effect| {
+        let Ok(path) = tree_path(effect.path()) else {
+            return false;
+        };
+        let ino = state.upper.resolve(&path);
+        let node = ino.and_then(|ino| state.upper.node(ino));
+        let is_directory = node.is_some_and(|node| node.kind == Kind::Directory);
+        judge.surely_ignores(&path, is_directory)
+    };
+    let mut effects = state.work.plan.effects();
+    effects.retain(|effect| !is_ignored(effect));
+    effects
+}
+
 /// The effects, with the body of each that has one; sizes are still to be read.
-fn effects_of(state: &State) -> Vec<(PendingEffect, Option<Ino>)> {
+fn effects_of(state: &State, overlay: Option<&Overlay>) -> Vec<(PendingEffect, Option<Ino>)> {
     let describe = |effect: Effect| {
         let body = match &effect {
             Effect::Put { path, .. } => tree_path(path)
@@ -66,13 +84,7 @@ fn effects_of(state: &State) -> Vec<(PendingEffect, Option<Ino>)> {
             body,
         )
     };
-    state
-        .work
-        .plan
-        .effects()
-        .into_iter()
-        .map(describe)
-        .collect()
+    wanted(state, overlay).into_iter().map(describe).collect()
 }
 
 fn measured(effects: Vec<(PendingEffect, Option<Ino>)>, ledger: &Ledger) -> Vec<PendingEffect> {
@@ -92,8 +104,8 @@ struct Unsent {
 }
 
 impl Unsent {
-    fn of(state: &State) -> Unsent {
-        let effects = state.work.plan.effects();
+    fn of(state: &State, overlay: Option<&Overlay>) -> Unsent {
+        let effects = wanted(state, overlay);
         let bodies = effects
             .iter()
             .filter_map(|effect| match effect {
@@ -102,9 +114,12 @@ impl Unsent {
             })
             .filter(|ino| state.upper.node(*ino).is_some_and(|node| node.body))
             .collect();
+        let owed = state.ignore.owed().len() as u64;
+        // What comes to nothing is no work, however many operations it took.
+        let is_work = !effects.is_empty();
         Unsent {
-            operations: state.work.operations,
-            since: state.work.since,
+            operations: owed + if is_work { state.work.operations } else { 0 },
+            since: state.work.since.filter(|_| is_work),
             bodies,
         }
     }
@@ -123,7 +138,7 @@ impl Unsent {
 impl Local {
     /// What the remote does not have yet, or may not have: after a power cut nobody knows.
     pub fn pending(&self) -> Pending {
-        let mut unsent = Unsent::of(&self.state);
+        let mut unsent = Unsent::of(&self.state, None);
         unsent.operations += self.doubtful.len() as u64;
         unsent.bodies.extend(&self.doubtful);
         unsent.bodies.sort_unstable();
@@ -133,7 +148,7 @@ impl Local {
 
     /// The same, one by one.
     pub fn pending_effects(&self) -> Vec<PendingEffect> {
-        measured(effects_of(&self.state), &self.ledger)
+        measured(effects_of(&self.state, None), &self.ledger)
     }
 }
 
@@ -145,18 +160,18 @@ impl Overlay {
 
     /// Whether the remote lacks anything: costs nothing, where [`Overlay::pending`] measures it.
     pub fn has_pending(&self) -> bool {
-        self.state.lock().work.operations > 0
+        self.state.lock().has_pending()
     }
 
     /// What the remote does not have yet, measured: coalesces it and asks the disk for sizes.
     pub fn pending(&self) -> Pending {
-        let unsent = Unsent::of(&self.state.lock());
+        let unsent = Unsent::of(&self.state.lock(), Some(self));
         unsent.measure(&self.ledger)
     }
 
     /// What the remote does not have, one by one: for listings. Asks the disk for sizes.
     pub fn pending_effects(&self) -> Vec<PendingEffect> {
-        let effects = effects_of(&self.state.lock());
+        let effects = effects_of(&self.state.lock(), Some(self));
         measured(effects, &self.ledger)
     }
 
@@ -255,6 +270,7 @@ impl Overlay {
         if let Some(rest) = state.since_capture.take() {
             state.work = rest;
         }
+        state.ignore.settle();
         Ok(())
     }
 

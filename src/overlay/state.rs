@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use journal::{Effect, Path, Plan, Record, Sequence, Time};
 
+use super::ignore::Ignore;
 use super::types::Owner;
 use crate::lower::EntryKind;
 use crate::tree::{GitOid, Ino, Name, Timestamp, TreePath};
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) owner: Owner,
     /// The time of the pinned commit, which files of the lower layer show.
     pub(super) lower_time: Timestamp,
+    /// What is never pushed.
+    pub(super) ignore: Ignore,
 }
 
 /// An inode that somebody refers to.
@@ -164,7 +167,13 @@ impl State {
             marked: HashSet::new(),
             owner,
             lower_time,
+            ignore: Ignore::default(),
         }
+    }
+
+    /// Whether there is anything that the remote may lack.
+    pub(super) fn has_pending(&self) -> bool {
+        self.work.operations > 0 || !self.ignore.owed().is_empty()
     }
 
     /// Records that make what is to be pushed again, behind a snapshot of the tree.

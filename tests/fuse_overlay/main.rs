@@ -80,6 +80,7 @@ impl Repositories for One {
         if overlay.is_none() {
             let store = Arc::new(Store::open(&self.folder.join("cache")).unwrap());
             let options = overlay::Options {
+                ignore: "".into(),
                 folder: self.folder.join("repo"),
                 owner: Owner {
                     uid: nix::unistd::geteuid().as_raw(),

@@ -19,6 +19,7 @@ mod crash;
 mod credentials;
 mod export;
 mod foreign;
+mod ignored;
 mod journal;
 mod judges;
 mod names;

@@ -10,6 +10,9 @@ use crate::daemon::status::{
 };
 use crate::daemon::supervisor::{SupervisorState, SupervisorStatus};
 
+/// Ignored paths that are named; the others are counted.
+const IGNORED_TOLD_MAX: usize = 3;
+
 /// Everything, over several lines.
 pub(super) fn render(status: &Status) -> String {
     let mut lines = vec![headline(status)];
@@ -44,8 +47,24 @@ pub(super) fn render(status: &Status) -> String {
                 "  stays local, since the server cannot hold it: {path}"
             ));
         }
+        if !repo.ignored.is_empty() {
+            lines.push(format!(
+                "  stays local, since it is ignored: {}",
+                some(&repo.ignored)
+            ));
+        }
     }
     lines.join("\n")
+}
+
+/// The first of many paths, and how many others there are.
+fn some(paths: &[String]) -> String {
+    let (told, others) = paths.split_at(paths.len().min(IGNORED_TOLD_MAX));
+    let told = told.join(", ");
+    match others.len() {
+        0 => told,
+        count => format!("{told}, and {count} more"),
+    }
 }
 
 /// The same in one line.
@@ -269,6 +288,7 @@ mod tests {
                 },
                 reason: Some("connection refused".into()),
                 kept_local: vec!["a.sock".into()],
+                ignored: ["a", "b", "c", "d", "e"].map(Into::into).to_vec(),
                 conflicts: 2,
                 publish: Some(PublishStatus {
                     mode: "merge".into(),
@@ -314,7 +334,8 @@ mod tests {
              change:  kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk\n  \
              publish: main has edits that contradict ours (merge; see there)\n  \
              2 conflicts: see `mesa conflicts list`\n  \
-             stays local, since the server cannot hold it: a.sock"
+             stays local, since the server cannot hold it: a.sock\n  \
+             stays local, since it is ignored: a, b, c, and 2 more"
         );
     }
 }

@@ -282,6 +282,7 @@ fn kept_by_kind(capture: &Capture) -> impl Iterator<Item = String> + '_ {
     capture.kept_local.iter().map(|kept| match kept.reason {
         KeptLocalReason::SpecialFile => format!("{} (a special file)", kept.path),
         KeptLocalReason::GitFolder => format!("{} (Git's own folder)", kept.path),
+        KeptLocalReason::Ignored => format!("{} (ignored)", kept.path),
     })
 }
 

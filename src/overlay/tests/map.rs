@@ -1,17 +1,21 @@
 //! The map of paths that the overlay is compared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::sample::Index;
 
-use super::remote::{Item, Tree};
+use super::remote::{Item, Tree, join};
 use crate::overlay::Rename;
+use crate::overlay::ignore::{Rules, Said};
+use crate::tree::TreePath;
 
 /// The map of paths: files by number, since two names may be one file.
 #[derive(Clone)]
 pub(super) struct Model {
     pub(super) paths: BTreeMap<String, Node>,
     pub(super) files: Vec<(Vec<u8>, bool)>,
+    /// What of the base each directory shows through.
+    origins: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,10 +30,14 @@ impl Model {
         let mut model = Model {
             paths: BTreeMap::new(),
             files: Vec::new(),
+            origins: BTreeMap::new(),
         };
         for (path, item) in tree {
             let node = match item {
-                Item::Directory => Node::Directory,
+                Item::Directory => {
+                    model.origins.insert(path.clone(), path.clone());
+                    Node::Directory
+                }
                 Item::Symlink(target) => Node::Symlink(target.clone()),
                 Item::File { bytes, executable } => {
                     model.files.push((bytes.clone(), *executable));
@@ -78,6 +86,46 @@ impl Model {
         all[index.index(all.len())].clone()
     }
 
+    /// The tree without what is ignored: a path that some rule is against, or a directory above it,
+    /// and that neither the base nor `pushed` has.
+    pub(super) fn wanted(&self, base: &Tree, rules: &Rules, pushed: &BTreeSet<TreePath>) -> Tree {
+        let mut tree = self.tree();
+        tree.retain(|path, _| !self.is_ignored(path, base, rules, pushed));
+        tree
+    }
+
+    fn is_ignored(
+        &self,
+        path: &str,
+        base: &Tree,
+        rules: &Rules,
+        pushed: &BTreeSet<TreePath>,
+    ) -> bool {
+        let mut is_against = false;
+        let ends = path.match_indices('/').map(|(slash, _)| slash);
+        for end in ends.chain([path.len()]) {
+            let prefix = &path[..end];
+            let (parent, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+            let is_directory = self.paths[prefix] == Node::Directory;
+            let tree_path = TreePath::try_from(prefix).unwrap();
+            is_against |= rules.say(&tree_path, is_directory) == Said::Ignored;
+            let shown = self.origins.get(parent).map(|origin| join(origin, name));
+            let is_there = shown.is_some_and(|shown| base.contains_key(&shown))
+                || base.contains_key(prefix)
+                || pushed.contains(&tree_path);
+            if is_against && !is_there && prefix != ".mesaignore" {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A directory that is gone shows nothing.
+    pub(super) fn remove(&mut self, path: &str) {
+        self.paths.remove(path);
+        self.origins.remove(path);
+    }
+
     fn move_below(&mut self, from: &str, to: &str) {
         let below = format!("{from}/");
         let moved: Vec<String> = self
@@ -86,14 +134,20 @@ impl Model {
             .filter(|path| *path == from || path.starts_with(&below))
             .cloned()
             .collect();
+        let mut origins = Vec::new();
         let taken: Vec<(String, Node)> = moved
             .into_iter()
             .map(|path| {
                 let node = self.paths.remove(&path).unwrap();
-                (format!("{to}{}", &path[from.len()..]), node)
+                let moved = format!("{to}{}", &path[from.len()..]);
+                if let Some(origin) = self.origins.remove(&path) {
+                    origins.push((moved.clone(), origin));
+                }
+                (moved, node)
             })
             .collect();
         self.paths.extend(taken);
+        self.origins.extend(origins);
     }
 
     pub(super) fn rename(
@@ -143,7 +197,7 @@ impl Model {
             self.move_below(from, to);
             self.move_below("\u{1}aside", from);
         } else {
-            self.paths.remove(to);
+            self.remove(to);
             self.move_below(from, to);
         }
         Ok(())

@@ -6,6 +6,7 @@ mod index;
 mod links;
 mod map;
 mod model;
+mod operation;
 mod plugs;
 mod remote;
 mod repair;

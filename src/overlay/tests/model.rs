@@ -2,64 +2,19 @@
 //! after reopening (with and without the index), checkpoints and compaction, and after every push
 //! the remote must show the tree exactly.
 
+use std::collections::BTreeSet;
+
 use journal::Sequence;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::map::{Model, Node};
+use super::operation::{Operation, RULES, operation};
 use super::remote::{Tree, apply, children, join, sample};
 use super::support::{Fixture, OWNER};
+use crate::overlay::ignore::Rules;
 use crate::overlay::{AttributeChange, Error, NewNode, Rename, Scope};
-use crate::tree::Permissions;
-
-#[derive(Clone, Debug)]
-enum Operation {
-    Create(Index, u8),
-    Directory(Index, u8),
-    Symlink(Index, u8),
-    Write(Index, u16, Vec<u8>),
-    Truncate(Index, u16),
-    Executable(Index, bool),
-    Remove(Index),
-    Rename(Index, Index, u8, u8),
-    RenameOver(Index, Index, u8),
-    Link(Index, Index, u8),
-    Push,
-    LosePush,
-    LoseAnswer(bool),
-    PushEverything,
-    Checkpoint,
-    Compact,
-    Reopen,
-    ReopenWithoutIndex,
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    use Operation::*;
-    let index = any::<Index>;
-    prop_oneof![
-        4 => (index(), 0..6_u8).prop_map(|(at, name)| Create(at, name)),
-        3 => (index(), 0..6_u8).prop_map(|(at, name)| Directory(at, name)),
-        1 => (index(), 0..6_u8).prop_map(|(at, name)| Symlink(at, name)),
-        5 => (index(), 0..40_u16, prop::collection::vec(any::<u8>(), 1..20))
-            .prop_map(|(at, offset, data)| Write(at, offset, data)),
-        2 => (index(), 0..30_u16).prop_map(|(at, size)| Truncate(at, size)),
-        2 => (index(), any::<bool>()).prop_map(|(at, on)| Executable(at, on)),
-        5 => index().prop_map(Remove),
-        5 => (index(), index(), 0..6_u8, 0..2_u8)
-            .prop_map(|(from, to, name, mode)| Rename(from, to, name, mode)),
-        5 => (index(), index(), 0..3_u8).prop_map(|(from, to, mode)| RenameOver(from, to, mode)),
-        2 => (index(), index(), 0..6_u8).prop_map(|(from, to, name)| Link(from, to, name)),
-        3 => Just(Push),
-        1 => Just(LosePush),
-        3 => any::<bool>().prop_map(LoseAnswer),
-        1 => Just(PushEverything),
-        1 => Just(Checkpoint),
-        1 => Just(Compact),
-        2 => Just(Reopen),
-        1 => Just(ReopenWithoutIndex),
-    ]
-}
+use crate::tree::{Ino, Name, Permissions, TreePath};
 
 struct Run {
     fixture: Fixture,
@@ -68,6 +23,9 @@ struct Run {
     remote: Tree,
     /// A push whose answer was lost with the process: what it covers, and whether it was accepted.
     unsettled: Option<(Sequence, bool)>,
+    /// The rules of the last capture, and what they do not undo.
+    rules: String,
+    pushed: BTreeSet<TreePath>,
 }
 
 fn told(result: Result<(), Error>) -> Result<(), String> {
@@ -99,6 +57,28 @@ impl Run {
         (!taken).then_some(path)
     }
 
+    /// Writes the file of rules, made anew, since it may have become anything.
+    fn write_rules(&mut self, rules: &str) {
+        let path = ".mesaignore";
+        let name = Name::try_from(path).unwrap();
+        match self.model.paths.get(path) {
+            Some(Node::Directory) => return,
+            Some(_) => self
+                .fixture
+                .call(|overlay| overlay.remove_file(Ino::ROOT, &name))
+                .unwrap(),
+            None => {}
+        }
+        let permissions = Permissions::of_mode(0o644);
+        self.fixture
+            .call(|overlay| overlay.make(Ino::ROOT, &name, NewNode::File, permissions, OWNER))
+            .unwrap();
+        self.fixture.write(path, 0, rules.as_bytes()).unwrap();
+        self.model.files.push((rules.as_bytes().to_vec(), false));
+        let number = self.model.files.len() - 1;
+        self.model.paths.insert(path.to_owned(), Node::File(number));
+    }
+
     fn rename(&mut self, from: &str, to: &str, mode: Rename) {
         let (parent, name) = self.fixture.place(from).unwrap();
         let (new_parent, new_name) = self.fixture.place(to).unwrap();
@@ -112,8 +92,13 @@ impl Run {
     /// Announces a push and dies before the answer is recorded.
     fn lose_answer(&mut self, accepted: bool) {
         self.settle();
+        if self.fixture.overlay().remote().pushed == Sequence::ZERO {
+            return;
+        }
         let capture = self.fixture.call(|overlay| overlay.capture(Scope::Pending));
-        let Some(capture) = capture.unwrap() else {
+        let capture = capture.unwrap();
+        self.wanted();
+        let Some(capture) = capture else {
             return;
         };
         let overlay = self.fixture.overlay();
@@ -143,11 +128,46 @@ impl Run {
         }
     }
 
+    /// What the remote is to show: the tree without what is ignored since the last capture. What counts
+    /// as pushed before is the overlay's to say; that all which the remote has counts is checked.
+    fn wanted(&mut self) -> Tree {
+        let state = self.fixture.overlay().state.lock();
+        let ignore = &state.ignore;
+        let wanted = self.model.wanted(&self.base, &ignore.rules, &ignore.pushed);
+        if self.rules != ignore.rules.text() {
+            let before = Rules::new(std::mem::take(&mut self.rules));
+            let was_wanted = self.model.wanted(&self.base, &before, &self.pushed);
+            for path in was_wanted
+                .keys()
+                .filter(|path| self.remote.contains_key(*path))
+            {
+                assert!(
+                    wanted.contains_key(path),
+                    "{path} was pushed and is ignored now"
+                );
+            }
+            self.rules = ignore.rules.text().to_owned();
+        }
+        self.pushed = ignore.pushed.clone();
+        wanted
+    }
+
     fn push(&mut self, scope: Scope, accepted: bool) {
         self.settle();
+        // As the replay does: what nothing was pushed of is pushed whole.
+        let scope = match self.fixture.overlay().remote().pushed {
+            Sequence::ZERO => Scope::Everything,
+            _ => scope,
+        };
         let capture = self.fixture.call(|overlay| overlay.capture(scope)).unwrap();
+        let wanted = self.wanted();
         let Some(capture) = capture else {
-            assert_eq!(self.remote, self.model.tree(), "nothing to push");
+            let remote = match scope {
+                Scope::Everything => &self.base,
+                Scope::Pending => &self.remote,
+            };
+            assert_eq!(*remote, wanted, "nothing to push");
+            assert_eq!(self.fixture.overlay().pending().operations, 0);
             return;
         };
         if !accepted {
@@ -160,8 +180,7 @@ impl Run {
         let before = self.remote.clone();
         apply(&mut self.remote, &self.base, &capture.edits);
         assert_eq!(
-            self.remote,
-            self.model.tree(),
+            self.remote, wanted,
             "remote before {before:#?}\nedits {:#?}",
             capture.edits
         );
@@ -257,7 +276,7 @@ impl Run {
                     self.compare(real, Ok(()), &path);
                 }
                 if empty {
-                    self.model.paths.remove(&path);
+                    self.model.remove(&path);
                 }
             }
             Operation::Rename(from, to, name, mode) => {
@@ -296,6 +315,7 @@ impl Run {
                     self.model.paths.insert(to, node);
                 }
             }
+            Operation::Rules(rules) => self.write_rules(RULES[usize::from(*rules)]),
             Operation::Push => self.push(Scope::Pending, true),
             Operation::LosePush => self.push(Scope::Pending, false),
             Operation::LoseAnswer(accepted) => self.lose_answer(*accepted),
@@ -334,6 +354,8 @@ proptest! {
             remote: base.clone(),
             base,
             unsettled: None,
+            rules: String::new(),
+            pushed: BTreeSet::new(),
         };
         for operation in &operations {
             run.step(operation);

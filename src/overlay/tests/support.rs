@@ -307,6 +307,7 @@ pub(super) fn options(folder: &Path) -> Options {
         folder: folder.join("repo"),
         owner: OWNER,
         commit_interval: Duration::from_secs(3600),
+        ignore: "".into(),
     }
 }
 
