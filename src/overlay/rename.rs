@@ -10,7 +10,7 @@ use super::open::{Overlay, now};
 use super::state::State;
 use super::types::Rename;
 use crate::lower::Listing;
-use crate::tree::{Ino, Kind, Name};
+use crate::tree::{Ino, Kind, Name, PATH_BYTES_MAX, TreePath};
 use crate::upper::{journal_path, journal_time, node_kind};
 
 /// What stands at one end of a rename.
@@ -39,7 +39,11 @@ impl Overlay {
     ) -> Result<(), Error> {
         let from_listing = self.listing_for(parent, name)?;
         let to_listing = self.listing_for(new_parent, new_name)?;
-        let beneath = self.listing_beneath(new_parent, new_name, to_listing.as_deref())?;
+        // What is replaced must be empty; of what only moves, nobody asks.
+        let beneath = match mode {
+            Rename::Replace => self.listing_beneath(new_parent, new_name, to_listing.as_deref())?,
+            Rename::NoReplace | Rename::Exchange => None,
+        };
         let mut state = self.state.lock();
         let source = end(&state, parent, name, from_listing.as_deref())?.ok_or(Error::NotFound)?;
         let target = end(&state, new_parent, new_name, to_listing.as_deref())?;
@@ -60,6 +64,10 @@ impl Overlay {
             && from.starts_with(&to);
         if swallows || swallowed {
             return Err(Error::Loop);
+        }
+        state.check_reach(source, &from, &to)?;
+        if let (Rename::Exchange, Some(target)) = (mode, target) {
+            state.check_reach(target, &to, &from)?;
         }
         self.adopt(&mut state, new_parent)?;
         let moved = self.adopt_child(&mut state, parent, name, from_listing.as_deref())?;
@@ -114,6 +122,24 @@ impl Overlay {
                 Ok(ino)
             }
             Found::Nothing => Err(Error::NotFound),
+        }
+    }
+}
+
+impl State {
+    /// Checks that everything below a directory can still be named when it has moved: no record could
+    /// tell of what cannot, and no snapshot keep it. Only what is in the upper layer matters.
+    fn check_reach(&self, moved: End, from: &TreePath, to: &TreePath) -> Result<(), Error> {
+        let (before, after) = (from.as_bytes().len(), to.as_bytes().len());
+        match moved.ino {
+            Some(ino)
+                if moved.kind == Kind::Directory
+                    && after > before
+                    && after + self.upper.reach(ino) > PATH_BYTES_MAX =>
+            {
+                Err(Error::TooLong)
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! How many entries of a directory matter to its link count, known without walking them.
+//! What the entries of a directory add up to: links, which are known without walking them, and how far
+//! down they go.
 
 use super::state::{Entry, Upper};
 use crate::tree::{Ino, Kind};
@@ -49,5 +50,20 @@ impl Upper {
             tally.add(after, self.is_directory(after));
         }
         self.tallies.insert(directory, tally);
+    }
+
+    /// The bytes by which the longest path below a directory is longer than its own. Walks all of it.
+    pub fn reach(&self, directory: Ino) -> usize {
+        let mut longest = 0;
+        let mut open = vec![(directory, 0)];
+        while let Some((directory, reached)) = open.pop() {
+            for (_, name, entry) in self.entries_after(directory, 0) {
+                let reached = reached + 1 + name.as_bytes().len();
+                longest = longest.max(reached);
+                let below = entry.node.filter(|_| self.is_directory(entry));
+                open.extend(below.map(|ino| (ino, reached)));
+            }
+        }
+        longest
     }
 }

@@ -19,27 +19,24 @@ pub struct Pair {
 impl Pair {
     /// Both with the files of the small repository; nothing of the mounted one was looked at yet.
     pub fn new() -> Pair {
+        let source = tempfile::tempdir().unwrap();
+        Pair::of(&fixture::small(source.path()))
+    }
+
+    /// Both with the files of a repository.
+    pub fn of(repository: &Path) -> Pair {
         assert!(
             nix::unistd::geteuid().is_root(),
             "owners, privileges and other users are root's to test with: run this as root"
         );
-        let source = tempfile::tempdir().unwrap();
-        let small = fixture::small(source.path());
-        let mut world = World::serve(&[("app", &small)]);
+        let mut world = World::serve(&[("app", repository)]);
         // Other users pass through.
         fs::set_permissions(world.folder(), fs::Permissions::from_mode(0o755)).unwrap();
         world.set("MESA_ALLOW_OTHER", "true");
         world.mount();
         let native = world.folder().join("native");
-        git_text(
-            source.path(),
-            &[
-                "clone",
-                "-q",
-                small.to_str().unwrap(),
-                native.to_str().unwrap(),
-            ],
-        );
+        let (from, to) = (repository.to_str().unwrap(), native.to_str().unwrap());
+        git_text(world.folder(), &["clone", "-q", from, to]);
         fs::remove_dir_all(native.join(".git")).unwrap();
         Pair { world, native }
     }

@@ -7,6 +7,7 @@ mod links;
 mod map;
 mod model;
 mod operation;
+mod paths;
 mod plugs;
 mod remote;
 mod repair;
