@@ -17,10 +17,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod directories;
 mod links;
+mod locks;
+mod maps;
 mod opens;
 mod pair;
 mod privileges;
 mod ranges;
+mod renames;
+mod survival;
 mod system;
+mod times;
 mod xattrs;
