@@ -22,6 +22,7 @@
 //!
 //! The layer knows nothing of HTTP or FUSE, or that anything can be written.
 
+mod audit;
 mod codec;
 mod disk;
 mod echo;
@@ -36,6 +37,7 @@ mod store;
 mod temporary;
 mod unkept;
 
+pub use audit::{Audit, audit};
 pub use error::{Error, SourceError};
 pub use fetch::{Counters, Lower};
 pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -72,6 +73,7 @@ fn a_sound_mount_has_no_problem() {
         "daemon",
         "mounts",
         "integrity",
+        "cache",
         "server",
         "clock",
         "credential",
@@ -83,8 +85,22 @@ fn a_sound_mount_has_no_problem() {
     }
     find(&findings, "credential", "ok", "write");
     find(&findings, "integrity", "ok", "1 repositories");
+    find(&findings, "cache", "ok", "sound");
     let text = run(&mut world.mesa(&["doctor"]));
     assert!(!text.text().contains(&world.token), "the token is shown");
+}
+
+/// Any object of the cache.
+fn cached_object(world: &World) -> PathBuf {
+    let first = |folder: PathBuf| {
+        fs::read_dir(folder)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    };
+    first(first(world.data().join("cache/objects")))
 }
 
 #[test]
@@ -99,7 +115,12 @@ fn what_a_killed_daemon_leaves_is_named_and_fixed() {
     world.kill_daemon_hard();
     fs::set_permissions(world.data(), Permissions::from_mode(0o755)).unwrap();
 
+    let object = cached_object(&world);
+    fs::write(&object, "another file's bytes").unwrap();
+
     let broken = examine(&world, &[], 1);
+    find(&broken, "cache", "warning", object.to_str().unwrap());
+    assert!(object.exists(), "looking changes nothing");
     find(&broken, "mounts", "problem", "daemon is dead");
     find(&broken, "daemon", "problem", "left its socket");
     let open = find(&broken, "directories", "problem", "open to others");
@@ -111,7 +132,7 @@ fn what_a_killed_daemon_leaves_is_named_and_fixed() {
     );
 
     let fixed = examine(&world, &["--fix"], 0);
-    for check in ["mounts", "daemon", "directories"] {
+    for check in ["mounts", "daemon", "directories", "cache"] {
         assert!(
             fixed
                 .iter()
@@ -126,6 +147,8 @@ fn what_a_killed_daemon_leaves_is_named_and_fixed() {
     let sound = examine(&world, &[], 0);
     find(&sound, "mounts", "ok", "no dead mount");
     find(&sound, "daemon", "ok", "none runs");
+    find(&sound, "cache", "ok", "sound");
+    assert!(!object.exists());
     // Nothing of it was lost.
     world.mount();
     world.flush_and_compare("app");

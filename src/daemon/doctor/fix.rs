@@ -42,6 +42,18 @@ fn cure(config: &Config, fix: &Fix) -> Result<String, String> {
                 _ => Ok(format!("removed {}", path.display())),
             }
         }
+        // A mount does the same when it comes across one.
+        Fix::DiscardObjects(paths) => {
+            for path in paths {
+                match std::fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(format!("{}: {error}", path.display()));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(format!("removed {} objects", paths.len()))
+        }
         Fix::CloseFolder(path) => close(path).map_err(|error| error.to_string()),
     }
 }

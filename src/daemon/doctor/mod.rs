@@ -6,7 +6,7 @@
 //!
 //! A judge decides from values alone, so that each finding has a test; what looks is thin. What is
 //! fixed by itself is what cannot hurt: a mount whose daemon is dead, files that a dead daemon left,
-//! directories that are open to others.
+//! directories that are open to others, damaged objects of the cache.
 
 mod disk;
 mod fix;
@@ -44,6 +44,8 @@ pub enum Fix {
     RemoveFile(PathBuf),
     /// Close a directory to others.
     CloseFolder(PathBuf),
+    /// Remove damaged objects of the cache.
+    DiscardObjects(Vec<PathBuf>),
 }
 
 /// What one check found.

@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
 
@@ -15,9 +15,13 @@ use crate::config::Config;
 use crate::daemon::control::{Answer, Request, Verified, ask_now, ask_within};
 use crate::daemon::{DataLock, Error, control_socket, space, supervisor, verification};
 use crate::fuse::{self, MountHealth};
+use crate::lower::{self, Audit};
 
 /// How long a daemon may take to say that it is there.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the cache is read: some 20 GiB in memory, or a few on a disk.
+const AUDIT_MAX: Duration = Duration::from_secs(10);
 
 /// Looks at the state.
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
@@ -52,6 +56,8 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     ));
     findings.extend(mounts(config));
     findings.extend(integrity(config, &daemon));
+    let until = Instant::now() + AUDIT_MAX;
+    findings.push(judge_store(lower::audit(&config.cache.folder, until)));
     findings
 }
 
@@ -309,6 +315,48 @@ fn judge_integrity(verified: Result<Verified, String>) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn judge_store(audited: io::Result<Audit>) -> Finding {
+    const CHECK: &str = "cache";
+    let audit = match audited {
+        Ok(audit) => audit,
+        Err(error) => {
+            return Finding::problem(
+                CHECK,
+                format!("the cache cannot be read: {error}"),
+                "with nothing mounted it may be deleted; what it has is fetched again",
+            );
+        }
+    };
+    if !audit.damaged.is_empty() {
+        let found = format!(
+            "{} cached objects are damaged, such as {}; no mount shows them",
+            audit.damaged.len(),
+            audit
+                .damaged
+                .first()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default()
+        );
+        let cure = "mesa doctor --fix removes them; they are fetched again when they are read";
+        return Finding::warning(CHECK, found, cure).with(Fix::DiscardObjects(audit.damaged));
+    }
+    let mebibytes = audit.bytes >> 20;
+    let cut = match audit.is_cut_short {
+        true => format!(
+            "; for the others there was no time in {} s",
+            AUDIT_MAX.as_secs()
+        ),
+        false => String::new(),
+    };
+    Finding::ok(
+        CHECK,
+        format!(
+            "{} cached objects ({mebibytes} MiB) are sound{cut}",
+            audit.objects
+        ),
+    )
 }
 
 #[cfg(test)]

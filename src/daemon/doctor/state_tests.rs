@@ -106,3 +106,25 @@ fn damage_is_named_by_repository() {
         "in use",
     );
 }
+
+#[test]
+fn what_the_cache_has_lost_is_no_more_than_a_warning() {
+    let audit = |damaged: &[&str], is_cut_short| Audit {
+        objects: 7,
+        bytes: 9 << 20,
+        damaged: damaged.iter().map(Into::into).collect(),
+        is_cut_short,
+    };
+    is(
+        &judge_store(Ok(audit(&[], false))),
+        Verdict::Ok,
+        "7 cached objects (9 MiB)",
+    );
+    is(&judge_store(Ok(audit(&[], true))), Verdict::Ok, "no time");
+    let damaged = judge_store(Ok(audit(&["/c/x", "/c/y"], false)));
+    is(&damaged, Verdict::Warning, "/c/x");
+    let both = vec!["/c/x".into(), "/c/y".into()];
+    assert_eq!(damaged.fix, Some(Fix::DiscardObjects(both)));
+    let unreadable = io::Error::from(io::ErrorKind::PermissionDenied);
+    is(&judge_store(Err(unreadable)), Verdict::Problem, "denied");
+}
