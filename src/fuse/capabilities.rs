@@ -12,10 +12,11 @@ const WRITE_BYTES_MAX: u32 = 1 << 20;
 /// die with the daemon. `POSIX_LOCKS` and `FLOCK_LOCKS`: without them the kernel locks by itself.
 /// `AUTO_INVAL_DATA` would drop a file's pages each time that its mtime moves, which our own writes
 /// do. `DONT_MASK`: the kernel applies the umask. `ABORT_ERROR`: a connection that is aborted then
-/// ends as one that is unmounted. `SETXATTR_EXT` makes fuser 0.18 panic.
-const CAPABILITIES: [InitFlags; 8] = [
+/// ends as one that is unmounted. `SETXATTR_EXT` makes fuser 0.18 panic. `ATOMIC_O_TRUNC` would save a
+/// request where a file is opened and cut, but then an open for reading that cuts reaches us before the
+/// kernel finds that the file is a program that runs: the open is refused, and the program is gone.
+const CAPABILITIES: [InitFlags; 7] = [
     InitFlags::FUSE_ASYNC_READ,
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
     InitFlags::FUSE_BIG_WRITES,
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_DO_READDIRPLUS,

@@ -10,8 +10,7 @@ use fuser::{
 };
 
 use super::adapter::{self, Adapter, Place, Refuse, Target};
-use super::metadata::{self, Caller};
-use crate::overlay::{AttributeChange, Error, Overlay};
+use crate::overlay::{Error, Overlay};
 use crate::tree::Ino;
 
 impl Adapter {
@@ -23,35 +22,19 @@ impl Adapter {
         }
     }
 
-    /// Opens. `O_TRUNC` comes here and not as a setattr (`FUSE_ATOMIC_O_TRUNC`), and is done before
-    /// the open proper, so that the content of a lower file that is thrown away is never fetched.
-    pub(super) fn on_open(
-        &self,
-        request: &Request,
-        node: INodeNo,
-        flags: OpenFlags,
-        reply: ReplyOpen,
-    ) {
+    /// Opens. Nothing is fetched yet, so that a file that is cut to nothing next, by the setattr that the
+    /// kernel makes of `O_TRUNC`, never is.
+    pub(super) fn on_open(&self, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if let Some(report) = self.report(node) {
             return self.open_report(report, flags, reply);
         }
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
         };
-        let truncation = (flags.0 & libc::O_TRUNC != 0).then(|| AttributeChange {
-            size: Some(0),
-            ..AttributeChange::default()
-        });
-        let caller = Caller::of(request);
         self.run(
             place,
             reply,
-            move |overlay, _| {
-                if let Some(change) = &truncation {
-                    metadata::change(overlay, ino, change, caller)?;
-                }
-                overlay.open(ino)
-            },
+            move |overlay, _| overlay.open(ino),
             |_, (), reply| reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
         );
     }

@@ -182,7 +182,7 @@ impl Filesystem for Adapter {
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         self.guard(Kind::Open, request, node, || {
-            self.on_open(request, node, flags, reply)
+            self.on_open(node, flags, reply)
         });
     }
 

@@ -57,7 +57,7 @@ impl Caller {
 
 /// Sets attributes. A change of size by an unprivileged caller takes a file's privileges, which
 /// `FUSE_HANDLE_KILLPRIV_V2` leaves to us. (A change of owner does so in the overlay.)
-pub(super) fn change(
+fn change(
     overlay: &Overlay,
     ino: Ino,
     change: &AttributeChange,

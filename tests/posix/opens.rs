@@ -165,10 +165,24 @@ fn a_program_that_runs_is_not_written_to() {
                         .map(drop),
                 ),
                 outcome(File::open(&path).map(drop)),
+                // Refused, and not cut all the same.
+                outcome(
+                    OpenOptions::new()
+                        .read(true)
+                        .custom_flags(libc::O_TRUNC)
+                        .open(&path)
+                        .map(drop),
+                ),
             ];
+            assert!(fs::metadata(&path).unwrap().len() > 1000);
+            assert_eq!(running.try_wait().unwrap(), None, "it still runs");
             running.kill().unwrap();
             running.wait().unwrap();
-            let free = outcome(File::options().write(true).open(&path).map(drop));
+            let cut = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_TRUNC)
+                .open(&path);
+            let free = outcome(cut.and_then(|file| Ok(file.metadata()?.len())));
             (busy, free, outcome(fs::remove_file(&path)))
         });
     }
