@@ -255,7 +255,17 @@ impl Reader<'_> {
                     }
                     None => Some(Reason::Want(Kind::Choice(Publish::NAMES))),
                 },
-                _ => Some(Reason::Unknown(meant::of(key, &["rev", "publish"]))),
+                "read-only" => match value {
+                    DeValue::Boolean(truth) => {
+                        settings.read_only = *truth;
+                        None
+                    }
+                    _ => Some(Reason::Want(Kind::Boolean)),
+                },
+                _ => Some(Reason::Unknown(meant::of(
+                    key,
+                    &["rev", "publish", "read-only"],
+                ))),
             };
             match problem {
                 Some(reason) => self.problem(at, place, reason),

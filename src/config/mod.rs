@@ -146,6 +146,13 @@ impl Config {
             .and_then(|settings| settings.publish)
             .unwrap_or(self.publish)
     }
+
+    /// Whether a repository takes no edits.
+    pub fn is_read_only(&self, organization: &str, repository: &str) -> bool {
+        let organization = self.organizations.get(organization);
+        let settings = organization.and_then(|one| one.repositories.get(repository));
+        settings.is_some_and(|settings| settings.read_only)
+    }
 }
 
 /// Reads all sources.

@@ -125,7 +125,11 @@ fn organizations() -> Value {
             "change-id": {"type": "string", "pattern": CHANGE},
         },
     });
-    let repository = closed(json!({"rev": revision, "publish": {"enum": Publish::NAMES}}));
+    let repository = closed(json!({
+        "rev": revision,
+        "publish": {"enum": Publish::NAMES},
+        "read-only": {"type": "boolean"},
+    }));
     let organization = closed(json!({
         "mount": {"enum": MountMode::NAMES},
         "repos": named(REPOSITORY, repository),

@@ -146,6 +146,11 @@ impl Config {
                     let place = format!("{within}.publish");
                     lines.push(self.line(format!("{written}.publish"), &place, publish));
                 }
+                if settings.read_only {
+                    let place = format!("{within}.read-only");
+                    let truth = Value::Boolean(true);
+                    lines.push(self.line(format!("{written}.read-only"), &place, truth));
+                }
             }
         }
         lines.extend(self.credential_lines());

@@ -28,6 +28,7 @@ const TAIL: &str = r#"
 #
 #     [organizations.acme.repos.library]
 #     rev = { change-id = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk" }
+#     read-only = true
 "#;
 
 /// The text, with the defaults of this user. `runtime` is the environment's `XDG_RUNTIME_DIR`.

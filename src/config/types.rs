@@ -307,6 +307,8 @@ pub struct RepositorySettings {
     pub revision: Revision,
     /// Whether its bookmark follows; `None` leaves it to [`super::Config::publish`].
     pub publish: Option<Publish>,
+    /// Whether it takes no edits.
+    pub read_only: bool,
 }
 
 /// What is mounted of one organization.

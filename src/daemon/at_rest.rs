@@ -13,7 +13,7 @@ use super::replay_worker::publishing;
 use super::status::{Base, Change, PendingWork, RepoState, RepoStatus, State, Status, Totals};
 use super::{DataLock, Error, known, loss, supervisor};
 use crate::config::Config;
-use crate::overlay::{Local, Options, Overlay, Owner, Pending};
+use crate::overlay::{Access, Local, Options, Overlay, Owner, Pending};
 use crate::tree::{ChangeId, GitOid, Name, Timestamp};
 use crate::upper::{Conflict, RemoteState};
 
@@ -167,6 +167,7 @@ pub(super) fn options(config: &Config, folder: &Path, name: &Name) -> Options {
         commit_interval: config.commit_interval,
         // Nothing is pushed at rest, and the rules of the last push are kept with the state.
         ignore: "".into(),
+        access: Access::default(),
     }
 }
 

@@ -21,7 +21,7 @@ use super::{Error, private_folder, space};
 use crate::config::{Config, DEFAULT_MESAIGNORE, Revision};
 use crate::fuse::OpenError;
 use crate::lower::{Lower, Pin, Source, SourceError, Store};
-use crate::overlay::{self, Local, Owner};
+use crate::overlay::{self, Access, Local, Owner};
 use crate::remote::{Failure, Pusher, Remote, RepositoryName, RepositorySource, Resolved, Target};
 use crate::traced::TRACED;
 use crate::tree::{ChangeId, Name};
@@ -129,6 +129,13 @@ impl Opener {
             },
             commit_interval: self.config.commit_interval,
             ignore: Arc::clone(&self.ignore),
+            access: match self
+                .config
+                .is_read_only(remote_name.organization(), remote_name.name())
+            {
+                true => Access::ReadOnly,
+                false => Access::ReadWrite,
+            },
         };
         let local = Local::open(&options)?;
         let shown = match newest {

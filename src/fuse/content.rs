@@ -31,10 +31,16 @@ impl Adapter {
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
         };
+        let writes = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
         self.run(
             place,
             reply,
-            move |overlay, _| overlay.open(ino),
+            move |overlay, _| {
+                if writes {
+                    overlay.check_edits()?;
+                }
+                overlay.open(ino)
+            },
             |_, (), reply| reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
         );
     }

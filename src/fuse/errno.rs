@@ -35,7 +35,7 @@ pub(super) fn of(error: &overlay::Error) -> Errno {
         Error::NoSuchRange => Errno::ENXIO,
         Error::Unsupported => Errno::EOPNOTSUPP,
         // As a disk file system that remounts itself read-only; the status says why.
-        Error::ReadOnly => Errno::EROFS,
+        Error::NoEdits | Error::ReadOnly => Errno::EROFS,
         Error::Lower(error) => of_lower(error),
         // What can be damaged in there is all the same to a program: nothing was changed.
         Error::Journal(error) => of_cause(error),

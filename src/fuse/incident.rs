@@ -115,6 +115,7 @@ fn weigh(error: &Error) -> Weight {
         | overlay::Error::TooManyLinks
         | overlay::Error::FileTooLarge
         | overlay::Error::NoSuchRange
+        | overlay::Error::NoEdits
         | overlay::Error::Unsupported => Weight::None,
     }
 }

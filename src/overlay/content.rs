@@ -163,6 +163,7 @@ impl Overlay {
         change: impl Fn(&File) -> std::io::Result<()>,
     ) -> Result<(), Error> {
         self.check_writable()?;
+        self.check_edits()?;
         self.ensure_body(ino, keep, purpose)?;
         let _gate = self.gate.read();
         self.ledger.check_open().map_err(Error::Body)?;

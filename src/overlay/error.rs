@@ -58,6 +58,9 @@ pub enum Error {
     /// The file system of the local state cannot do it.
     #[error("not supported by the local file system")]
     Unsupported,
+    /// The repository is shown, and takes no edits.
+    #[error("a repository that takes no edits")]
+    NoEdits,
     /// A sync failed, so nobody knows what the disk holds: nothing changes any more until the
     /// repository is opened anew. What [`super::Overlay::failure`] tells is why.
     #[error("read-only since a sync failed")]

@@ -67,7 +67,7 @@ pub use recover::Opening;
 pub use remote::{Pending, PendingEffect, Position};
 pub use repair::{Repaired, repair};
 pub use types::{
-    Allocation, AttributeChange, NewNode, Owner, Rename, Sought, Space, Visit, XattrMode,
+    Access, Allocation, AttributeChange, NewNode, Owner, Rename, Sought, Space, Visit, XattrMode,
 };
 pub use upkeep::Usage;
 pub use verify::{Soundness, verify};

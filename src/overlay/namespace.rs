@@ -202,6 +202,7 @@ impl Overlay {
     ///
     /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::NotEmpty`], [`Error::Missing`].
     pub fn remove_directory(&self, parent: Ino, name: &Name) -> Result<(), Error> {
+        self.check_edits()?;
         let listing = self.listing_for(parent, name)?;
         let beneath = self.listing_beneath(parent, name, listing.as_deref())?;
         let mut state = self.state.lock();

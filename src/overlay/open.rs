@@ -17,7 +17,7 @@ use super::ignore::Ignore;
 use super::ledger::Ledger;
 use super::recover::{Opening, rebuild};
 use super::state::{Purpose, State};
-use super::types::Owner;
+use super::types::{Access, Owner};
 use super::witness::{Left, Witness};
 use crate::failpoints;
 use crate::lower::{Listing, Lower, Pin, Source, Store, Want};
@@ -35,6 +35,8 @@ pub struct Options {
     pub commit_interval: Duration,
     /// What is never pushed, in the syntax of `.gitignore`, before what the repository says itself.
     pub ignore: Arc<str>,
+    /// Whether edits are taken.
+    pub access: Access,
 }
 
 /// A journal segment's size: small enough that what a push made needless goes soon, large enough
@@ -63,6 +65,8 @@ pub struct Overlay {
     pub(super) gate: RwLock<()>,
     pub(super) state: Mutex<State>,
     pub(super) commit_interval: Duration,
+    /// Whether edits are taken; while it is opened, they are.
+    access: Access,
     pub(super) witness: Witness,
     opening: Opening,
     wake: Sender<()>,
@@ -159,7 +163,7 @@ impl Local {
     ) -> Result<Overlay, Error> {
         let (wake, woken) = bounded(1);
         let recorded = self.remote().pin;
-        let overlay = Overlay {
+        let mut overlay = Overlay {
             lower: Lower::new(store, source, pin),
             journal: self.journal,
             index: Mutex::new(self.index),
@@ -167,6 +171,7 @@ impl Local {
             gate: RwLock::new(()),
             state: Mutex::new(self.state),
             commit_interval: options.commit_interval,
+            access: Access::ReadWrite,
             witness: self.witness,
             opening: self.opening,
             wake,
@@ -195,6 +200,7 @@ impl Local {
                 overlay.own_root(&mut state, options.owner)?;
             }
         }
+        overlay.access = options.access;
         overlay.catch_up();
         if overlay.has_pending() {
             overlay.wake_replay();
@@ -271,6 +277,9 @@ impl Overlay {
         purpose: Purpose,
     ) -> Result<Sequence, Error> {
         self.check_writable()?;
+        if is_edit(record) {
+            self.check_edits()?;
+        }
         let append = || match purpose {
             Purpose::Change => self.journal.append(record),
             Purpose::Freeing => self.journal.append_freeing(record),
@@ -291,6 +300,18 @@ impl Overlay {
     /// it finds everything that was acknowledged, unless the disk has lost it.
     pub fn failure(&self) -> Option<Arc<std::io::Error>> {
         self.ledger.failure().or_else(|| self.journal.failure())
+    }
+
+    /// Succeeds where edits are taken.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoEdits`].
+    pub fn check_edits(&self) -> Result<(), Error> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::NoEdits),
+        }
     }
 
     pub(super) fn check_writable(&self) -> Result<(), Error> {
@@ -348,6 +369,22 @@ impl Overlay {
             self.ledger.bury(gone, self.journal.head());
         }
     }
+}
+
+/// Whether a record changes the tree, and does not only say what becomes of earlier ones.
+fn is_edit(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::Adopt { .. }
+            | Record::Create { .. }
+            | Record::Link { .. }
+            | Record::Remove { .. }
+            | Record::Rename { .. }
+            | Record::Write { .. }
+            | Record::SetAttributes { .. }
+            | Record::SetXattr { .. }
+            | Record::RemoveXattr { .. }
+    )
 }
 
 /// The clock that body files' times come from as well, so that the two never disagree.

@@ -37,6 +37,7 @@ impl Overlay {
         new_name: &Name,
         mode: Rename,
     ) -> Result<(), Error> {
+        self.check_edits()?;
         let from_listing = self.listing_for(parent, name)?;
         let to_listing = self.listing_for(new_parent, new_name)?;
         // What is replaced must be empty; of what only moves, nobody asks.

@@ -11,6 +11,16 @@ pub struct Owner {
     pub gid: u32,
 }
 
+/// Whether a repository takes edits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Access {
+    /// It does.
+    #[default]
+    ReadWrite,
+    /// It shows what it has, and what was edited before; whoever would change it is refused.
+    ReadOnly,
+}
+
 /// Attributes to set; `None` leaves one as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AttributeChange {

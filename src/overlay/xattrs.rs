@@ -99,6 +99,7 @@ impl Overlay {
     ///
     /// [`Error::NoAttribute`].
     pub fn remove_xattr(&self, ino: Ino, name: &[u8]) -> Result<(), Error> {
+        self.check_edits()?;
         let mut state = self.state.lock();
         match self.take_xattr(&mut state, ino, name, Purpose::Freeing)? {
             true => Ok(()),

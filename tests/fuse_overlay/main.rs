@@ -34,7 +34,7 @@ use mesa::fuse::{
     RequestKind, Slot, SpecialFiles, Unmount,
 };
 use mesa::lower::{EntryKind, ListingEntry, Pin, Source, SourceError, Store};
-use mesa::overlay::{self, Local, Overlay, Owner, Space};
+use mesa::overlay::{self, Access as Edits, Local, Overlay, Owner, Space};
 use mesa::tree::{ChangeId, GitOid, Name, Timestamp, TreePath};
 use sha1::{Digest, Sha1};
 
@@ -81,6 +81,7 @@ impl Repositories for One {
             let store = Arc::new(Store::open(&self.folder.join("cache")).unwrap());
             let options = overlay::Options {
                 ignore: "".into(),
+                access: Edits::default(),
                 folder: self.folder.join("repo"),
                 owner: Owner {
                     uid: nix::unistd::geteuid().as_raw(),

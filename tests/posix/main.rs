@@ -25,6 +25,7 @@ mod opens;
 mod pair;
 mod privileges;
 mod ranges;
+mod readonly;
 mod renames;
 mod survival;
 mod system;

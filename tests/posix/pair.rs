@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::mount::{MsFlags, mount};
+
 use crate::support::fixture;
 use crate::support::git::git_text;
 use crate::support::world::World;
@@ -39,6 +41,24 @@ impl Pair {
         git_text(world.folder(), &["clone", "-q", from, to]);
         fs::remove_dir_all(native.join(".git")).unwrap();
         Pair { world, native }
+    }
+
+    /// Both read-only: a repository that takes no edits, and a mount that takes none.
+    pub fn read_only() -> Pair {
+        let mut pair = Pair::new();
+        pair.world.unmount("30s");
+        let settings = pair.world.folder().join("home/.config/mesa");
+        fs::create_dir_all(&settings).unwrap();
+        let text = "[organizations.local.repos.app]\nread-only = true\n";
+        fs::write(settings.join("config.toml"), text).unwrap();
+        pair.world.set("MESA_NO_CONFIG_FILE", "");
+        pair.world.mount();
+        let (nothing, bind) = (None::<&str>, MsFlags::MS_BIND);
+        let native = &pair.native;
+        mount(Some(native), native, nothing, bind, nothing).unwrap();
+        let read_only = bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(nothing, native, nothing, read_only, nothing).unwrap();
+        pair
     }
 
     /// The mounted repository.

@@ -90,13 +90,14 @@ fn the_lists_of_the_environment_are_tables_and_credentials() {
         ("MESA_REPO_REVS", revisions.as_str()),
         ("MESA_ORGS", "acme:t1, beta:a:b"),
     ];
-    let file = "[organizations.acme.repos.app]\nrev.bookmark = 'main'\npublish = 'merge'\n";
+    let file = "[organizations.acme.repos.app]\nrev.bookmark = 'main'\npublish = 'merge'\nread-only = true\n";
     let config = load_with(Some(file), &variables, &[]).unwrap();
     let acme = &config.organizations["acme"];
     assert_eq!(acme.mount, MountMode::Explicit);
     let app = &acme.repositories["app"];
     assert_eq!(app.revision, Revision::Bookmark("v=2:x".into()));
     assert_eq!(app.publish, Some(Publish::Merge));
+    assert!(config.is_read_only("acme", "app") && !config.is_read_only("acme", "b"));
     assert_eq!(
         acme.repositories["b"].revision.to_string(),
         format!("change-id:{id}")

@@ -11,7 +11,7 @@ use sha1::{Digest, Sha1};
 
 use super::remote::{Item, Tree, children, join};
 use crate::lower::{EntryKind, ListingEntry, Pin, Source, SourceError, Store};
-use crate::overlay::{Error, Local, Options, Overlay, Owner, Visit};
+use crate::overlay::{Access, Error, Local, Options, Overlay, Owner, Visit};
 use crate::tree::{Attributes, ChangeId, GitOid, Ino, Kind, Name, Timestamp, TreePath};
 
 /// The snapshot's contents, by object.
@@ -308,6 +308,7 @@ pub(super) fn options(folder: &Path) -> Options {
         owner: OWNER,
         commit_interval: Duration::from_secs(3600),
         ignore: "".into(),
+        access: Access::default(),
     }
 }
 
