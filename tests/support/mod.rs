@@ -15,6 +15,7 @@
 pub mod faults;
 pub mod fixture;
 pub mod git;
+pub mod kept;
 pub mod kernel;
 pub mod message;
 pub mod process;
