@@ -176,7 +176,9 @@ impl ContentSource for CapturedBody {
     }
 
     fn is_unchanged(&self) -> bool {
+        // The generation of a removed file is forgotten after its body was deleted.
         self.ledger.generation(self.ino) == self.generation
+            && self.ledger.bodies.path(self.ino).exists()
     }
 }
 

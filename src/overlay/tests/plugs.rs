@@ -3,7 +3,7 @@
 use super::remote::sample;
 use super::support::{Fixture, OWNER};
 use crate::overlay::{NewNode, Scope};
-use crate::tree::{Edit, TreePath};
+use crate::tree::{Content, Edit, TreePath};
 
 /// Pushes what is pending, to a remote that takes everything.
 fn push(fixture: &Fixture) -> Vec<Edit> {
@@ -191,4 +191,30 @@ fn a_checkpoint_that_does_not_fit_harms_nothing_and_is_made_later() {
     fixture.reopen();
     assert_eq!(fixture.everything(), state);
     assert_eq!(fixture.overlay().opening().replayed, 0);
+}
+
+#[test]
+fn a_body_that_was_removed_since_its_capture_has_changed() {
+    let mut fixture = Fixture::new(&sample());
+    fixture.write("a/one", 0, b"ONE").unwrap();
+    // What an earlier process wrote has no generation in this one.
+    fixture.reopen();
+    let capture = fixture.call(|overlay| overlay.capture(Scope::Pending));
+    let capture = capture.unwrap().unwrap();
+    let Some(Edit::File {
+        content: Content::Body(body),
+        ..
+    }) = capture.edits.first()
+    else {
+        panic!("{:?}", capture.edits);
+    };
+    assert!(body.is_unchanged());
+    let (parent, name) = fixture.place("a/one").unwrap();
+    fixture
+        .call(|overlay| overlay.remove_file(parent, &name))
+        .unwrap();
+    assert!(!body.is_unchanged());
+    fixture.overlay().sync_all().unwrap();
+    assert!(body.open().is_err(), "the body is deleted");
+    assert!(!body.is_unchanged());
 }

@@ -228,7 +228,9 @@ fn blob(edit: &Edit) -> Result<GitOid, PushError> {
             Content::Lower { oid, .. } => Ok(*oid),
             Content::Empty => blob_of(io::empty(), 0).map_err(failed),
             Content::Body(body) => {
-                let file = body.open().map_err(failed)?;
+                let file = body
+                    .open()
+                    .map_err(|source| PushError::unopened(path, &**body, source))?;
                 let oid = blob_of(file.take(body.size()), body.size()).map_err(failed)?;
                 match body.is_unchanged() {
                     true => Ok(oid),

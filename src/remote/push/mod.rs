@@ -66,6 +66,22 @@ pub enum PushError {
     Remote(#[from] Failure),
 }
 
+impl PushError {
+    /// What it is that a body cannot be opened: one of a file that was removed since is captured
+    /// otherwise next time.
+    pub(super) fn unopened(
+        path: &TreePath,
+        body: &dyn ContentSource,
+        source: io::Error,
+    ) -> PushError {
+        let path = path.clone();
+        match body.is_unchanged() {
+            true => PushError::Body { path, source },
+            false => PushError::Torn { path },
+        }
+    }
+}
+
 /// A change that was made to take edits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forked {
@@ -298,10 +314,9 @@ impl Pusher {
         part: &mut Part,
     ) -> Result<FileOp, PushError> {
         let size = body.size();
-        let file = body.open().map_err(|source| PushError::Body {
-            path: at.clone(),
-            source,
-        })?;
+        let file = body
+            .open()
+            .map_err(|source| PushError::unopened(at, body, source))?;
         let torn = || PushError::Torn { path: at.clone() };
         if part.uploads(size) {
             let client = self.remote.client();
