@@ -9,7 +9,7 @@ use super::credentials;
 use super::failure::in_a_line;
 use super::journals::{self, Standing};
 use super::lock::Holding;
-use super::replay_worker::publishing;
+use super::replay_worker::{publishing, special};
 use super::status::{Base, Change, PendingWork, RepoState, RepoStatus, State, Status, Totals};
 use super::{DataLock, Error, known, loss, supervisor};
 use crate::config::Config;
@@ -191,6 +191,7 @@ pub(super) fn look(config: &Config, folder: &Path, organization: &Name, name: &N
     match Local::open(&options(config, folder, name)) {
         Ok(local) => {
             let remote = local.remote();
+            status.kept_local = special(local.kept_local()).collect();
             status.base = base(remote);
             status.change = change(remote);
             status.pending = work(&local.pending());

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaining, RepoVerified};
 use super::journals::{self, LISTED_MAX, Standing, is_within};
-use super::replay_worker::{self, Granted, Handshake, Progress, Pushes, ReplayWorker, Wish};
+use super::replay_worker::{
+    self, Granted, Handshake, Progress, Pushes, ReplayWorker, Wish, special,
+};
 use super::status::{
     CredentialTrouble, JournalProgress, PendingWork, PublishState, RepoState, RepoStatus,
 };
@@ -124,7 +126,7 @@ impl Repository {
         let Progress {
             blocked,
             reason,
-            kept_local,
+            kept,
             diverged,
             unpublished,
             cause,
@@ -163,7 +165,9 @@ impl Repository {
             change: at_rest::change(&remote),
             pending,
             reason: read_only.or(reason),
-            kept_local,
+            kept_local: special(self.overlay.kept_local())
+                .chain(kept.words())
+                .collect(),
             ignored: self
                 .overlay
                 .ignored()

@@ -142,8 +142,8 @@ impl Overlay {
         Ok(attributes)
     }
 
-    /// Sets attributes; a size truncates or extends. Changing the owner of a file takes its
-    /// set-user-id and set-group-id bits, as every Linux file system does.
+    /// Sets attributes; a size truncates or extends. Changing the owner takes the
+    /// set-user-id and set-group-id bits of all but directories, as every Linux file system does.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl Overlay {
         let mut state = self.state.lock();
         let kind = state.kind(ino)?;
         let mut permissions = change.permissions;
-        if (change.uid.is_some() || change.gid.is_some()) && kind == Kind::File {
+        if (change.uid.is_some() || change.gid.is_some()) && kind != Kind::Directory {
             let current = match permissions {
                 Some(permissions) => permissions,
                 None => state.show_but_links(ino)?.attributes.permissions,
@@ -197,7 +197,7 @@ impl Overlay {
     /// As [`Overlay::set_attributes`].
     pub fn clear_privileges(&self, ino: Ino, group: Option<u32>) -> Result<(), Error> {
         let mut state = self.state.lock();
-        if state.kind(ino)? != Kind::File {
+        if state.kind(ino)? == Kind::Directory {
             return Ok(());
         }
         let shown = state.show_but_links(ino)?.attributes;

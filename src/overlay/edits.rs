@@ -18,7 +18,7 @@ use super::open::Overlay;
 use super::state::State;
 use crate::lower::Listing;
 use crate::tree::{Content, Edit, GitOid, Ino, Kind, Name, TreePath};
-use crate::upper::{Entry, Node, tree_path};
+use crate::upper::{Entry, Node, journal_path, tree_path};
 
 /// Longest target of a symbolic link (PATH_MAX less the NUL).
 const TARGET_BYTES_MAX: usize = 4095;
@@ -125,6 +125,10 @@ impl<'a> Edits<'a> {
             let Some(ino) = self.state.upper.resolve(&path).filter(|_| !covered(&path)) else {
                 continue;
             };
+            if self.hides_what_was_pushed(ino, &path)? {
+                self.edits.push(Edit::Remove { path: path.clone() });
+                emptied.extend(path.split_last().map(|(parent, _)| parent));
+            }
             match effect {
                 Effect::Put { .. } => self.put(ino, &path)?,
                 Effect::Copy { .. } | Effect::Remove { .. } => {
@@ -140,6 +144,14 @@ impl<'a> Edits<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a node that Git cannot hold stands where the remote has something.
+    fn hides_what_was_pushed(&self, ino: Ino, path: &TreePath) -> Result<bool, Error> {
+        let node = self.node(ino)?;
+        Ok(node.kind.is_special()
+            && !self.state.work.plan.is_new(&journal_path(path))
+            && !self.judge.ignores_node(path, node)?)
     }
 
     /// Git drops a directory with its last file; ours is still there.
@@ -185,7 +197,7 @@ impl<'a> Edits<'a> {
                 self.edits.push(Edit::Remove { path: path.clone() });
             }
             self.edits.push(Edit::Directory { path: path.clone() });
-            return Ok(());
+            return self.local_children(ino, path);
         }
         if let (Beneath::Absent, Some(origin)) = (beneath, &node.origin)
             && origin.oid != GitOid::EMPTY_TREE
@@ -197,6 +209,17 @@ impl<'a> Edits<'a> {
             });
         }
         self.children(ino, path)
+    }
+
+    /// What is in a directory of which nothing is pushed, so that it is named.
+    fn local_children(&mut self, directory: Ino, path: &TreePath) -> Result<(), Error> {
+        let state = self.state;
+        for (_, name, entry) in state.upper.entries_after(directory, 0) {
+            if let Some(ino) = entry.node {
+                self.subtree(ino, &path.join(name)?, Beneath::Absent)?;
+            }
+        }
+        Ok(())
     }
 
     /// The upper entries of a directory whose lower content the remote shows already.
@@ -291,11 +314,10 @@ impl<'a> Edits<'a> {
     /// Whether a directory has nothing that is to be pushed.
     fn is_empty(&self, ino: Ino, path: &TreePath) -> Result<bool, Error> {
         for (_, name, entry) in self.state.upper.entries_after(ino, 0) {
-            if let Some(ino) = entry.node
-                && !self
-                    .judge
-                    .ignores_node(&path.join(name)?, self.node(ino)?)?
-            {
+            let Some(node) = entry.node.map(|ino| self.node(ino)).transpose()? else {
+                continue;
+            };
+            if !stays_here(name, node) && !self.judge.ignores_node(&path.join(name)?, node)? {
                 return Ok(false);
             }
         }
@@ -324,14 +346,23 @@ impl<'a> Edits<'a> {
     }
 }
 
-/// The part of a path up to a component that Git takes for its own folder on some system: `.git` in
-/// any case, as on file systems that fold it.
-fn git_folder(path: &TreePath) -> Option<TreePath> {
+/// Whether Git has nothing like it, whatever the rules say.
+fn stays_here(name: &Name, node: &Node) -> bool {
+    is_git(name) || std::str::from_utf8(name.as_bytes()).is_err() || node.kind.is_special()
+}
+
+/// Whether Git takes a name for its own folder on some system: `.git` in any case, as on file systems
+/// that fold it.
+pub(super) fn is_git(name: &Name) -> bool {
+    name.as_bytes().eq_ignore_ascii_case(b".git")
+}
+
+/// The part of a path up to a component that Git takes for its own folder.
+pub(super) fn git_folder(path: &TreePath) -> Option<TreePath> {
     let mut folder = TreePath::ROOT;
     for name in path.names() {
-        let is_git = name.as_bytes().eq_ignore_ascii_case(b".git");
         folder = folder.join(&name).ok()?;
-        if is_git {
+        if is_git(&name) {
             return Some(folder);
         }
     }

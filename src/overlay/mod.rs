@@ -40,6 +40,7 @@ mod edits;
 mod error;
 mod ignore;
 mod inodes;
+mod kept;
 mod ledger;
 mod links;
 mod namespace;

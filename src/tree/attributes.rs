@@ -37,6 +37,16 @@ pub enum Kind {
     BlockDevice,
 }
 
+impl Kind {
+    /// Whether Git has no such thing.
+    pub fn is_special(self) -> bool {
+        match self {
+            Kind::File | Kind::Directory | Kind::Symlink => false,
+            Kind::Fifo | Kind::Socket | Kind::CharDevice | Kind::BlockDevice => true,
+        }
+    }
+}
+
 /// The twelve mode bits: set-user-id, set-group-id, sticky, and three times rwx.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Permissions(u16);

@@ -13,6 +13,14 @@ use super::state::{Entry, Node, Upper};
 use crate::tree::{Ino, Name, TreePath};
 
 impl Upper {
+    /// Every name of every node that has one, with the directory that it is in.
+    pub fn names(&self) -> impl Iterator<Item = (Ino, &Name, &Node)> {
+        self.nodes.values().flat_map(|node| {
+            let names = node.names.iter();
+            names.map(move |(directory, name)| (*directory, name, node))
+        })
+    }
+
     /// Records that rebuild this state from nothing; what is to be pushed, and a push that was
     /// announced, are not in it. Nodes without a name are left out: a crash ends them, and so does this.
     pub fn snapshot(&self) -> Vec<Record> {

@@ -123,3 +123,37 @@ fn held_work_is_told_apart_from_blocked() {
     world.flush();
     assert_eq!(check(&world, &["--check", "--quiet"]), 0);
 }
+
+#[test]
+fn what_stays_here_is_listed_for_as_long_as_it_is_here() {
+    let mut world = World::small();
+    let app = world.repo("app");
+    run(world.command("mkfifo").arg(app.join("docs/pipe"))).success();
+    fs::create_dir_all(app.join("docs/.git/objects")).unwrap();
+    world.flush();
+    let kept = ["docs/.git (Git's own folder)", "docs/pipe (a special file)"];
+    assert_eq!(
+        world.repo_status("app")["kept_local"],
+        serde_json::json!(kept)
+    );
+    assert_eq!(check(&world, &["--check"]), 4);
+    world.kill_daemon_hard();
+    assert_eq!(
+        world.repo_status("app")["kept_local"],
+        serde_json::json!(kept)
+    );
+    world.mount();
+    world.local_tree("app");
+    assert_eq!(
+        world.repo_status("app")["kept_local"],
+        serde_json::json!(kept)
+    );
+    fs::remove_file(app.join("docs/pipe")).unwrap();
+    fs::remove_dir_all(app.join("docs/.git")).unwrap();
+    world.flush();
+    assert_eq!(
+        world.repo_status("app")["kept_local"],
+        serde_json::json!([])
+    );
+    assert_eq!(check(&world, &["--check"]), 0);
+}

@@ -14,12 +14,11 @@ use journal::{Sequence, replay};
 use uuid::Uuid;
 
 use super::beside::{Beside, Compared};
+use super::kept::Kept;
 use crate::daemon::status::CredentialTrouble;
 use crate::lower::{self, SourceError};
-use crate::overlay::{self, Capture, KeptLocalReason, Overlay, Scope};
-use crate::remote::{
-    Failure, ForeignEdits, KeptReason, Publisher, Push, PushError, Pusher, Settled,
-};
+use crate::overlay::{self, Capture, Overlay, Scope};
+use crate::remote::{Failure, ForeignEdits, Publisher, Push, PushError, Pusher, Settled};
 use crate::tree::{ChangeId, GitOid};
 use crate::upper::RemoteState;
 
@@ -76,12 +75,14 @@ pub(super) struct Replay {
     pub(super) beside: Beside,
     /// An announced publication that is known not to have taken effect.
     pub(super) unpublished: Option<[u8; 16]>,
+    /// What the server did not take.
+    pub(super) kept: Kept,
 }
 
 /// How one round of an attempt ended.
 enum Round {
-    /// The remote is up to date; this stays local.
-    Done(Vec<String>),
+    /// The remote is up to date.
+    Done,
     /// Something has to be captured or asked again, at once.
     Again,
 }
@@ -99,18 +100,19 @@ impl Replay {
             theirs: None,
             beside: Beside::default(),
             unpublished: None,
+            kept: Kept::default(),
         }
     }
 
-    /// One attempt; returns what stays local, in words.
+    /// One attempt.
     ///
     /// # Errors
     ///
     /// Why it did not get through; [`Error::outcome`] says what that means for the next one.
-    pub(super) fn attempt(&mut self) -> Result<Vec<String>, Error> {
+    pub(super) fn attempt(&mut self) -> Result<(), Error> {
         for _ in 0..ROUNDS_MAX {
-            if let Round::Done(kept_local) = self.round()? {
-                return Ok(kept_local);
+            if let Round::Done = self.round()? {
+                return Ok(());
             }
         }
         Err(Error::Unsettled)
@@ -119,7 +121,7 @@ impl Replay {
     fn round(&mut self) -> Result<Round, Error> {
         self.settle()?;
         if !self.overlay.has_pending() {
-            return Ok(Round::Done(Vec::new()));
+            return Ok(Round::Done);
         }
         self.settle_publishing()?;
         self.look_at_published()?;
@@ -131,7 +133,7 @@ impl Replay {
             _ => Scope::Pending,
         };
         let Some(capture) = self.capture(scope)? else {
-            return Ok(Round::Done(Vec::new()));
+            return Ok(Round::Done);
         };
         let ready = self
             .compare(&capture.edits)
@@ -169,9 +171,8 @@ impl Replay {
                 self.overlay.record_pushed(capture.through, pushed.commit)?;
                 self.torn = 0;
                 self.beside.forget(&capture.edits);
-                let kept = pushed.kept_local.iter();
-                let kept = kept.map(|kept| format!("{} ({})", kept.path, words(kept.reason)));
-                Ok(Round::Done(kept_by_kind(&capture).chain(kept).collect()))
+                self.kept.pushed(&capture.edits, &pushed.kept_local);
+                Ok(Round::Done)
             }
             Err(error) => self.not_sent(error),
         }
@@ -275,25 +276,6 @@ impl Replay {
                 Err(error.into())
             }
         }
-    }
-}
-
-fn kept_by_kind(capture: &Capture) -> impl Iterator<Item = String> + '_ {
-    capture.kept_local.iter().map(|kept| match kept.reason {
-        KeptLocalReason::SpecialFile => format!("{} (a special file)", kept.path),
-        KeptLocalReason::GitFolder => format!("{} (Git's own folder)", kept.path),
-        KeptLocalReason::Ignored => format!("{} (ignored)", kept.path),
-    })
-}
-
-fn words(reason: KeptReason) -> &'static str {
-    match reason {
-        KeptReason::PathNotText => "the path is not UTF-8",
-        KeptReason::PathTooLong => "the path is too long",
-        KeptReason::Symlink => "a symbolic link",
-        KeptReason::Directory => "an empty directory",
-        KeptReason::TooLarge => "too large for this server",
-        KeptReason::Submodule => "a submodule",
     }
 }
 

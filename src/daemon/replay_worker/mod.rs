@@ -9,6 +9,7 @@ mod beside;
 mod bookmark;
 mod cause;
 mod handshake;
+mod kept;
 mod plan;
 mod progress;
 mod publish;
@@ -37,6 +38,7 @@ use crate::traced::TRACED;
 
 pub(super) use self::bookmark::{Granted, Wish};
 pub(super) use self::handshake::Handshake;
+pub(super) use self::kept::special;
 pub(super) use self::plan::status as publishing;
 pub(super) use self::progress::{Progress, Pushes};
 
@@ -340,13 +342,9 @@ impl Worker {
         progress.credential = None;
         progress.cause = None;
         let event = match attempt {
-            Ok(Ok(kept_local)) => {
+            Ok(Ok(())) => {
                 progress.reason = None;
-                for kept in kept_local {
-                    if !progress.kept_local.contains(&kept) {
-                        progress.kept_local.push(kept);
-                    }
-                }
+                progress.kept.clone_from(&self.replay.kept);
                 Event::Accepted
             }
             Ok(Err(error)) => self.failed(&error, &mut progress),

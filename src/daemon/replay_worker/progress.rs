@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use journal::replay::{Event, Failure};
 
+use super::kept::Kept;
 use crate::daemon::status::{Cause, CredentialTrouble, RepoState};
 
 /// How a replay stands.
@@ -20,7 +21,7 @@ pub(in crate::daemon) struct Progress {
     /// What is wrong with the credential.
     pub(in crate::daemon) credential: Option<CredentialTrouble>,
     /// What the server cannot hold.
-    pub(in crate::daemon) kept_local: Vec<String>,
+    pub(in crate::daemon) kept: Kept,
     /// Why the bookmark does not get what was pushed, before something changes.
     pub(in crate::daemon) diverged: Option<String>,
     /// Why it did not get it so far.

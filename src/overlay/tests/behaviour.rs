@@ -264,18 +264,6 @@ fn after_a_failed_sync_nothing_more_is_acknowledged() {
 }
 
 #[test]
-fn special_files_stay_local_and_are_listed() {
-    let fixture = Fixture::new(&sample());
-    let permissions = Permissions::of_mode(0o600);
-    fixture
-        .call(|overlay| overlay.make(Ino::ROOT, &name("pipe"), NewNode::Fifo, permissions, OWNER))
-        .unwrap();
-    let capture = fixture.overlay().capture(Scope::Pending).unwrap().unwrap();
-    assert!(capture.edits.is_empty());
-    assert_eq!(capture.kept_local[0].path.to_string(), "pipe");
-}
-
-#[test]
 fn what_was_given_up_goes_to_no_change_until_it_changes_again() {
     let mut fixture = Fixture::new(&sample());
     let path = |text: &str| TreePath::try_from(text.as_bytes()).unwrap();

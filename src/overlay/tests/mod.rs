@@ -11,4 +11,5 @@ mod paths;
 mod plugs;
 mod remote;
 mod repair;
+mod special;
 mod support;
