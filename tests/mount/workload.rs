@@ -28,6 +28,7 @@ pub enum Operation {
     Rename(PathBuf, PathBuf),
 }
 
+#[allow(dead_code, reason = "each test binary uses its own part")]
 impl Operation {
     /// Performs it below a root.
     ///

@@ -17,6 +17,7 @@ pub mod fixture;
 pub mod git;
 pub mod kept;
 pub mod kernel;
+pub mod leaks;
 pub mod message;
 pub mod process;
 pub mod proxy;
