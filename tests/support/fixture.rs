@@ -34,7 +34,7 @@ pub const NESTED_LEVELS: usize = 60;
 pub fn real() -> &'static Path {
     static REAL: OnceLock<PathBuf> = OnceLock::new();
     REAL.get_or_init(|| {
-        let sources = sources();
+        let sources = sources(&PACKAGES);
         let mut key = blake3::Hasher::new();
         key.update(RECIPE.as_bytes());
         for (_, source) in &sources {
@@ -120,8 +120,12 @@ fn host() -> String {
     host.expect("rustc does not say its host").to_owned()
 }
 
-/// Folders of the packages that the fixture is made of, as cargo tells.
-fn sources() -> Vec<(&'static str, PathBuf)> {
+/// Folders of packages that our own dependencies bring along, as cargo tells.
+///
+/// # Panics
+///
+/// One is no dependency any more.
+pub fn sources(names: &[&'static str]) -> Vec<(&'static str, PathBuf)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = run(Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -131,7 +135,7 @@ fn sources() -> Vec<(&'static str, PathBuf)> {
     .success();
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    PACKAGES
+    names
         .iter()
         .map(|name| {
             let package = packages.iter().find(|package| package["name"] == *name);
