@@ -33,14 +33,16 @@ impl Overlay {
 
     /// Does what takes space on the disk, and once more if there was none and some could be made.
     pub(super) fn with_room<T>(&self, attempt: impl Fn() -> io::Result<T>) -> Result<T, Error> {
-        let full = |error: &io::Error| {
-            use io::ErrorKind::{QuotaExceeded, StorageFull};
-            matches!(error.kind(), StorageFull | QuotaExceeded)
-        };
         let done = match attempt() {
-            Err(error) if full(&error) && self.make_room() => attempt(),
+            Err(error) if is_full(&error) && self.make_room() => attempt(),
             done => done,
         };
         done.map_err(Error::Body)
     }
+}
+
+/// Whether an error says that the disk, or what of it this user may have, is full.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }

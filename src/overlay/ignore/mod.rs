@@ -26,6 +26,7 @@ pub(super) use self::judge::Judge;
 pub(super) use self::rules::Rules;
 #[cfg(test)]
 pub(super) use self::rules::Said;
+use super::room::is_full;
 use crate::tree::TreePath;
 use crate::upper::Upper;
 
@@ -140,11 +141,22 @@ impl Ignore {
     }
 
     /// Writes what the next process needs. A crash leaves the old file or the new one; a power cut may
-    /// leave neither, and then everything is owed.
+    /// leave neither, and then everything is owed. So it is on a full disk, on which a push must need
+    /// no space: what would be wrong by now is removed.
     fn store(&self) -> io::Result<()> {
         let Some(place) = &self.place else {
             return Ok(());
         };
+        match self.write(place) {
+            Err(error) if is_full(&error) => match std::fs::remove_file(place) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+            written => written,
+        }
+    }
+
+    fn write(&self, place: &Path) -> io::Result<()> {
         let texts = |paths: &BTreeSet<TreePath>| -> Vec<String> {
             let texts = paths.iter().filter_map(TreePath::as_str);
             texts.map(str::to_owned).collect()
