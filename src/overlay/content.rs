@@ -122,9 +122,10 @@ impl Overlay {
         if size > FILE_BYTES_MAX {
             return Err(Error::FileTooLarge);
         }
-        // Cutting to nothing always works, like removing.
+        // Cutting always works, like removing: nothing grows.
         let purpose = match size {
             0 => Purpose::Freeing,
+            size if size <= self.attributes(ino)?.size => Purpose::Freeing,
             _ => Purpose::Change,
         };
         self.change_bytes(ino, size, purpose, |body| body.set_len(size))

@@ -7,6 +7,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
+
 use crate::disk::{Disk, Format};
 use crate::support::fixture::noise;
 use crate::support::git;
@@ -193,6 +195,19 @@ fn refuses(app: &Path) {
         grown.and_then(|mut file| file.write_all(&noise("more", 1 << 20))),
         libc::ENOSPC,
     );
+    let large = File::options().write(true).open(app.join("local/large-0"));
+    let large = large.unwrap();
+    let size = large.metadata().unwrap().len();
+    let reserved = fallocate(&large, FallocateFlags::empty(), 0, 64 << 20);
+    refused(reserved.map_err(Into::into), libc::ENOSPC);
+    let source = File::open(app.join("local/large-16")).unwrap();
+    let copies = until_full(|at| {
+        let (mut from, mut to) = (0, (size as usize + at * BLOCK_BYTES) as i64);
+        copy_file_range(&source, Some(&mut from), &large, Some(&mut to), BLOCK_BYTES)?;
+        Ok(())
+    });
+    assert!(copies < 4, "{copies} blocks were copied to a full disk");
+    large.set_len(size).unwrap();
     assert_eq!(fs::read_dir(app).unwrap().count(), before);
     assert_eq!(fs::read(lower).unwrap(), lower_bytes(7));
 }
@@ -213,6 +228,11 @@ fn makes_room(world: &World, disk: &Disk, app: &Path) {
         .truncate(true)
         .open(app.join("local/large-16"))
         .unwrap();
+    let emptied = File::options().write(true).open(app.join("local/large-32"));
+    let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    fallocate(emptied.unwrap(), punch, 0, BLOCK_BYTES as i64).unwrap();
+    let emptied = fs::read(app.join("local/large-32")).unwrap();
+    assert!(emptied[..BLOCK_BYTES].iter().all(|byte| *byte == 0));
     // What was just removed makes room for what is written next, once the reserve is whole again.
     for at in 2..8 {
         unlink(&app.join(format!("local/large-{}", at * 16))).unwrap();
