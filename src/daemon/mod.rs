@@ -35,6 +35,7 @@ mod lock;
 pub mod log;
 mod loss;
 pub mod meeting;
+mod memory;
 mod opener;
 mod opening;
 mod publishing;

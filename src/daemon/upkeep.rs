@@ -1,6 +1,6 @@
 //! What has to be done now and then for every open repository: syncing what is older than the
 //! commit interval, checkpoints of the index, compaction of the journal. One thread for all, since
-//! they share a disk.
+//! they share a disk; it also gives memory back.
 
 use std::io;
 use std::sync::Weak;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use journal::failpoint::limit;
 
+use super::memory;
 use super::repositories::OpenRepositories;
 use super::rounds::Rounds;
 
@@ -53,6 +54,7 @@ fn rounds(repositories: &Weak<OpenRepositories>, pause: Duration, ended: &Receiv
             }
         }
         if due {
+            memory::give_back();
             checkpointed = Instant::now();
         }
     }
