@@ -162,8 +162,8 @@ fn xattr(dice: &mut Dice) -> Call {
 pub fn next(dice: &mut Dice) -> Call {
     let slot = dice.below(SLOTS);
     match dice.below(100) {
-        0..=17 => open(dice),
-        18..=19 => Call::Close(slot),
+        0..=18 => open(dice),
+        19 => Call::Close(slot),
         20..=23 => Call::Write(slot, size(dice)),
         24..=29 => Call::Pwrite(slot, offset(dice), size(dice)),
         30..=32 => Call::Read(slot, size(dice)),
@@ -180,10 +180,10 @@ pub fn next(dice: &mut Dice) -> Call {
         51 => Call::Fdatasync(slot),
         52 => Call::Fchmod(slot, one_of(dice, &MODES)),
         53..=54 => Call::Truncate(path(dice), offset(dice)),
-        55..=61 => Call::MakeDirectory(path(dice), one_of(dice, &MODES) | 0o700),
-        62 => Call::MakeFifo(path(dice), one_of(dice, &MODES)),
-        63..=65 => Call::RemoveDirectory(path(dice)),
-        66..=69 => Call::Unlink(path(dice)),
+        55..=63 => Call::MakeDirectory(path(dice), one_of(dice, &MODES) | 0o700),
+        64 => Call::MakeFifo(path(dice), one_of(dice, &MODES)),
+        65..=66 => Call::RemoveDirectory(path(dice)),
+        67..=69 => Call::Unlink(path(dice)),
         70..=77 => rename(dice),
         78..=80 => Call::Link(path(dice), path(dice), dice.below(4) == 0),
         81..=82 => Call::Symlink(one_of(dice, &TARGETS), path(dice)),
