@@ -274,6 +274,7 @@ fn left_out(kept: &overlay::KeptLocal) -> LeftOut {
         match kept.reason {
             KeptLocalReason::SpecialFile => "a pipe, a socket or a device",
             KeptLocalReason::GitFolder => "a .git of its own",
+            KeptLocalReason::NotText => "the path is not UTF-8",
             KeptLocalReason::Ignored => "an ignore rule matches it",
         },
     )

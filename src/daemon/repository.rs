@@ -1,5 +1,6 @@
 //! One open repository: its tree, its replay worker, and what there is to say about it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -165,8 +166,11 @@ impl Repository {
             change: at_rest::change(&remote),
             pending,
             reason: read_only.or(reason),
+            // What the server did not take may be known to be such that no server takes it.
             kept_local: special(self.overlay.kept_local())
                 .chain(kept.words())
+                .collect::<BTreeSet<String>>()
+                .into_iter()
                 .collect(),
             ignored: self
                 .overlay

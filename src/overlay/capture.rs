@@ -64,6 +64,8 @@ pub enum KeptLocalReason {
     /// `.git`, as `git init` makes it: a repository inside a tree that Git could not hold and that
     /// no server may be sent, since a clone would take it for its own.
     GitFolder,
+    /// The name is not UTF-8, and the servers speak JSON. Of a directory, all below it as well.
+    NotText,
     /// An ignore rule matches it. Of a directory, all below it as well.
     Ignored,
 }

@@ -348,7 +348,12 @@ impl<'a> Edits<'a> {
 
 /// Whether Git has nothing like it, whatever the rules say.
 fn stays_here(name: &Name, node: &Node) -> bool {
-    is_git(name) || std::str::from_utf8(name.as_bytes()).is_err() || node.kind.is_special()
+    is_git(name) || !is_text(name) || node.kind.is_special()
+}
+
+/// Whether a name can be told to a server.
+pub(super) fn is_text(name: &Name) -> bool {
+    std::str::from_utf8(name.as_bytes()).is_ok()
 }
 
 /// Whether Git takes a name for its own folder on some system: `.git` in any case, as on file systems

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::capture::{KeptLocal, KeptLocalReason};
-use super::edits::{git_folder, is_git};
+use super::edits::{is_git, is_text};
 use super::open::{Local, Overlay};
 use super::state::State;
 use crate::tree::TreePath;
@@ -16,21 +16,12 @@ impl State {
         let upper = &self.upper;
         let mut kept: Vec<KeptLocal> = upper
             .names()
-            .filter(|(_, name, node)| node.kind.is_special() || is_git(name))
+            .filter(|(_, name, node)| node.kind.is_special() || is_git(name) || !is_text(name))
             .filter_map(|(directory, name, _)| upper.path_of(directory)?.join(name).ok())
-            .map(|path| match git_folder(&path) {
-                Some(path) => KeptLocal {
-                    path,
-                    reason: KeptLocalReason::GitFolder,
-                },
-                None => KeptLocal {
-                    path,
-                    reason: KeptLocalReason::SpecialFile,
-                },
-            })
+            .map(whole)
             .collect();
         kept.sort_by(|left, right| left.path.cmp(&right.path));
-        // Whatever else is in a `.git` is named with it.
+        // Whatever else is in a `.git`, or below a name that is no text, is named with it.
         kept.dedup_by(|left, right| left.path == right.path);
         let ignored: BTreeSet<&TreePath> = ignored.iter().collect();
         kept.retain(|kept| !has_ancestor(&ignored, &kept.path));
@@ -51,6 +42,25 @@ impl Local {
     pub fn kept_local(&self) -> Vec<KeptLocal> {
         self.state.kept_local(&self.ignored())
     }
+}
+
+/// What stays with a path that does: the topmost that no server can be told of, or what is there itself.
+fn whole(path: TreePath) -> KeptLocal {
+    let mut above = TreePath::ROOT;
+    for name in path.names() {
+        let reason = match &name {
+            name if is_git(name) => Some(KeptLocalReason::GitFolder),
+            name if !is_text(name) => Some(KeptLocalReason::NotText),
+            _ => None,
+        };
+        let Ok(here) = above.join(&name) else { break };
+        if let Some(reason) = reason {
+            return KeptLocal { path: here, reason };
+        }
+        above = here;
+    }
+    let reason = KeptLocalReason::SpecialFile;
+    KeptLocal { path, reason }
 }
 
 /// Whether a path, or something above it, is one of these.

@@ -55,10 +55,22 @@ fn git_does_on_a_mount_what_it_does_on_a_disk() {
         println!("git, {name}: {on_mount:.1?} on the mount, {on_disk:.1?} beside it");
     }
     println!("git: {} commands said the same", mounted.commands());
-    mounted.enter("work");
-    mounted.git(&["commit", "--quiet", "--allow-empty", "-m", "the end"]);
     let kept = flush_and_compare(&world, "app");
-    assert!(kept.contains("git/work/.git"), "{kept:?}");
+    for folder in [
+        "work",
+        "served",
+        "copied",
+        "linked-objects",
+        "shallow",
+        "shared",
+    ] {
+        assert!(kept.contains(&format!("git/{folder}/.git")), "{kept:?}");
+    }
+    // Beside them the name that is no text, in each of the work trees.
+    let other = kept.iter().filter(|path| !path.ends_with("/.git"));
+    for path in other {
+        assert!(path.contains("/caf"), "{path} stays here, and need not");
+    }
     run(&mut world.mesa(&["journal", "verify"])).success();
 }
 

@@ -7,8 +7,7 @@ use super::tree::Tree;
 use super::world::World;
 
 /// Flushes, checks that the remote has exactly what is mounted without what stays here, and gives the
-/// paths that `mesa status` lists: each covers what is below it. A daemon lists what it met itself; what
-/// an earlier one left here is known by its name.
+/// paths that `mesa status` lists: each covers what is below it.
 ///
 /// # Panics
 ///
@@ -19,17 +18,10 @@ pub fn flush_and_compare(world: &World, name: &str) -> BTreeSet<String> {
     assert_eq!(world.pending(name), 0, "a flush that left something");
     let stays = stays_here(world, name);
     let mut local = world.local_tree(name);
-    local
-        .0
-        .retain(|path, _| !is_below(path, &stays) && can_be_pushed(path));
+    local.0.retain(|path, _| !is_below(path, &stays));
     let remote: Tree = world.remote_tree(name);
     remote.assert_equals(&local, "remote (left) and mount (right)");
     stays
-}
-
-/// Git's own folder goes to no server, and neither does a name that is no text.
-fn can_be_pushed(path: &Path) -> bool {
-    path.to_str().is_some() && path.iter().all(|name| name != ".git")
 }
 
 /// Paths that `mesa status` lists as ignored, or as what no server takes.

@@ -52,6 +52,7 @@ pub(in crate::daemon) fn special(kept: Vec<overlay::KeptLocal>) -> impl Iterator
     kept.into_iter().map(|kept| match kept.reason {
         overlay::KeptLocalReason::SpecialFile => format!("{} (a special file)", kept.path),
         overlay::KeptLocalReason::GitFolder => format!("{} (Git's own folder)", kept.path),
+        overlay::KeptLocalReason::NotText => format!("{} (the path is not UTF-8)", kept.path),
         overlay::KeptLocalReason::Ignored => format!("{} (ignored)", kept.path),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::remote::sample;
 use super::support::{Fixture, OWNER};
-use crate::overlay::{AttributeChange, Error, NewNode, Overlay, Rename, Scope};
+use crate::overlay::{AttributeChange, Error, KeptLocalReason, NewNode, Overlay, Rename, Scope};
 use crate::tree::{Edit, Ino, Name, Permissions};
 
 fn name(text: &str) -> Name {
@@ -24,6 +24,35 @@ fn special_files_stay_local_and_are_listed() {
     let remove = |overlay: &Overlay| overlay.remove_file(Ino::ROOT, &name("pipe"));
     fixture.call(remove).unwrap();
     assert!(fixture.overlay().kept_local().is_empty());
+}
+
+#[test]
+fn a_name_that_is_no_text_is_listed_for_as_long_as_it_is_there() {
+    let mut fixture = Fixture::new(&sample());
+    let permissions = Permissions::of_mode(0o755);
+    let odd = Name::try_from(&b"caf\xe9"[..]).unwrap();
+    let make =
+        |overlay: &Overlay| overlay.make(Ino::ROOT, &odd, NewNode::Directory, permissions, OWNER);
+    let directory = fixture.call(make).unwrap().ino;
+    let pipe = |overlay: &Overlay| {
+        overlay.make(directory, &name("pipe"), NewNode::Fifo, permissions, OWNER)
+    };
+    fixture.call(pipe).unwrap();
+    let listed = |fixture: &Fixture| {
+        let kept = fixture.overlay().kept_local().into_iter();
+        kept.map(|kept| (kept.path.to_string(), kept.reason))
+            .collect::<Vec<_>>()
+    };
+    let expected = [("caf\u{fffd}".to_owned(), KeptLocalReason::NotText)];
+    assert_eq!(listed(&fixture), expected);
+    fixture.reopen();
+    assert_eq!(listed(&fixture), expected, "after a restart");
+    let (parent, _) = fixture.place("a/one").unwrap();
+    let rename =
+        |overlay: &Overlay| overlay.rename(Ino::ROOT, &odd, parent, &name("text"), Rename::Replace);
+    fixture.call(rename).unwrap();
+    let expected = [("a/text/pipe".to_owned(), KeptLocalReason::SpecialFile)];
+    assert_eq!(listed(&fixture), expected);
 }
 
 #[test]
