@@ -362,13 +362,13 @@ impl Filesystem for Adapter {
         &self,
         request: &Request,
         node: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: i64,
         whence: i32,
         reply: ReplyLseek,
     ) {
         self.guard(Kind::Lseek, request, node, || {
-            self.on_lseek(node, offset, whence, reply)
+            self.on_lseek((node, handle), offset, whence, reply)
         });
     }
 

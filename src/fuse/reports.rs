@@ -20,13 +20,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{
     Errno, FileHandle, FopenFlags, Generation, INodeNo, OpenFlags, ReplyAttr, ReplyData,
-    ReplyEntry, ReplyOpen,
+    ReplyEntry, ReplyLseek, ReplyOpen,
 };
 use parking_lot::Mutex;
 
 use super::adapter::{Adapter, Refuse};
 use super::attributes::TTL_VIRTUAL;
 use super::inode::{self, NodeId};
+use crate::overlay::Sought;
 use crate::tree::Ino;
 
 /// The directory. No organization is called so: their names have no dot.
@@ -265,6 +266,25 @@ impl Adapter {
         let bytes = self.root.reports.read(handle.0, offset, size as usize);
         if let Some((bytes, reply)) = reply.given(bytes) {
             reply.data(&bytes);
+        }
+    }
+
+    /// Looks for data or a hole in an open report, which is data as far as it goes.
+    pub(super) fn seek_report(
+        &self,
+        handle: FileHandle,
+        offset: u64,
+        sought: Sought,
+        reply: ReplyLseek,
+    ) {
+        let rest = self.root.reports.read(handle.0, offset, usize::MAX);
+        let found = rest.and_then(|rest| match (rest.len() as u64, sought) {
+            (0, _) => Err(Errno::ENXIO),
+            (_, Sought::Data) => Ok(offset),
+            (length, Sought::Hole) => Ok(offset + length),
+        });
+        if let Some((found, reply)) = reply.given(found) {
+            reply.offset(found.cast_signed());
         }
     }
 

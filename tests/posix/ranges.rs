@@ -222,6 +222,24 @@ fn a_range_is_copied_between_repositories() {
 }
 
 #[test]
+fn a_report_is_data_throughout_and_can_be_copied() {
+    let world = World::small();
+    let report = world.mount_point().join(".mesa/README");
+    let file = File::open(&report).unwrap();
+    let size = file.metadata().unwrap().len().cast_signed();
+    let seek = |offset, whence| outcome(lseek(&file, offset, whence).map_err(Into::into));
+    assert_eq!(seek(1, Whence::SeekData), Ok(1));
+    assert_eq!(seek(1, Whence::SeekHole), Ok(size));
+    for whence in [Whence::SeekData, Whence::SeekHole] {
+        assert!(seek(size, whence).unwrap_err().starts_with("ENXIO"));
+    }
+    let target = world.repo("app").join("copy");
+    let (done, copied) = copy(&report, 0, &target, 0, 1 << 20);
+    assert_eq!(done, Ok(size as usize));
+    assert_eq!(copied, fs::read(&report).unwrap());
+}
+
+#[test]
 fn what_ranges_changed_outlives_the_daemon_and_is_pushed() {
     let mut world = World::small();
     let app = world.repo("app");
