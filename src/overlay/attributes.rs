@@ -220,7 +220,7 @@ impl Overlay {
 
     fn commit_attributes(
         &self,
-        state: &mut parking_lot::MutexGuard<'_, State>,
+        state: &mut super::locks::MutexGuard<'_, State>,
         ino: Ino,
         change: &journal::AttributeChange,
     ) -> Result<(), Error> {

@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use journal::Record;
-use parking_lot::MutexGuard;
 
 use super::error::Error;
 use super::inodes::Known;
+use super::locks::MutexGuard;
 use super::open::{Overlay, now};
 use super::state::{Purpose, State};
 use crate::failpoints;

@@ -43,6 +43,7 @@ mod inodes;
 mod kept;
 mod ledger;
 mod links;
+mod locks;
 mod namespace;
 mod open;
 mod ranges;

@@ -1,11 +1,11 @@
 //! Names: finding, making, linking and removing what stands at them.
 
 use journal::{Node as JournalNode, Origin as JournalOrigin, Record};
-use parking_lot::MutexGuard;
 
 use super::attributes::permissions_of_entry;
 use super::error::Error;
 use super::inodes::{Found, Known, kind_of_entry};
+use super::locks::MutexGuard;
 use super::open::{Overlay, now};
 use super::state::{LowerNode, Purpose, State};
 use super::types::{NewNode, Owner};

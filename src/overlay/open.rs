@@ -10,11 +10,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use journal::failpoint::limit;
 use journal::{AttributeChange, Journal, Record, Sequence};
-use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::error::Error;
 use super::ignore::Ignore;
 use super::ledger::Ledger;
+use super::locks::{Mutex, MutexGuard, RwLock};
 use super::recover::{Opening, rebuild};
 use super::state::{Purpose, State};
 use super::types::{Access, Owner};

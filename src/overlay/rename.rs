@@ -2,10 +2,10 @@
 //! record and no fetch, whatever is in it.
 
 use journal::{Record, RenameMode};
-use parking_lot::MutexGuard;
 
 use super::error::Error;
 use super::inodes::{Found, kind_of_entry};
+use super::locks::MutexGuard;
 use super::open::{Overlay, now};
 use super::state::State;
 use super::types::Rename;

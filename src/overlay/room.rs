@@ -4,9 +4,8 @@
 
 use std::io;
 
-use parking_lot::MutexGuard;
-
 use super::error::Error;
+use super::locks::MutexGuard;
 use super::open::Overlay;
 use super::state::{Purpose, State};
 use crate::tree::Ino;

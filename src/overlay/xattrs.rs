@@ -1,10 +1,10 @@
 //! Extended attributes. They stay local: no Git tree could hold them.
 
 use journal::Record;
-use parking_lot::MutexGuard;
 
 use super::error::Error;
 use super::inodes::Known;
+use super::locks::MutexGuard;
 use super::open::{Overlay, now};
 use super::state::{Purpose, State};
 use super::types::XattrMode;

@@ -5,7 +5,6 @@ use std::io::Read;
 use std::sync::Arc;
 
 use journal::{Effect, Sequence};
-use parking_lot::MutexGuard;
 
 use super::judge::Judge;
 use super::rules::Rules;
@@ -13,6 +12,7 @@ use super::{FILE_NAME, Ignore, RULES_BYTES_MAX};
 use crate::lower::{EntryKind, Want};
 use crate::overlay::error::Error;
 use crate::overlay::inodes::want_of_origin;
+use crate::overlay::locks::MutexGuard;
 use crate::overlay::open::Overlay;
 use crate::overlay::state::State;
 use crate::tree::{Ino, Kind, Name, TreePath};

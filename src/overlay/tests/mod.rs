@@ -11,5 +11,7 @@ mod paths;
 mod plugs;
 mod remote;
 mod repair;
+#[cfg(feature = "shuttle")]
+mod schedules;
 mod special;
 mod support;
