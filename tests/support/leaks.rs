@@ -17,7 +17,7 @@ const CONNECTIONS_MORE: usize = 8;
 const SEGMENT: &str = "journal segment";
 /// Memory that may stay: what the allocator keeps for the next time, and what is still remembered of
 /// paths. Leaks of interest are by the operation, and a suite makes 100,000.
-const MEMORY_KIB_MAX: u64 = 32 << 10;
+const MEMORY_KIB_MAX: u64 = 48 << 10;
 
 /// Open files and threads by kind, and memory, at one moment.
 #[derive(Clone, Debug)]
