@@ -260,7 +260,15 @@ impl OpenRepositories {
         let cancelled = handshakes
             .into_iter()
             .any(|handshake| handshake.wait(deadline, cancel).is_break());
-        let open = all.iter().filter_map(|one| one.remaining());
+        let in_time = !cancelled && Instant::now() < deadline;
+        let open = all.iter().filter_map(|one| {
+            let mut remaining = one.remaining()?;
+            // What was there when it began is pushed, and nothing is in the way of the rest.
+            if in_time && remaining.reason.is_none() {
+                remaining.reason = Some("written since it began".to_owned());
+            }
+            Some(remaining)
+        });
         // What could not even be opened is not with the remote, either.
         let closed = self.closed.lock().clone();
         let closed = closed.into_iter().filter_map(|one| {

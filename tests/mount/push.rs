@@ -2,6 +2,9 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crate::support::fixture::{self, NESTED_LEVELS, noise};
@@ -161,4 +164,53 @@ fn an_edit_in_one_repository_leaves_the_other_alone() {
     world.flush_and_compare("one");
     assert!(world.repo_status("two")["change"].is_null());
     assert!(!world.repo("two").join("edit").exists());
+}
+
+#[test]
+fn a_flush_beside_writers_pushes_what_it_found_and_says_what_came_since() {
+    let world = World::small();
+    let app = world.repo("app");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for turn in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                fs::write(
+                    app.join(format!("beside-{}", turn % 50)),
+                    format!("{turn}\n"),
+                )
+                .unwrap();
+            }
+        });
+        let mut left = 0;
+        for turn in 0..20 {
+            let found = format!("found-{turn}");
+            fs::write(app.join(&found), "found\n").unwrap();
+            let ended = run(&mut world.mesa(&["journal", "flush", "--timeout", "60s"]));
+            assert!(
+                world.remote_tree("app").0.contains_key(Path::new(&found)),
+                "{ended}"
+            );
+            match ended.code() {
+                0 => {}
+                4 => {
+                    assert!(
+                        ended.errors().contains("(written since it began)"),
+                        "{ended}"
+                    );
+                    left += 1;
+                }
+                _ => panic!("{ended}"),
+            }
+            if left == 3 {
+                break;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        assert!(left > 0, "nothing was ever written meanwhile");
+    });
+    world.flush_and_compare("app");
 }
