@@ -162,6 +162,11 @@ fn a_server_that_is_gone_and_a_token_that_ended_are_told_apart() {
     let findings = examine(&world, &[], 1);
     find(&findings, "server", "ok", "answers");
     find(&findings, "credential", "problem", "expired");
+    // Without one it is not asked, and that says nothing against it.
+    world.token = String::new();
+    let findings = examine(&world, &[], 1);
+    find(&findings, "server", "ok", "takes connections");
+    find(&findings, "credential", "problem", "there is none");
     world.token = world.mint("1h", &["app"]);
     world.stop_server();
     let findings = examine(&world, &[], 1);

@@ -45,7 +45,11 @@ pub(super) fn examine(config: &Config) -> Result<Vec<Finding>, Error> {
     let way = match &asked {
         Ok(_) => Way::Http,
         Err(failure) if failure.is_answer() => Way::Http,
-        Err(failure) => look_for_way(address, &in_a_line(failure)),
+        Err(failure) => match look_for_way(address, &in_a_line(failure)) {
+            // Nothing was asked of it.
+            Way::NoAnswer { .. } if failure.needs_credential() => Way::Unasked,
+            way => way,
+        },
     };
     findings.push(judge_way(address, &way));
     if let Ok(Answer {
@@ -92,6 +96,8 @@ enum Way {
     NoTls { why: String },
     /// It is believed, and does not answer as a server of ours.
     NoAnswer { why: String },
+    /// It takes connections; there is no credential to ask it with.
+    Unasked,
     /// All the way.
     Http,
 }
@@ -170,6 +176,10 @@ fn judge_way(address: &str, way: &Way) -> Finding {
     const CHECK: &str = "server";
     match way {
         Way::Http => Finding::ok(CHECK, format!("{address} answers")),
+        Way::Unasked => Finding::ok(
+            CHECK,
+            format!("{address} takes connections; what it is, it tells a credential"),
+        ),
         Way::NoName { host, why } => Finding::problem(
             CHECK,
             format!("DNS: {host} has no address: {why}"),
@@ -272,6 +282,7 @@ mod tests {
         let why = || "words".to_owned();
         let judge = |way| judge_way("https://h/v1", &way);
         is(&judge(Way::Http), Verdict::Ok, "answers");
+        is(&judge(Way::Unasked), Verdict::Ok, "takes connections");
         let no_name = Way::NoName {
             host: "h".into(),
             why: why(),
