@@ -257,11 +257,19 @@ fn what_is_acknowledged_while_it_closes_is_never_lost() {
         let (app, held) = (&app, format!("/proc/self/fd/{}", folder.as_raw_fd()));
         let burst = thread::scope(|scope| {
             let writer = scope.spawn(move || {
-                stopwatch::wait_until("it is hidden", Duration::from_secs(30), || !app.exists());
-                let names = (0..BURST).map(|number| format!("file-{round}-{number}"));
+                let write = |name: &String| fs::write(Path::new(&held).join(name), name).is_ok();
+                // Now and then until it is hidden, which may take it away at once, then in a burst.
+                let mut names = Vec::new();
+                stopwatch::wait_until("it is hidden", Duration::from_secs(30), || {
+                    let name = format!("before-{round}-{}", names.len());
+                    if write(&name) {
+                        names.push(name);
+                    }
+                    !app.exists()
+                });
+                let burst = (0..BURST).map(|number| format!("file-{round}-{number}"));
+                names.extend(burst.take_while(write));
                 names
-                    .take_while(|name| fs::write(Path::new(&held).join(name), name).is_ok())
-                    .collect::<Vec<_>>()
             });
             let closed = run(&mut world.mesa(&["repo", "close", "app", "--force"]));
             assert!([0, 4].contains(&closed.code()), "{closed}");
@@ -270,6 +278,7 @@ fn what_is_acknowledged_while_it_closes_is_never_lost() {
         acknowledged.extend(burst);
         run(&mut world.mesa(&["repo", "open", "app"])).success();
     }
+    assert!(acknowledged.len() >= ROUNDS, "nobody was writing");
     for name in &acknowledged {
         assert_eq!(&fs::read_to_string(app.join(name)).unwrap(), name);
     }
