@@ -89,6 +89,7 @@ pub fn running(config: &Config) -> Result<Option<Versions>, Error> {
 /// What the control socket says, or the data directory.
 pub fn status(config: &Config) -> Result<Status, Error> {
     let deadline = Instant::now() + PATIENCE;
+    let mut was_serving = false;
     loop {
         match ask_now(&control_socket(config), &Request::Status) {
             Ok(Answer::Status(status)) => return Ok(*status),
@@ -97,8 +98,11 @@ pub fn status(config: &Config) -> Result<Status, Error> {
         }
         match at_rest::status(config) {
             // Between the two looks a daemon began to start: it will answer.
+            // It may even have begun to serve since it was asked: then it is asked once more.
             Err(Error::AlreadyRunning { pid: Some(_), .. })
-                if Instant::now() < deadline && is_about_to_answer(config) =>
+                if Instant::now() < deadline
+                    && (is_about_to_answer(config)
+                        || !std::mem::replace(&mut was_serving, true)) =>
             {
                 thread::sleep(LOOK_AGAIN);
             }
@@ -202,6 +206,20 @@ pub(super) fn settings(config: &Config) -> BTreeMap<String, String> {
             format!("{:?}", config.commit_interval),
         ),
         ("publish".to_owned(), config.publish.name().to_owned()),
+        (
+            "mesaignore-path".to_owned(),
+            config
+                .mesaignore
+                .as_ref()
+                .map_or_else(String::new, |path| path.display().to_string()),
+        ),
+        (
+            "telemetry.collector-url".to_owned(),
+            config
+                .telemetry
+                .as_ref()
+                .map_or_else(String::new, |url| url.as_str().to_owned()),
+        ),
     ]);
     let names: Vec<&str> = config.organizations.keys().map(String::as_str).collect();
     settings.insert("organizations".to_owned(), names.join(", "));
@@ -219,6 +237,7 @@ pub(super) fn settings(config: &Config) -> BTreeMap<String, String> {
             let key = format!("organizations.{organization}.repos.{repository}");
             settings.insert(format!("{key}.publish"), publish.to_owned());
             settings.insert(format!("{key}.rev"), format!("{:?}", repo.revision));
+            settings.insert(format!("{key}.read-only"), repo.read_only.to_string());
         }
     }
     settings
