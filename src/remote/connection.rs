@@ -289,7 +289,7 @@ impl Remote {
     async fn unheard(&self, patience: Patience) {
         if let Some(until) = patience.unheard_until() {
             tokio::time::sleep_until(until.into()).await;
-            if self.left(patience).is_zero() {
+            if !self.breaker.lock().heard_since(patience.begun()) {
                 return;
             }
         }
