@@ -22,6 +22,18 @@ pub struct Extensions {
 }
 
 impl Extensions {
+    /// What a server of ours can do.
+    #[cfg(test)]
+    pub(super) const ALL: Extensions = Extensions {
+        commit_read: true,
+        blobs: true,
+        symlinks: true,
+        directories: true,
+        graft: true,
+        ordered: true,
+        idempotency: true,
+    };
+
     /// The known ones among the advertised names.
     pub fn of_names(names: &[String]) -> Extensions {
         let has = |name: &str| names.iter().any(|other| other == name);

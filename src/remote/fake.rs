@@ -1,7 +1,11 @@
 //! For tests: a server that answers as a closure says, and remembers what it was asked.
 
+use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +21,7 @@ use tokio::runtime::Runtime;
 use super::exchange::Limits;
 use super::{Client, Remote, RepositoryName};
 use crate::secrets::{Credential, Secrets};
+use crate::tree::ContentSource;
 
 /// One request, whole.
 #[derive(Debug, Clone)]
@@ -157,4 +162,26 @@ pub(super) fn change(id: &str, commit: &str, message: &str) -> Response {
 
 pub(super) fn raw(bytes: impl Into<Body>) -> Response {
     Response::new(bytes.into())
+}
+
+/// A body in a file, which may be said to have changed.
+#[derive(Debug)]
+pub(super) struct FileBody {
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+    pub(super) unchanged: Arc<AtomicBool>,
+}
+
+impl ContentSource for FileBody {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn open(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.unchanged.load(Ordering::Relaxed)
+    }
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::api::extension;
-use super::fake::{Fake, Seen, change, error, ok, raw, repository, whoami};
+use super::fake::{Fake, FileBody, Seen, change, error, ok, raw, repository, whoami};
 use super::*;
 use crate::lower::{Lower, Pin, Store};
 use crate::tree::{Content, ContentSource, Edit, GitOid, Timestamp, TreePath};
@@ -26,27 +26,6 @@ const BASE: &str = "1111111111111111111111111111111111111111";
 const NEXT: &str = "2222222222222222222222222222222222222222";
 const TRANSACTION: [u8; 16] = [7; 16];
 const BATCH: [u8; 16] = [9; 16];
-
-#[derive(Debug)]
-struct Body {
-    path: PathBuf,
-    size: u64,
-    unchanged: Arc<AtomicBool>,
-}
-
-impl ContentSource for Body {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn open(&self) -> io::Result<File> {
-        File::open(&self.path)
-    }
-
-    fn is_unchanged(&self) -> bool {
-        self.unchanged.load(Ordering::Relaxed)
-    }
-}
 
 struct Setup {
     fake: Fake,
@@ -113,7 +92,7 @@ impl Setup {
         let path = self.folder.path().join(name);
         fs::write(&path, bytes).unwrap();
         let unchanged = Arc::new(AtomicBool::new(true));
-        let body = Body {
+        let body = FileBody {
             path,
             size: bytes.len() as u64,
             unchanged: unchanged.clone(),

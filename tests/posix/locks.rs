@@ -1,20 +1,11 @@
 //! Locks: of ranges by process, of ranges by open file, and of whole files. They are the kernel's own.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::pair::{Pair, outcome};
-
-fn open(path: &Path) -> File {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap()
-}
+use crate::pair::{Pair, open, outcome};
 
 /// A lock of this kind on a range, by one of the commands of `fcntl(2)`.
 fn range_lock(file: &File, command: i32, kind: i32, start: i64, length: i64) -> io::Result<()> {

@@ -6,19 +6,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use crate::pair::Pair;
+use crate::pair::{Pair, open};
 use crate::support::syscall::{Map, space};
 use crate::support::world::World;
 
 const PAGE: usize = 4096;
-
-fn open(path: &Path) -> File {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap()
-}
 
 /// A private, writable map: changes of it are nobody else's.
 struct Private {

@@ -1,7 +1,7 @@
 //! A mounted repository and a native directory with the same files, and the same done to both.
 
 use std::fmt::Debug;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,27 @@ impl Pair {
         let mounted = act(&self.mounted());
         assert_eq!(mounted, native, "mounted (left) and native (right): {what}");
     }
+
+    /// What is seen must stay the same over a kill -9, and over a push and a remount.
+    #[track_caller]
+    pub fn survives<T: Debug + PartialEq>(&mut self, look: impl Fn(&Path) -> T) {
+        self.world.kill_daemon_hard();
+        self.world.mount();
+        self.same("after kill -9", &look);
+        self.world.flush();
+        self.world.unmount("30s");
+        self.world.mount();
+        self.same("after push and remount", &look);
+    }
+}
+
+/// A file to read and to write.
+pub fn open(path: &Path) -> File {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap()
 }
 
 /// What a call came to: its value, or the name of its errno.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::pair::{Pair, outcome};
+use crate::pair::{Pair, open, outcome};
 use crate::support::syscall::{exchange, hard_link, set_times};
 
 /// Longer than a tick of the coarse clock that file systems go by.
@@ -95,14 +95,6 @@ const STEPS: [Step; 19] = [
     }),
 ];
 
-fn open(path: &Path) -> File {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap()
-}
-
 #[test]
 fn each_call_changes_the_times_that_it_should() {
     let pair = Pair::new();
@@ -169,11 +161,5 @@ fn times_are_kept_to_the_nanosecond_wherever_they_lie() {
         ["README.md", "docs", "src/link", "made"]
             .map(|path| times(&root.join(path)).map(|[accessed, modified, _]| (accessed, modified)))
     };
-    pair.world.kill_daemon_hard();
-    pair.world.mount();
-    pair.same("after kill -9", look);
-    pair.world.flush();
-    pair.world.unmount("30s");
-    pair.world.mount();
-    pair.same("after push and remount", look);
+    pair.survives(look);
 }

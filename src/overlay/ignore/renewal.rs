@@ -82,7 +82,10 @@ impl Overlay {
             let mut bytes = Vec::new();
             let mut limited = file.take(RULES_BYTES_MAX as u64 + 1);
             limited.read_to_end(&mut bytes).map_err(Error::Body)?;
-            return Ok(bounded(bytes));
+            return Ok(match bytes.len() > RULES_BYTES_MAX {
+                true => too_large(),
+                false => bytes,
+            });
         }
         match &node.origin {
             Some(origin) => self.lower_rules(&want_of_origin(origin)),
@@ -108,22 +111,19 @@ impl Overlay {
 
     fn lower_rules(&self, want: &Want) -> Result<Vec<u8>, Error> {
         match self.lower_bytes(want, RULES_BYTES_MAX) {
-            Err(Error::TooLong) => Ok(bounded(vec![0; RULES_BYTES_MAX + 1])),
+            Err(Error::TooLong) => Ok(too_large()),
             read => read,
         }
     }
 }
 
 /// No rules at all are better than the first part of some.
-fn bounded(bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.len() > RULES_BYTES_MAX {
-        tracing::warn!(
-            max = RULES_BYTES_MAX,
-            "{FILE_NAME} is too large: none of it holds"
-        );
-        return Vec::new();
-    }
-    bytes
+fn too_large() -> Vec<u8> {
+    tracing::warn!(
+        max = RULES_BYTES_MAX,
+        "{FILE_NAME} is too large: none of it holds"
+    );
+    Vec::new()
 }
 
 /// What two sets of rules say of the same tree.

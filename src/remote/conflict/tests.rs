@@ -15,16 +15,6 @@ use crate::tree::{Content, Edit};
 mod bounds;
 mod judge;
 
-const ALL: Extensions = Extensions {
-    commit_read: true,
-    blobs: true,
-    symlinks: true,
-    directories: true,
-    graft: true,
-    ordered: true,
-    idempotency: true,
-};
-
 /// Files by path; the content is one byte, which is also its hash.
 type Files = BTreeMap<String, u8>;
 
@@ -130,7 +120,7 @@ fn hash(edit: &Edit) -> Result<GitOid, Infallible> {
 
 fn contradicting(base: &str, theirs: &str, ours: &[Edit]) -> Vec<String> {
     let (foreign, _) = foreign(&files(base), &files(theirs));
-    let Ok(found) = contradictions(&wanted(ours, ALL), &foreign, &mut hash);
+    let Ok(found) = contradictions(&wanted(ours, Extensions::ALL), &foreign, &mut hash);
     found.iter().map(TreePath::to_string).collect()
 }
 
@@ -339,7 +329,7 @@ proptest! {
         let (ours, theirs) = (apply(&base, &ours), apply(&base, &theirs));
         let edits = edits_between(&base, &ours);
         let (foreign, _) = foreign(&base, &theirs);
-        let Ok(found) = contradictions(&wanted(&edits, ALL), &foreign, &mut hash);
+        let Ok(found) = contradictions(&wanted(&edits, Extensions::ALL), &foreign, &mut hash);
         match merged(&base, &ours, &theirs) {
             // Ours on top of theirs is the merge.
             Some(merged) if found.is_empty() => {

@@ -114,7 +114,7 @@ fn an_empty_directory_of_theirs_is_in_nobodys_way() {
     };
     let theirs = Foreign::Leaves(BTreeMap::from([(path_of("n"), Some(spot))]));
     let found = |ours: &[Edit]| {
-        let Ok(found) = contradictions(&wanted(ours, ALL), &theirs, &mut hash);
+        let Ok(found) = contradictions(&wanted(ours, Extensions::ALL), &theirs, &mut hash);
         found.iter().map(TreePath::to_string).collect::<Vec<_>>()
     };
     let made = Edit::Directory { path: path_of("n") };

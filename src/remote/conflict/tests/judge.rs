@@ -1,8 +1,6 @@
 //! The server's side of the question, as a scripted server tells it.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::PathBuf;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,11 +8,10 @@ use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
 use super::super::super::api::extension;
-use super::super::super::fake::{Fake, Seen, error, ok, raw, repository, whoami};
+use super::super::super::fake::{Fake, FileBody, Seen, error, ok, raw, repository, whoami};
 use super::super::super::push::PushError;
 use super::super::super::{At, Failure, READ_PATIENCE};
 use super::*;
-use crate::tree::ContentSource;
 
 const AT: At = At::Commit(GitOid([1; 20]));
 
@@ -101,27 +98,6 @@ fn bytes_that_are_fetched_are_those_that_were_meant_or_none() {
     assert!(matches!(fetch(b"next"), Err(Failure::Protocol(_))));
 }
 
-#[derive(Debug)]
-struct Body {
-    path: PathBuf,
-    size: u64,
-    unchanged: AtomicBool,
-}
-
-impl ContentSource for Body {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn open(&self) -> io::Result<File> {
-        File::open(&self.path)
-    }
-
-    fn is_unchanged(&self) -> bool {
-        self.unchanged.load(Ordering::Relaxed)
-    }
-}
-
 #[test]
 fn a_body_of_the_same_bytes_contradicts_nothing() {
     let (_fake, edits) = serve(&extension::ALL);
@@ -130,10 +106,10 @@ fn a_body_of_the_same_bytes_contradicts_nothing() {
     let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     let path = folder.path().join("body");
     fs::write(&path, &bytes).unwrap();
-    let body = Arc::new(Body {
+    let body = Arc::new(FileBody {
         path,
         size: bytes.len() as u64,
-        unchanged: AtomicBool::new(true),
+        unchanged: Arc::new(AtomicBool::new(true)),
     });
     let ours = [Edit::File {
         path: path_of("file"),

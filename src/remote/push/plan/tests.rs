@@ -4,16 +4,6 @@ use super::*;
 use crate::lower::ListingEntry;
 use crate::tree::{Name, PATH_BYTES_MAX};
 
-const ALL: Extensions = Extensions {
-    commit_read: true,
-    blobs: true,
-    symlinks: true,
-    directories: true,
-    graft: true,
-    ordered: true,
-    idempotency: true,
-};
-
 fn path(text: &str) -> TreePath {
     TreePath::try_from(text).unwrap()
 }
@@ -53,7 +43,7 @@ fn graft() -> Edit {
 
 #[test]
 fn a_graft_is_one_step_or_every_file_below_it() {
-    let one = plan(&[graft()], ALL, &mut tree).unwrap();
+    let one = plan(&[graft()], Extensions::ALL, &mut tree).unwrap();
     assert_eq!(names(&one), ["to"]);
     let expanded = plan(&[graft()], Extensions::default(), &mut tree).unwrap();
     let mut paths = names(&expanded);
@@ -88,7 +78,7 @@ fn a_graft_is_one_step_or_every_file_below_it() {
 fn below_a_graft_links_and_empty_directories_go_where_they_are_taken() {
     let takes = Extensions {
         graft: false,
-        ..ALL
+        ..Extensions::ALL
     };
     let links = plan(&[graft()], takes, &mut tree).unwrap();
     let link = links.steps.iter().find(|step| step.path == "to/link");
@@ -103,7 +93,7 @@ fn below_a_graft_links_and_empty_directories_go_where_they_are_taken() {
         tree: GitOid::EMPTY_TREE,
         from: path("from"),
     };
-    for extensions in [takes, ALL] {
+    for extensions in [takes, Extensions::ALL] {
         let made = plan(std::slice::from_ref(&empty), extensions, &mut tree).unwrap();
         let [step] = made.steps.as_slice() else {
             panic!("{:?}", made.steps)
@@ -177,7 +167,7 @@ fn sixteen_mebibytes_go_to_a_server_that_stores_no_blobs_and_a_byte_more_does_no
     let most = INLINE_ONLY_BYTES_MAX;
     assert_eq!(planned(most, stock), (1, vec![]));
     assert_eq!(planned(most + 1, stock), (0, vec![KeptReason::TooLarge]));
-    assert_eq!(planned(most + 1, ALL), (1, vec![]));
+    assert_eq!(planned(most + 1, Extensions::ALL), (1, vec![]));
 }
 
 #[test]
@@ -203,7 +193,7 @@ fn what_a_stock_server_cannot_take_is_named() {
             KeptReason::PathNotText
         ]
     );
-    let ours = plan(&edits, ALL, &mut tree).unwrap();
+    let ours = plan(&edits, Extensions::ALL, &mut tree).unwrap();
     assert_eq!(names(&ours), ["l", "d"]);
 }
 
