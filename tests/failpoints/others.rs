@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::armed::Armed;
+use crate::armed::{Armed, assert_reached};
 use crate::scenarios::{Scenario, Way};
 use crate::support::fixture;
 use crate::support::git::git_text;
@@ -242,8 +242,7 @@ fn die_in(mut command: Command, failpoint: &str, point: &str) {
         "{point}: {}; {said}",
         output.status
     );
-    let last = said.lines().last().unwrap_or_default();
-    assert_eq!(last, format!("failpoint reached: {point}"), "{said}");
+    assert_reached(&said, point);
 }
 
 /// A damaged journal is repaired, by a command that dies of it.
