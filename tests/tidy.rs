@@ -78,7 +78,11 @@ const DOORS: [(&str, &[&str], Door); 17] = [
     ("age", &["src/secrets/"], Door::OneFile),
     ("toml", &["src/config/", "src/secrets/"], Door::Anywhere),
     ("tar", &["src/export/"], Door::Anywhere),
-    ("flate2", &["src/export/"], Door::Anywhere),
+    (
+        "flate2",
+        &["src/export/", "src/server/git/large.rs"],
+        Door::Anywhere,
+    ),
     (
         "imara_diff",
         &["src/export/hunks.rs", "src/server/git/merge/text.rs"],

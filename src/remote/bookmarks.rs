@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::api::{
-    Bookmark, BookmarkMove, ChangePage, MergeAnswer, MergeRequest, MovedBookmark, NewBookmark,
-    Success, header,
+    Bookmark, BookmarkMove, ChangePage, Expected, MergeAnswer, MergeRequest, MovedBookmark,
+    NewBookmark, Success, header,
 };
 use super::call::{Call, encoded, of_repository};
 use super::client::PAGE_ITEMS;
@@ -88,6 +88,7 @@ impl Client {
         let to = BookmarkMove {
             change_id: change,
             allow_backwards: false,
+            expected: Expected::default(),
         };
         let call = Call::write(Method::Patch, repository.scope(), target, &to)?;
         match self.json(&self.counts.bookmarks_written, call).await {

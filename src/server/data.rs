@@ -66,10 +66,15 @@ impl DataFolder {
         self.path.join("orgs").join(&self.organization.slug)
     }
 
+    /// Where things are made and removed; cleared at start.
+    pub(super) fn temporary_folder(&self) -> PathBuf {
+        self.path.join("temporary")
+    }
+
     /// A new name for something that is being made or removed.
     pub(super) fn temporary(&self) -> PathBuf {
         let name = uuid::Uuid::new_v4().simple().to_string();
-        self.path.join("temporary").join(name)
+        self.temporary_folder().join(name)
     }
 }
 

@@ -180,6 +180,12 @@ impl Repositories {
     }
 }
 
+impl AsRef<git::Repository> for Hosted {
+    fn as_ref(&self) -> &git::Repository {
+        &self.git
+    }
+}
+
 impl Hosted {
     /// Replaces the tags; on return they survive a power cut.
     pub(super) fn set_tags(&self, tags: BTreeMap<String, String>) -> Result<(), Error> {

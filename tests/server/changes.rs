@@ -4,7 +4,7 @@ use crate::harness::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,4 +237,131 @@ async fn one_of_many_concurrent_guarded_patches_wins() {
             .len(),
         1
     );
+}
+
+#[tokio::test]
+async fn renames_and_modes_are_operations_of_their_own() {
+    let (_source, server) = sample_server().await;
+    let head = text(&server.get("/local/app").await.expect(200)["head_change_id"]);
+    let files = json!([
+        {"path": "docs/READ.ME", "action": "rename", "from": "README.md"},
+        {"path": "lib", "action": "rename", "from": "src"},
+        {"path": "link", "action": "rename", "from": "empty"},
+        {"path": "run", "action": "chmod", "mode": "100644"},
+        {"path": "docs/READ.ME", "action": "chmod", "mode": "100755"},
+    ]);
+    let before = server.tree("app", "trunk");
+    let new = json!({"base_change_id": head, "files": files});
+    let change = server.post("/local/app/changes", new).await.expect(201);
+    let after = server.tree("app", &text(&change["current_commit_oid"]));
+    let deep = "deep/er/\u{fc}n\u{ef} c\u{f6}d\u{e9}";
+    let names: Vec<&str> = after.keys().map(String::as_str).collect();
+    let in_lib = format!("lib/{deep}");
+    assert_eq!(
+        names,
+        [
+            "docs",
+            "docs/READ.ME",
+            "lib",
+            "lib/deep",
+            "lib/deep/er",
+            &in_lib,
+            "link",
+            "run",
+            "vendor"
+        ]
+    );
+    let blob = |facts: &str| facts.split_once(' ').unwrap().1.to_owned();
+    assert_eq!(blob(&after["docs/READ.ME"]), blob(&before["README.md"]));
+    assert_eq!(after[&in_lib], before[&format!("src/{deep}")]);
+    assert_eq!(after["link"], before["empty"]);
+    assert!(after["run"].starts_with("100644") && after["docs/READ.ME"].starts_with("100755"));
+    for (op, status) in [
+        (
+            json!({"path": "x", "action": "rename", "from": "nothing"}),
+            404,
+        ),
+        (
+            json!({"path": "src/deep/x", "action": "rename", "from": "src"}),
+            400,
+        ),
+        (
+            json!({"path": "src", "action": "rename", "from": "src"}),
+            400,
+        ),
+        (
+            json!({"path": "src", "action": "rename", "from": "run"}),
+            409,
+        ),
+        (
+            json!({"path": "run/x", "action": "rename", "from": "empty"}),
+            409,
+        ),
+        (
+            json!({"path": ".git/x", "action": "rename", "from": "empty"}),
+            400,
+        ),
+        (json!({"path": "x", "action": "rename"}), 400),
+        (
+            json!({"path": "src", "action": "chmod", "mode": "100755"}),
+            400,
+        ),
+        (
+            json!({"path": "link", "action": "chmod", "mode": "100755"}),
+            400,
+        ),
+        (
+            json!({"path": "run", "action": "chmod", "mode": "120000"}),
+            400,
+        ),
+        (
+            json!({"path": "nothing/x", "action": "chmod", "mode": "100755"}),
+            400,
+        ),
+        (json!({"path": "run", "action": "chmod"}), 400),
+    ] {
+        let new = json!({"base_change_id": head, "files": [op]});
+        server.post("/local/app/changes", new).await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn a_bookmark_moves_only_from_where_the_caller_saw_it() {
+    let (_source, server) = sample_server().await;
+    let head = text(&server.get("/local/app").await.expect(200)["head_change_id"]);
+    let path = format!("/local/app/changes/{head}");
+    let old = text(&server.get(&path).await.expect(200)["current_commit_oid"]);
+    let new = json!({"base_change_id": head, "files": [upsert("x", b"x")]});
+    let next = text(&server.post("/local/app/changes", new).await.expect(201)["id"]);
+    let amended = server.patch(&path, json!({"message": "amended"})).await;
+    let now = text(&amended.expect(200)["current_commit_oid"]);
+    let bookmark = "/local/app/bookmarks/trunk";
+    let stale = |mut body: Value, name: &str, value: &str| {
+        body[name] = json!(value);
+        body
+    };
+    let to = json!({"change_id": next, "allow_backwards": true});
+    for (name, value) in [("expected_commit_oid", &old), ("expected_change_id", &next)] {
+        let answer = server.patch(bookmark, stale(to.clone(), name, value)).await;
+        assert_eq!(answer.expect(409)["error"]["code"], "STALE_BOOKMARK");
+    }
+    let other = json!({"name": "other", "change_id": next});
+    server.post("/local/app/bookmarks", other).await.expect(201);
+    let merge = json!({"target": "trunk", "source": "other", "expected_commit_oid": old});
+    let refused = server.post("/local/app/bookmarks/merge", merge).await;
+    assert_eq!(refused.expect(409)["error"]["code"], "STALE_BOOKMARK");
+    let delete = format!("/local/app/bookmarks/other?expected_change_id={head}");
+    assert_eq!(
+        server.delete(&delete).await.expect(409)["error"]["code"],
+        "STALE_BOOKMARK"
+    );
+    assert_eq!(server.get(bookmark).await.expect(200)["change_id"], head);
+    let both = stale(
+        stale(to, "expected_commit_oid", &now),
+        "expected_change_id",
+        &head,
+    );
+    server.patch(bookmark, both).await.expect(200);
+    let delete = format!("/local/app/bookmarks/other?expected_change_id={next}");
+    server.delete(&delete).await.expect(200);
 }

@@ -15,4 +15,6 @@ mod crash;
 mod harness;
 mod merging;
 mod names;
+mod objects;
 mod reading;
+mod uploads;

@@ -43,6 +43,10 @@ pub enum Action {
     Mkdir,
     /// The path becomes an existing tree: the extension `graft`.
     Graft,
+    /// What is at `from` moves to the path: the extension `rename`.
+    Rename,
+    /// The file at the path gets the mode: the extension `rename`.
+    Chmod,
 }
 
 /// One step of a change. Build it with the constructors; they know which fields go together.
@@ -76,6 +80,9 @@ pub struct FileOp {
         skip_serializing_if = "Option::is_none"
     )]
     pub tree: Option<GitOid>,
+    /// Where a rename takes its file or directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 impl FileOp {
@@ -88,6 +95,7 @@ impl FileOp {
             mode: None,
             blob: None,
             tree: None,
+            from: None,
         }
     }
 
@@ -118,6 +126,22 @@ impl FileOp {
     /// Makes an empty directory.
     pub fn mkdir(path: String) -> FileOp {
         FileOp::bare(path, Some(Action::Mkdir))
+    }
+
+    /// Moves what is at `from` to `path`, in place of a file that is there.
+    pub fn rename(from: String, path: String) -> FileOp {
+        FileOp {
+            from: Some(from),
+            ..FileOp::bare(path, Some(Action::Rename))
+        }
+    }
+
+    /// Makes a file executable, or plain.
+    pub fn chmod(path: String, mode: FileMode) -> FileOp {
+        FileOp {
+            mode: Some(mode),
+            ..FileOp::bare(path, Some(Action::Chmod))
+        }
     }
 
     /// Makes the path an existing tree.

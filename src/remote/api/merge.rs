@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Encoding, text};
+use super::{Encoding, Expected, text};
 use crate::tree::{ChangeId, GitOid};
 
 fn is_false(value: &bool) -> bool {
@@ -28,6 +28,9 @@ pub struct MergeRequest {
     /// What is wanted in place of conflicts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resolutions: Vec<Resolution>,
+    /// Where the target must be: the extension `cas`.
+    #[serde(flatten)]
+    pub expected: Expected,
 }
 
 /// One of the two sides of a merge.

@@ -10,6 +10,7 @@ mod content;
 mod date;
 mod files;
 mod merge;
+mod objects;
 mod organization;
 mod text;
 pub mod token;
@@ -22,10 +23,14 @@ pub use merge::{
     ConflictDetails, ConflictHunk, ConflictedEntry, HunkContent, HunkResolution, MergeAnswer,
     MergeRequest, MergeType, OmittedReason, Resolution, Take,
 };
+pub use objects::{
+    LARGE_BYTES, NewUpload, OBJECTS_MAX, ObjectsRequest, TreeEntry, TreeListing, TreeMode,
+    TreesRequest, Upload,
+};
 pub use organization::{
-    Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, MovedBookmark,
-    NewBookmark, NewRepo, Org, Organization, Repo, RepoPage, RepoPatch, StoredBlob, Success,
-    Whoami,
+    Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, Expected,
+    MovedBookmark, NewBookmark, NewRepo, Org, Organization, Repo, RepoPage, RepoPatch, StoredBlob,
+    Success, Whoami,
 };
 
 /// Names of the extensions that a server advertises in `whoami`; a client uses one only if it is
@@ -46,8 +51,20 @@ pub mod extension {
     /// `Idempotency-Key` on `POST changes` and `POST bookmarks/merge`: the same key gives the same
     /// change again.
     pub const IDEMPOTENCY: &str = "idempotency";
+    /// Bytes of content answer `Range`, and carry the blob's id as their `ETag`.
+    pub const RANGE: &str = "range";
+    /// `GET ext/blobs/{sha}` and `POST ext/objects`: blobs by their id, many in one request.
+    pub const OBJECTS: &str = "objects";
+    /// `POST ext/trees`: listings by their id, many in one request, with those below them.
+    pub const TREES: &str = "trees";
+    /// `ext/uploads`: a large blob in parts, which goes on after a break.
+    pub const UPLOADS: &str = "uploads";
+    /// `expected_change_id` and `expected_commit_oid` of bookmarks that move, merge or go away.
+    pub const COMPARE_AND_SWAP: &str = "cas";
+    /// `FileOp.action` may be `rename` with `from`, or `chmod` with `mode`.
+    pub const RENAME: &str = "rename";
     /// All of the above, as our server advertises them.
-    pub const ALL: [&str; 7] = [
+    pub const ALL: [&str; 13] = [
         COMMIT_READ,
         BLOBS,
         SYMLINKS,
@@ -55,6 +72,12 @@ pub mod extension {
         GRAFT,
         ORDERED,
         IDEMPOTENCY,
+        RANGE,
+        OBJECTS,
+        TREES,
+        UPLOADS,
+        COMPARE_AND_SWAP,
+        RENAME,
     ];
 }
 
@@ -98,6 +121,8 @@ pub mod code {
     pub const CONFLICT: &str = "CONFLICT";
     /// 409: the change has advanced past `base_commit_oid`.
     pub const STALE_CHANGE: &str = "STALE_CHANGE";
+    /// 409: a bookmark is not where `expected_change_id` or `expected_commit_oid` say.
+    pub const STALE_BOOKMARK: &str = "STALE_BOOKMARK";
     /// 409: a bookmark would move to what does not descend from where it is.
     pub const NOT_FORWARD: &str = "NOT_FORWARD";
     /// 409: another writer moved the same name at the same time.

@@ -134,6 +134,31 @@ pub struct BookmarkMove {
     /// Whether a move to what is no descendant is wanted.
     #[serde(default)]
     pub allow_backwards: bool,
+    /// Where the bookmark must be: the extension `cas`.
+    #[serde(flatten)]
+    pub expected: Expected,
+}
+
+/// Where a bookmark must be, or the request fails with 409: the extension `cas`. A change's
+/// content moves without the change's id, so the commit is the stricter guard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// The change that the bookmark points at.
+    #[serde(
+        default,
+        rename = "expected_change_id",
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub change_id: Option<ChangeId>,
+    /// The commit that this change is.
+    #[serde(
+        default,
+        rename = "expected_commit_oid",
+        with = "text::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub commit_oid: Option<GitOid>,
 }
 
 /// The answer to a move.

@@ -9,6 +9,7 @@ use super::changes::{CHANGES, Snapshot};
 use super::error::{Doing, Error};
 use super::refs::{self, Move};
 use super::{Repository, commit, history, ours, theirs};
+use crate::remote::api::Expected;
 use crate::tree::{ChangeId, GitOid};
 
 pub(super) const HEADS: &str = "refs/heads/";
@@ -144,9 +145,11 @@ impl Repository {
         name: &str,
         change: ChangeId,
         direction: Direction,
+        expected: &Expected,
     ) -> Result<ChangeId, Error> {
         let repo = self.local();
         let from = find(&repo, name)?.ok_or(Error::UnknownBookmark)?;
+        self.check_expected(&repo, &from, expected)?;
         let to = self.snapshot_in(&repo, change)?;
         if direction == Direction::Forward {
             let is_forward = match (from.commit, to.commit) {
@@ -163,13 +166,39 @@ impl Repository {
     }
 
     /// Removes a bookmark; on return it is gone for good.
-    pub(in crate::server) fn delete_bookmark(&self, name: &str) -> Result<(), Error> {
+    pub(in crate::server) fn delete_bookmark(
+        &self,
+        name: &str,
+        expected: &Expected,
+    ) -> Result<(), Error> {
         let repo = self.local();
         let target = find(&repo, name)?.ok_or(Error::UnknownBookmark)?;
+        self.check_expected(&repo, &target, expected)?;
         if default_name(&repo)? == name {
             return Err(Error::DefaultBookmark);
         }
         refs::apply(&repo, &[removal(name, &target)])
+    }
+
+    /// Refuses a bookmark that is not where the caller saw it. The caller holds the turn of
+    /// writers, so it stays there.
+    pub(super) fn check_expected(
+        &self,
+        repo: &gix::Repository,
+        target: &Target,
+        expected: &Expected,
+    ) -> Result<(), Error> {
+        let is_change = expected
+            .change_id
+            .is_none_or(|change| change == target.change);
+        let is_commit = match expected.commit_oid {
+            Some(wanted) => self.snapshot_in(repo, target.change)?.commit == Some(wanted),
+            None => true,
+        };
+        match is_change && is_commit {
+            true => Ok(()),
+            false => Err(Error::StaleBookmark),
+        }
     }
 
     /// Moves bookmarks that a crash left on an older commit of their change.

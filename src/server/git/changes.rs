@@ -3,6 +3,7 @@
 use super::commit::{self, Amendment, Commit, NewCommit, Person};
 use super::edit::{self, Editor, Source, Step};
 use super::error::{Doing, Error};
+use super::path::FilePath;
 use super::refs::{self, Move};
 use super::staging::Staging;
 use super::{Repository, bookmarks, ours, theirs};
@@ -221,17 +222,31 @@ fn apply(
                 write(&mut editor, staging, &path, source, mode)?;
             }
             Step::Delete { path } => {
-                editor.delete(staging, &edit::Path::check(path.as_bytes(), None)?)?;
+                editor.delete(staging, &FilePath::check(path.as_bytes(), None)?)?;
             }
             Step::MakeDirectory { path } => {
-                editor.make_directory(staging, edit::Path::check(path.as_bytes(), None)?)?;
+                editor.make_directory(staging, FilePath::check(path.as_bytes(), None)?)?;
             }
             Step::Graft { path, tree } => {
-                let path = edit::Path::check(path.as_bytes(), None)?;
+                let path = FilePath::check(path.as_bytes(), None)?;
                 if staging.kind(&theirs(tree))? != Some(gix::objs::Kind::Tree) {
                     return Err(Error::UnknownTree(tree));
                 }
                 editor.graft(staging, path, theirs(tree))?;
+            }
+            Step::Rename { from, path } => {
+                let from = FilePath::check(from.as_bytes(), None)?;
+                let path = FilePath::check(path.as_bytes(), None)?;
+                editor.rename(staging, &from, path)?;
+            }
+            Step::SetMode { path, mode } => {
+                let path = FilePath::check(path.as_bytes(), None)?;
+                let mode = match mode {
+                    FileMode::Plain => EntryKind::Blob,
+                    FileMode::Executable => EntryKind::BlobExecutable,
+                    FileMode::Symlink => return Err(Error::NoFile),
+                };
+                editor.set_mode(staging, path, mode.into())?;
             }
         }
     }
@@ -245,7 +260,7 @@ fn write(
     source: Source,
     mode: Option<FileMode>,
 ) -> Result<(), Error> {
-    let path = edit::Path::check(path.as_bytes(), mode)?;
+    let path = FilePath::check(path.as_bytes(), mode)?;
     let mode: EntryMode = match mode {
         Some(FileMode::Plain) => EntryKind::Blob.into(),
         Some(FileMode::Executable) => EntryKind::BlobExecutable.into(),

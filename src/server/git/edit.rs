@@ -12,10 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use gix::objs::WriteTo as _;
 use gix::objs::tree::{EntryKind, EntryMode};
 
-use super::DEPTH_MAX;
 use super::error::{Doing, Error};
+use super::path::FilePath;
 use crate::remote::api::FileMode;
-use crate::tree::{GitOid, TreePath};
+use crate::tree::GitOid;
 
 /// Where the bytes of a file come from.
 #[derive(Debug, Clone)]
@@ -41,6 +41,10 @@ pub(in crate::server) enum Step {
     MakeDirectory { path: String },
     /// The path is an existing tree.
     Graft { path: String, tree: GitOid },
+    /// What was at `from` is at the path.
+    Rename { from: String, path: String },
+    /// The file at the path is executable, or plain.
+    SetMode { path: String, mode: FileMode },
 }
 
 /// The object database, as far as editing needs it.
@@ -66,50 +70,6 @@ pub(super) struct Editor {
     folders: Vec<BTreeMap<Vec<u8>, Slot>>,
 }
 
-/// A checked path: its names, at least one.
-pub(super) struct Path {
-    parents: Vec<Vec<u8>>,
-    name: Vec<u8>,
-}
-
-impl Path {
-    /// The path of something that a tree has, whatever its names; `None` is the root.
-    pub(super) fn existing(mut names: Vec<Vec<u8>>) -> Option<Path> {
-        let name = names.pop()?;
-        Some(Path {
-            parents: names,
-            name,
-        })
-    }
-
-    /// Refuses what is no path of a file, and what Git reserves or would not check out.
-    pub(super) fn check(bytes: &[u8], mode: Option<FileMode>) -> Result<Path, Error> {
-        let path = TreePath::try_from(bytes)?;
-        let mut parents: Vec<Vec<u8>> = path.names().map(|name| name.as_bytes().to_vec()).collect();
-        if parents.len() > DEPTH_MAX {
-            return Err(Error::PathDepth);
-        }
-        let name = parents.pop().ok_or(Error::PathEmpty)?;
-        for parent in &parents {
-            check_component(parent, false)?;
-        }
-        check_component(&name, mode == Some(FileMode::Symlink))?;
-        Ok(Path { parents, name })
-    }
-}
-
-fn check_component(name: &[u8], is_symlink: bool) -> Result<(), Error> {
-    let options = gix::validate::path::component::Options {
-        protect_windows: false,
-        protect_hfs: true,
-        protect_ntfs: true,
-    };
-    let mode = is_symlink.then_some(gix::validate::path::component::Mode::Symlink);
-    gix::validate::path::component(name.into(), mode, options)
-        .map(drop)
-        .map_err(|_| Error::PathReserved)
-}
-
 /// Decodes base64, strictly.
 pub(in crate::server) fn decode(text: &str) -> Result<Vec<u8>, Error> {
     STANDARD.decode(text).map_err(Error::Encoding)
@@ -126,7 +86,7 @@ impl Editor {
     pub(super) fn mode(
         &mut self,
         objects: &impl Objects,
-        path: &Path,
+        path: &FilePath,
     ) -> Result<Option<EntryMode>, Error> {
         let Some(folder) = self.descend(objects, &path.parents)?.last().copied() else {
             return Ok(None);
@@ -141,7 +101,7 @@ impl Editor {
     pub(super) fn put(
         &mut self,
         objects: &impl Objects,
-        path: Path,
+        path: FilePath,
         mode: EntryMode,
         oid: gix::ObjectId,
     ) -> Result<(), Error> {
@@ -160,7 +120,7 @@ impl Editor {
     pub(super) fn graft(
         &mut self,
         objects: &impl Objects,
-        path: Path,
+        path: FilePath,
         tree: gix::ObjectId,
     ) -> Result<(), Error> {
         let folder = self.make(objects, &path.parents)?;
@@ -172,11 +132,54 @@ impl Editor {
         Ok(())
     }
 
+    /// Moves a file or directory, in place of a file that is there; its parents come into being,
+    /// and those that it left empty go away.
+    pub(super) fn rename(
+        &mut self,
+        objects: &impl Objects,
+        from: &FilePath,
+        to: FilePath,
+    ) -> Result<(), Error> {
+        if from.is_or_is_above(&to) {
+            return Err(Error::RenameIntoItself);
+        }
+        let folder = self.descend(objects, &from.parents)?.last().copied();
+        let slot = folder.and_then(|folder| self.slot(folder, &from.name));
+        let slot = slot.ok_or(Error::UnknownPath)?;
+        // The way to the target must be there before anything goes away.
+        let folder = self.make(objects, &to.parents)?;
+        match self.slot(folder, &to.name) {
+            Some(Slot::Open(_)) => return Err(Error::DirectoryInTheWay),
+            Some(Slot::Object(old, _)) if old.is_tree() => return Err(Error::DirectoryInTheWay),
+            _ => {}
+        }
+        self.set(folder, to.name, slot);
+        self.delete(objects, from)
+    }
+
+    /// Gives a file another mode.
+    pub(super) fn set_mode(
+        &mut self,
+        objects: &impl Objects,
+        path: FilePath,
+        mode: EntryMode,
+    ) -> Result<(), Error> {
+        let folder = self.descend(objects, &path.parents)?.last().copied();
+        let folder = folder.ok_or(Error::NoFile)?;
+        match self.slot(folder, &path.name) {
+            Some(Slot::Object(old, oid)) if old.is_blob() => {
+                self.set(folder, path.name, Slot::Object(mode, oid));
+                Ok(())
+            }
+            _ => Err(Error::NoFile),
+        }
+    }
+
     /// Makes a directory; one that exists stays as it is.
     pub(super) fn make_directory(
         &mut self,
         objects: &impl Objects,
-        path: Path,
+        path: FilePath,
     ) -> Result<(), Error> {
         let folder = self.make(objects, &path.parents)?;
         match self.slot(folder, &path.name) {
@@ -195,7 +198,7 @@ impl Editor {
     }
 
     /// Removes whatever is at a path, and the directories above it that become empty.
-    pub(super) fn delete(&mut self, objects: &impl Objects, path: &Path) -> Result<(), Error> {
+    pub(super) fn delete(&mut self, objects: &impl Objects, path: &FilePath) -> Result<(), Error> {
         let folders = self.descend(objects, &path.parents)?;
         let Some(folder) = folders.last().copied() else {
             return Ok(());

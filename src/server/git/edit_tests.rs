@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::server::git::HASH;
+use crate::server::git::{DEPTH_MAX, HASH};
 
 #[derive(Default)]
 struct Memory(HashMap<gix::ObjectId, Vec<gix::objs::tree::Entry>>);
@@ -48,8 +48,8 @@ impl Memory {
     }
 }
 
-fn path(text: &str) -> Path {
-    Path::check(text.as_bytes(), None).unwrap()
+fn path(text: &str) -> FilePath {
+    FilePath::check(text.as_bytes(), None).unwrap()
 }
 
 fn blob() -> gix::ObjectId {
@@ -136,7 +136,7 @@ fn the_deepest_path_is_written_and_deleted() {
     );
     let deeper = format!("{deep}/d");
     assert!(matches!(
-        Path::check(deeper.as_bytes(), None),
+        FilePath::check(deeper.as_bytes(), None),
         Err(Error::PathDepth)
     ));
 }
@@ -159,11 +159,11 @@ fn reserved_and_malformed_paths_are_refused() {
         ".git /x",
         ".g\u{200c}it",
     ] {
-        assert!(Path::check(bad.as_bytes(), None).is_err(), "{bad:?}");
+        assert!(FilePath::check(bad.as_bytes(), None).is_err(), "{bad:?}");
     }
-    assert!(Path::check(b".gitmodules", Some(FileMode::Symlink)).is_err());
+    assert!(FilePath::check(b".gitmodules", Some(FileMode::Symlink)).is_err());
     for good in [".gitignore", "a b/\u{fc}", "git", "a:b", "con", "x.git"] {
-        assert!(Path::check(good.as_bytes(), None).is_ok(), "{good:?}");
+        assert!(FilePath::check(good.as_bytes(), None).is_ok(), "{good:?}");
     }
 }
 

@@ -25,6 +25,12 @@ pub(in crate::server) enum Error {
     Stale,
     #[error("another writer moved the same name at the same time")]
     Raced,
+    #[error("the bookmark is elsewhere than expected_change_id or expected_commit_oid say")]
+    StaleBookmark,
+    #[error("the upload is at offset {offset}; the part begins elsewhere")]
+    UploadOffset { offset: u64 },
+    #[error("the bytes are the blob {0}, not the one that was announced; send them again")]
+    UploadDiffers(GitOid),
     #[error("the bookmark exists")]
     BookmarkExists,
     #[error("not a valid bookmark name, or in conflict with one that exists")]
@@ -49,6 +55,10 @@ pub(in crate::server) enum Error {
     PathEmpty,
     #[error("path: over {} components", super::DEPTH_MAX)]
     PathDepth,
+    #[error("path: nothing can be renamed into itself")]
+    RenameIntoItself,
+    #[error("path: no file whose mode could change")]
+    NoFile,
     #[error("path: a component that Git reserves")]
     PathReserved,
     #[error("path: a file is in the way of a directory")]

@@ -33,6 +33,15 @@ impl Repository {
         Ok(self.index.read().commits.get(&change).copied())
     }
 
+    /// Whether a bookmark or a change leads to a commit, or did since the repository was opened.
+    pub(super) fn is_reachable(&self, commit: GitOid) -> Result<bool, Error> {
+        if self.index.read().seen.contains(&commit) {
+            return Ok(true);
+        }
+        self.walk_news(&self.local())?;
+        Ok(self.index.read().seen.contains(&commit))
+    }
+
     /// Notes a commit that was made here.
     pub(super) fn note(&self, change: ChangeId, oid: GitOid) {
         let mut index = self.index.write();

@@ -16,8 +16,9 @@ use gix::objs::tree::EntryKind;
 
 use super::bookmarks::HEADS;
 use super::commit::{self, NewCommit, Person};
-use super::edit::{self, Editor};
+use super::edit::Editor;
 use super::error::{At, Doing, Error};
+use super::path::FilePath;
 use super::refs::{self, Move};
 use super::staging::{Staging, sync_files, sync_folders};
 use super::{HASH, Repository, open_gix, theirs};
@@ -220,8 +221,8 @@ fn directory(source: &Path, target: &Path, id: ChangeId, author: &Person) -> Res
     )
 }
 
-fn checked(path: &Path, mode: Option<FileMode>) -> Result<edit::Path, Error> {
-    edit::Path::check(path.as_os_str().as_bytes(), mode)
+fn checked(path: &Path, mode: Option<FileMode>) -> Result<FilePath, Error> {
+    FilePath::check(path.as_os_str().as_bytes(), mode)
 }
 
 fn file(staging: &mut Staging<'_>, path: &Path) -> Result<(EntryKind, gix::ObjectId), Error> {

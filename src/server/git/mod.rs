@@ -6,6 +6,7 @@
 //! refs/mesa/unborn/<name>      a bookmark on the virtual root: the empty tree
 //! HEAD                         the default bookmark, which may be unborn
 //! incoming/                    objects on their way in; cleared when the repository is opened
+//! uploads/                     large blobs of which parts have come; given up after a day
 //! ```
 //!
 //! A change id is the commit's `change-id` header, or is derived from the commit's oid, as Jujutsu
@@ -26,10 +27,14 @@ mod edit;
 mod error;
 mod history;
 mod import;
+mod large;
 mod merge;
+mod objects;
+mod path;
 mod refs;
 mod staging;
 mod tree;
+mod uploads;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,10 +49,12 @@ pub(in crate::server) use commit::{Commit, Person};
 pub(in crate::server) use edit::{Source, Step, decode};
 pub(in crate::server) use error::Error;
 pub(in crate::server) use import::import;
+pub(in crate::server) use large::LargeBlobs;
 pub(in crate::server) use merge::{
     Choice, Conflict, Conflicts, Hunk, MergeInput, Omitted, Outcome, Resolution, Resolutions, Side,
     SourceFate,
 };
+pub(in crate::server) use objects::Child;
 pub(in crate::server) use tree::{Entry, Kind, SizeCache};
 
 use error::{At, Doing};
@@ -69,6 +76,7 @@ pub(in crate::server) struct Repository {
     folder: PathBuf,
     shared: gix::ThreadSafeRepository,
     index: RwLock<history::Index>,
+    reaches: objects::Reaches,
 }
 
 impl Repository {
@@ -96,11 +104,13 @@ impl Repository {
     /// reference locks, bookmarks that had not yet followed their change.
     pub(in crate::server) fn open(folder: &Path) -> Result<Repository, Error> {
         staging::clear(folder)?;
+        uploads::sweep(folder)?;
         refs::remove_stale_locks(folder)?;
         let repository = Repository {
             folder: folder.to_owned(),
             shared: open_gix(folder)?,
             index: RwLock::default(),
+            reaches: objects::Reaches::default(),
         };
         repository.catch_up_bookmarks()?;
         Ok(repository)

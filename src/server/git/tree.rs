@@ -51,11 +51,11 @@ pub(in crate::server) struct SizeCache(Mutex<HashMap<GitOid, u64>>);
 const SIZES_MAX: usize = 1 << 18;
 
 impl SizeCache {
-    fn find(&self, oid: GitOid) -> Option<u64> {
+    pub(super) fn find(&self, oid: GitOid) -> Option<u64> {
         self.0.lock().get(&oid).copied()
     }
 
-    fn keep(&self, oid: GitOid, size: u64) {
+    pub(super) fn keep(&self, oid: GitOid, size: u64) {
         let mut sizes = self.0.lock();
         if sizes.len() >= SIZES_MAX {
             sizes.clear();
@@ -166,7 +166,13 @@ impl Repository {
     }
 }
 
-fn size(repo: &gix::Repository, kind: Kind, oid: GitOid, sizes: &SizeCache) -> Result<u64, Error> {
+/// The bytes of a file or link, 0 for the rest.
+pub(super) fn size(
+    repo: &gix::Repository,
+    kind: Kind,
+    oid: GitOid,
+    sizes: &SizeCache,
+) -> Result<u64, Error> {
     if matches!(kind, Kind::Directory | Kind::Submodule) {
         return Ok(0);
     }

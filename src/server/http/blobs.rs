@@ -16,7 +16,7 @@ use crate::remote::api::StoredBlob;
 use crate::server::keys::{Principal, Scope};
 
 /// Largest blob, as large as the hosted service takes a push.
-const BLOB_BYTES_MAX: u64 = 5 << 30;
+pub(super) const BLOB_BYTES_MAX: u64 = 5 << 30;
 
 /// `POST /v1/{org}/{repo}/ext/blobs`: through a file without a name, so that memory stays small
 /// and a broken upload leaves nothing behind.

@@ -11,7 +11,7 @@ use super::page::Page;
 use super::receive::{self, Query, Segments};
 use super::{Shared, blocking, created, git, ok, writing};
 use crate::remote::api::{
-    Bookmark, BookmarkMove, BookmarkPage, MovedBookmark, NewBookmark, Success,
+    Bookmark, BookmarkMove, BookmarkPage, Expected, MovedBookmark, NewBookmark, Success,
 };
 use crate::server::keys::{Principal, Scope};
 use crate::server::repositories::Hosted;
@@ -102,7 +102,7 @@ pub(super) async fn patch(
     writing(&service, &hosted.turn.clone(), move |_| {
         let from = hosted
             .git
-            .move_bookmark(&bookmark, to.change_id, direction)?;
+            .move_bookmark(&bookmark, to.change_id, direction, &to.expected)?;
         let moved = hosted.git.bookmark(&bookmark)?;
         Ok(ok(MovedBookmark {
             bookmark: describe(&hosted, moved)?,
@@ -117,10 +117,16 @@ pub(super) async fn delete(
     State(service): State<Shared>,
     Extension(principal): Extension<Principal>,
     Segments((organization, name, bookmark)): Segments<(String, String, String)>,
+    uri: Uri,
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Write)?;
+    let query = Query::of(&uri);
+    let expected = Expected {
+        change_id: query.parsed("expected_change_id")?,
+        commit_oid: query.parsed("expected_commit_oid")?,
+    };
     writing(&service, &hosted.turn.clone(), move |_| {
-        hosted.git.delete_bookmark(&bookmark)?;
+        hosted.git.delete_bookmark(&bookmark, &expected)?;
         Ok(ok(Success { success: true }))
     })
     .await

@@ -98,29 +98,40 @@ fn steps(files: Vec<FileOp>) -> Result<Vec<git::Step>, Failure> {
 }
 
 fn step(op: FileOp) -> Result<git::Step, Failure> {
-    let path = op.path;
     let action = op.action.unwrap_or_default();
-    let has_content = op.content.is_some() || op.blob.is_some() || op.mode.is_some();
-    match (action, op.tree) {
-        (Action::Upsert, None) => {
-            let source = match (op.content, op.blob) {
-                (Some(text), None) => git::Source::Inline(text),
-                (None, Some(blob)) => git::Source::Blob(blob),
-                _ => return Err(Failure::invalid("files: an upsert has content or blob")),
-            };
-            Ok(git::Step::Write {
+    let path = op.path;
+    // What an operation carries beside its path decides, with its action, what it is.
+    Ok(
+        match (action, op.content, op.blob, op.mode, op.tree, op.from) {
+            (Action::Upsert, Some(text), None, mode, None, None) => git::Step::Write {
                 path,
-                source,
-                mode: op.mode,
-            })
-        }
-        (Action::Delete, None) if !has_content => Ok(git::Step::Delete { path }),
-        (Action::Mkdir, None) if !has_content => Ok(git::Step::MakeDirectory { path }),
-        (Action::Graft, Some(tree)) if !has_content => Ok(git::Step::Graft { path, tree }),
-        _ => Err(Failure::invalid(
-            "files: fields that do not go with the action",
-        )),
-    }
+                source: git::Source::Inline(text),
+                mode,
+            },
+            (Action::Upsert, None, Some(blob), mode, None, None) => git::Step::Write {
+                path,
+                source: git::Source::Blob(blob),
+                mode,
+            },
+            (Action::Upsert, ..) => {
+                return Err(Failure::invalid("files: an upsert has content or blob"));
+            }
+            (Action::Delete, None, None, None, None, None) => git::Step::Delete { path },
+            (Action::Mkdir, None, None, None, None, None) => git::Step::MakeDirectory { path },
+            (Action::Graft, None, None, None, Some(tree), None) => git::Step::Graft { path, tree },
+            (Action::Rename, None, None, None, None, Some(from)) => {
+                git::Step::Rename { from, path }
+            }
+            (Action::Chmod, None, None, Some(mode), None, None) => {
+                git::Step::SetMode { path, mode }
+            }
+            _ => {
+                return Err(Failure::invalid(
+                    "files: fields that do not go with the action",
+                ));
+            }
+        },
+    )
 }
 
 /// `GET /v1/{org}/{repo}/changes`.

@@ -2,15 +2,15 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::header::{ACCEPT, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::failure::Failure;
 use super::receive::{Query, Segments};
-use super::{Service, Shared, blocking, git, ok};
+use super::{Service, Shared, blocking, bytes, git, ok};
 use crate::remote::api::{
     Content, DirectoryContent, Encoding, Entry, FileContent, FileMode, SubmoduleEntry, header,
 };
@@ -20,6 +20,8 @@ use crate::tree::{ChangeId, GitOid, TreePath};
 
 const DEPTH_DEFAULT: usize = 1;
 const DEPTH_MAX: usize = 10;
+/// Largest file that is shown in JSON, where it is in memory three times.
+const JSON_CONTENT_BYTES_MAX: u64 = 64 << 20;
 
 /// What is asked for.
 struct Wanted {
@@ -61,7 +63,26 @@ pub(super) async fn show(
         form: form(&headers),
         known: headers.get(IF_NONE_MATCH).cloned(),
     };
-    blocking(&service, move |service| answer(service, &hosted, &wanted)).await
+    let (found, snapshot, json) = {
+        let hosted = hosted.clone();
+        blocking(&service, move |service| find(service, &hosted, &wanted)).await?
+    };
+    let mut response = match json {
+        Some(response) => response,
+        None => bytes::answer(&service, hosted, found.oid, found.size, &headers).await?,
+    };
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("accept"));
+    let commit = snapshot.commit.map(|commit| commit.to_string());
+    for (name, value) in [
+        (header::OBJECT_SHA, Some(found.oid.to_string())),
+        (header::COMMIT_OID, commit),
+    ] {
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    Ok(response)
 }
 
 /// Bytes only when asked for by name: clients that accept anything get JSON.
@@ -92,56 +113,37 @@ fn snapshot(hosted: &Hosted, wanted: &Wanted) -> Result<git::Snapshot, Failure> 
     Ok(hosted.git.snapshot(change)?)
 }
 
-fn answer(service: &Service, hosted: &Hosted, wanted: &Wanted) -> Result<Response, Failure> {
+/// What is at the path, in which snapshot, and the answer unless it is bytes.
+fn find(
+    service: &Service,
+    hosted: &Hosted,
+    wanted: &Wanted,
+) -> Result<(git::Entry, git::Snapshot, Option<Response>), Failure> {
     let snapshot = snapshot(hosted, wanted)?;
     let found = hosted
         .git
         .entry(snapshot.tree, &wanted.path, &service.sizes)?;
-    let is_file = !matches!(found.kind, git::Kind::Directory | git::Kind::Submodule);
-    if wanted.form == Form::Bytes && !is_file {
-        return Err(Failure::not_acceptable("a directory has no bytes"));
+    if wanted.form == Form::Bytes {
+        return match found.kind {
+            git::Kind::Directory | git::Kind::Submodule => {
+                Err(Failure::not_acceptable("a directory has no bytes"))
+            }
+            _ => Ok((found, snapshot, None)),
+        };
     }
     // The tag of a representation: the object, and how it is shown.
-    let tag = match (wanted.form, found.kind) {
-        (Form::Bytes, _) => format!("\"{}\"", found.oid),
-        (Form::Json, git::Kind::Directory) => format!("\"{}.{}\"", found.oid, wanted.depth),
-        (Form::Json, _) => format!("\"{}.json\"", found.oid),
+    let tag = match found.kind {
+        git::Kind::Directory => format!("\"{}.{}\"", found.oid, wanted.depth),
+        _ => format!("\"{}.json\"", found.oid),
     };
-    let mut response = if is_known(wanted.known.as_ref(), &tag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else if wanted.form == Form::Bytes {
-        let bytes = hosted.git.blob(found.oid)?;
-        let kind = HeaderValue::from_static("application/octet-stream");
-        ([(CONTENT_TYPE, kind)], bytes).into_response()
-    } else {
-        ok(describe(service, hosted, &found, wanted.depth)?)
+    let mut response = match bytes::is_known(wanted.known.as_ref(), &tag) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => ok(describe(service, hosted, &found, wanted.depth)?),
     };
-    let headers = response.headers_mut();
-    headers.insert(VARY, HeaderValue::from_static("accept"));
-    let commit = snapshot.commit.map(|commit| commit.to_string());
-    for (name, value) in [
-        (ETAG.as_str(), Some(tag)),
-        (header::OBJECT_SHA, Some(found.oid.to_string())),
-        (header::COMMIT_OID, commit),
-    ] {
-        if let Some(Ok(value)) = value.map(HeaderValue::try_from)
-            && let Ok(name) = axum::http::HeaderName::try_from(name)
-        {
-            headers.insert(name, value);
-        }
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        response.headers_mut().insert(ETAG, tag);
     }
-    Ok(response)
-}
-
-fn is_known(known: Option<&HeaderValue>, tag: &str) -> bool {
-    known
-        .and_then(|known| known.to_str().ok())
-        .is_some_and(|known| {
-            known.split(',').any(|one| {
-                let one = one.trim();
-                one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag
-            })
-        })
+    Ok((found, snapshot, Some(response)))
 }
 
 fn describe(
@@ -171,6 +173,11 @@ fn describe(
         }
         git::Kind::Submodule => return Ok(Content::Submodule(submodule(found))),
     };
+    if found.size > JSON_CONTENT_BYTES_MAX {
+        return Err(Failure::too_large(
+            "the file is too large for JSON: ask with Accept: application/octet-stream",
+        ));
+    }
     let file = FileContent {
         name,
         path,

@@ -68,6 +68,16 @@ impl Failure {
         )
     }
 
+    /// A range that begins beyond the end.
+    pub(super) fn not_satisfiable(size: u64) -> Failure {
+        let message = format!("the range is beyond the {size} bytes that there are");
+        Failure::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            code::INVALID_REQUEST,
+            message,
+        )
+    }
+
     pub(super) fn timed_out() -> Failure {
         let message = "the body stopped arriving";
         Failure::new(StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST, message)
@@ -112,6 +122,7 @@ impl From<git::Error> for Failure {
                 (StatusCode::NOT_FOUND, code::NOT_FOUND)
             }
             E::Stale => (StatusCode::CONFLICT, code::STALE_CHANGE),
+            E::StaleBookmark => (StatusCode::CONFLICT, code::STALE_BOOKMARK),
             E::Raced => (StatusCode::CONFLICT, code::LOCK_CONFLICT),
             E::Conflicted => (StatusCode::CONFLICT, code::MERGE_CONFLICT),
             E::NotForward => (StatusCode::CONFLICT, code::NOT_FORWARD),
@@ -124,11 +135,16 @@ impl From<git::Error> for Failure {
                 failure.details = super::merge::details(conflicts);
                 return failure;
             }
-            E::BookmarkExists | E::DefaultBookmark | E::FileInTheWay | E::DirectoryInTheWay => {
-                (StatusCode::CONFLICT, code::CONFLICT)
-            }
+            E::UploadOffset { .. }
+            | E::BookmarkExists
+            | E::DefaultBookmark
+            | E::FileInTheWay
+            | E::DirectoryInTheWay => (StatusCode::CONFLICT, code::CONFLICT),
             E::UnknownBlob(_)
             | E::UnknownTree(_)
+            | E::UploadDiffers(_)
+            | E::RenameIntoItself
+            | E::NoFile
             | E::BookmarkName
             | E::VirtualRoot
             | E::NoConflict { .. }

@@ -53,6 +53,7 @@ pub(super) async fn create(
         }),
         author: key_person(&principal, now()),
         resolutions: resolutions(request.resolutions)?,
+        expected: request.expected,
         target: request.target,
         source: request.source,
     };

@@ -9,14 +9,17 @@
 mod access;
 mod blobs;
 mod bookmarks;
+mod bytes;
 mod changes;
 mod content;
 mod failure;
 mod merge;
+mod objects;
 mod organization;
 mod page;
 mod receive;
 mod repos;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -26,6 +29,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 use super::data::DataFolder;
 use super::error::Error;
@@ -45,6 +50,7 @@ pub(super) struct Service {
     data: DataFolder,
     repositories: Repositories,
     sizes: SizeCache,
+    large: git::LargeBlobs,
     workers: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
 }
@@ -63,6 +69,7 @@ impl Service {
             data,
             repositories,
             sizes: SizeCache::default(),
+            large: git::LargeBlobs::default(),
             workers: Arc::new(Semaphore::new(GIT_WORKERS_MAX)),
             bodies: Arc::new(Semaphore::new(receive::BODIES_MIB_MAX)),
         })
@@ -144,6 +151,12 @@ fn created(value: impl Serialize) -> Response {
     (StatusCode::CREATED, Json(value)).into_response()
 }
 
+/// Routes whose answers are compressed for clients that accept it: large ones, made of text.
+fn compressed(routes: Router<Shared>) -> Router<Shared> {
+    let fast = CompressionLevel::Fastest;
+    routes.layer(CompressionLayer::new().quality(fast))
+}
+
 /// All routes.
 pub(super) fn router(service: Service) -> Router {
     let service = Arc::new(service);
@@ -177,6 +190,17 @@ pub(super) fn router(service: Service) -> Router {
                 .delete(bookmarks::delete),
         )
         .route("/v1/{org}/{repo}/ext/blobs", post(blobs::create))
+        .route("/v1/{org}/{repo}/ext/blobs/{sha}", get(objects::show))
+        .route("/v1/{org}/{repo}/ext/uploads", post(uploads::create))
+        .route(
+            "/v1/{org}/{repo}/ext/uploads/{upload}",
+            get(uploads::show).patch(uploads::append),
+        )
+        .merge(compressed(
+            Router::new()
+                .route("/v1/{org}/{repo}/ext/objects", post(objects::objects))
+                .route("/v1/{org}/{repo}/ext/trees", post(objects::trees)),
+        ))
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)
         .layer(middleware::from_fn(access::check_segments))

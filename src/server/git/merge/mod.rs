@@ -30,6 +30,7 @@ use super::error::{Doing, Error};
 use super::refs::{self, Move};
 use super::staging::Staging;
 use super::{Repository, ours, theirs};
+use crate::remote::api::Expected;
 use crate::tree::{ChangeId, GitOid};
 
 /// What becomes of the source bookmark.
@@ -50,6 +51,8 @@ pub(in crate::server) struct MergeInput {
     pub(in crate::server) message: String,
     pub(in crate::server) author: Person,
     pub(in crate::server) resolutions: Resolutions,
+    /// Where the target must be.
+    pub(in crate::server) expected: Expected,
 }
 
 /// What a merge has done.
@@ -91,6 +94,7 @@ impl Repository {
         }
         let find = |name| bookmarks::find(&repo, name)?.ok_or(Error::UnknownBookmark);
         let (target, source) = (find(&input.target)?, find(&input.source)?);
+        self.check_expected(&repo, &target, &input.expected)?;
         let onto = self.snapshot_in(&repo, target.change)?;
         let from = self.snapshot_in(&repo, source.change)?;
         let bases = match (onto.commit, from.commit) {

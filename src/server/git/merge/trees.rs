@@ -11,8 +11,9 @@ use gix::objs::tree::{EntryKind, EntryMode};
 use super::conflict::{self, Choice, Conflicts, Hunk, Omitted, Resolution, Resolutions, Side};
 use super::decide::{Decision, Sides, Slot, decide};
 use super::text::{self, Piece};
-use crate::server::git::edit::{Editor, Objects as _, Path};
+use crate::server::git::edit::{Editor, Objects as _};
 use crate::server::git::error::Error;
+use crate::server::git::path::FilePath;
 use crate::server::git::staging::Staging;
 use crate::server::git::{HASH, changes};
 
@@ -71,7 +72,7 @@ pub(super) fn merge(
     for (names, slot) in edits {
         place(&mut editor, staging, names, slot)?;
     }
-    for path in kept.into_iter().filter_map(Path::existing) {
+    for path in kept.into_iter().filter_map(FilePath::existing) {
         editor.make_directory(staging, path)?;
     }
     editor.finish(staging)
@@ -86,7 +87,7 @@ fn place(
     names: Names,
     slot: Option<Slot>,
 ) -> Result<(), Error> {
-    let Some(path) = Path::existing(names) else {
+    let Some(path) = FilePath::existing(names) else {
         return Ok(());
     };
     match slot {

@@ -1,0 +1,188 @@
+//! Large blobs, unpacked into files without names so that any range of them can be read at once.
+//!
+//! A blob is unpacked once for all that read it, by a thread of its own, and can be read while it
+//! is unpacked. A loose object streams through the decompressor; one in a pack is decoded in
+//! memory first, since a delta needs its base whole, and that takes turns. The files last used
+//! stay, up to a size on disk; they have no names, so nothing is left when the process ends.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::ZlibDecoder;
+use gix::odb::loose;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::error::{At, Doing, Error};
+use super::{HASH, Repository, theirs};
+use crate::tree::GitOid;
+
+/// Most bytes of files that are kept; one that is read stays until its readers are done.
+const KEPT_BYTES_MAX: u64 = 4 << 30;
+/// Longest head of a loose object: its kind, its size in decimal, and a NUL.
+const HEAD_BYTES_MAX: usize = 32;
+
+/// The files of all repositories, last used first.
+#[derive(Debug, Default)]
+pub(in crate::server) struct LargeBlobs {
+    kept: Mutex<VecDeque<(GitOid, Unpacked)>>,
+    /// Whoever decodes from a pack takes this turn.
+    decoding: Arc<Mutex<()>>,
+}
+
+/// A blob that is, or is being, unpacked.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct Unpacked {
+    file: Arc<File>,
+    size: u64,
+    progress: watch::Receiver<Progress>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Ready(u64),
+    Failed,
+}
+
+impl Unpacked {
+    /// Waits until some bytes at `offset` are there, and says how many.
+    ///
+    /// # Errors
+    ///
+    /// The blob could not be unpacked; the log says why.
+    pub(in crate::server) async fn ready(&self, offset: u64) -> io::Result<u64> {
+        let mut progress = self.progress.clone();
+        let seen = progress
+            .wait_for(|now| match now {
+                Progress::Ready(bytes) => *bytes > offset || *bytes == self.size,
+                Progress::Failed => true,
+            })
+            .await;
+        match seen.as_deref() {
+            Ok(Progress::Ready(bytes)) => Ok(bytes.saturating_sub(offset)),
+            // The thread ended without an end.
+            Ok(Progress::Failed) | Err(_) => Err(io::Error::other("a blob could not be unpacked")),
+        }
+    }
+
+    /// Reads bytes that are ready; blocks.
+    pub(in crate::server) fn read_at(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes];
+        self.file.read_exact_at(&mut buffer, offset)?;
+        Ok(buffer)
+    }
+}
+
+impl LargeBlobs {
+    /// A blob of `size` bytes, unpacked into a file in `folder`; blocks only to begin it.
+    pub(in crate::server) fn open(
+        &self,
+        repository: &Arc<impl AsRef<Repository> + Send + Sync + 'static>,
+        oid: GitOid,
+        size: u64,
+        folder: &Path,
+    ) -> Result<Unpacked, Error> {
+        let mut kept = self.kept.lock();
+        if let Some(at) = kept.iter().position(|(of, _)| *of == oid)
+            && let Some(found) = kept.remove(at)
+            && *found.1.progress.borrow() != Progress::Failed
+        {
+            kept.push_front(found.clone());
+            return Ok(found.1);
+        }
+        let file = Arc::new(tempfile::tempfile_in(folder).at(folder)?);
+        let (sender, progress) = watch::channel(Progress::Ready(0));
+        let unpacked = Unpacked {
+            file,
+            size,
+            progress,
+        };
+        kept.push_front((oid, unpacked.clone()));
+        let mut sum = 0_u64;
+        kept.retain(|(_, one)| {
+            sum = sum.saturating_add(one.size);
+            sum <= KEPT_BYTES_MAX || sum == one.size
+        });
+        drop(kept);
+        let (repository, decoding) = (repository.clone(), self.decoding.clone());
+        let file = unpacked.file.clone();
+        std::thread::Builder::new()
+            .name("mesa-unpack".to_owned())
+            .spawn(move || {
+                let repository = (*repository).as_ref();
+                let result = unpack(repository, oid, size, &file, &decoding, |bytes| {
+                    sender.send_replace(Progress::Ready(bytes));
+                });
+                if let Err(error) = result {
+                    tracing::error!(%oid, %error, "a large blob could not be unpacked");
+                    sender.send_replace(Progress::Failed);
+                }
+            })
+            .at(folder)?;
+        Ok(unpacked)
+    }
+}
+
+fn unpack(
+    repository: &Repository,
+    oid: GitOid,
+    size: u64,
+    file: &File,
+    decoding: &Mutex<()>,
+    report: impl Fn(u64),
+) -> Result<(), Error> {
+    let repo = repository.local();
+    let objects = repo.objects.store_ref().path().to_owned();
+    let path: PathBuf = loose::Store::at(objects, HASH).object_path(&theirs(oid));
+    let loose_file = match File::open(&path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let _turn = decoding.lock();
+            let blob = repo.find_blob(theirs(oid)).doing("reading a blob")?;
+            file.write_all_at(&blob.data, 0).at(&path)?;
+            report(size);
+            return Ok(());
+        }
+        Err(error) => return Err(error).at(&path),
+    };
+    let mut plain = ZlibDecoder::new(BufReader::with_capacity(1 << 16, loose_file));
+    skip_head(&mut plain).at(&path)?;
+    let mut buffer = vec![0; 1 << 18];
+    let mut offset = 0;
+    loop {
+        let count = plain.read(&mut buffer).at(&path)?;
+        let bytes = buffer.get(..count).unwrap_or_default();
+        if bytes.is_empty() {
+            break;
+        }
+        file.write_all_at(bytes, offset).at(&path)?;
+        offset += count as u64;
+        report(offset);
+    }
+    if offset != size {
+        let short = io::Error::new(io::ErrorKind::UnexpectedEof, "a loose object is too short");
+        return Err(short).at(&path);
+    }
+    // An empty blob has no bytes to report.
+    report(size);
+    Ok(())
+}
+
+/// Reads past `blob <size>` and its NUL.
+fn skip_head(plain: &mut impl Read) -> io::Result<()> {
+    for _ in 0..HEAD_BYTES_MAX {
+        let mut byte = [0];
+        plain.read_exact(&mut byte)?;
+        if byte == [0] {
+            return Ok(());
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        "a loose object without a head",
+    ))
+}

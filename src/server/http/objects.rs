@@ -1,0 +1,255 @@
+//! The extensions `objects` and `trees`: blobs and listings by their id, many in one request.
+//!
+//! An answer is made in steps of some hundred KiB, each on a blocking thread, and the thread is
+//! given back while the client reads: a slow client holds memory for one step and nothing else.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::stream;
+
+use super::failure::Failure;
+use super::receive::{self, Query, Segments};
+use super::{Service, Shared, blocking, bytes, git};
+use crate::remote::api::{
+    LARGE_BYTES, OBJECTS_MAX, ObjectsRequest, TreeEntry, TreeListing, TreeMode, TreesRequest,
+};
+use crate::server::keys::{Principal, Scope};
+use crate::server::repositories::Hosted;
+use crate::tree::GitOid;
+
+/// A step ends when it has made this much.
+const STEP_BYTES: usize = 256 << 10;
+
+/// Which objects a credential may read by their id.
+enum Sight {
+    All,
+    /// Those of one commit; none if the request names no commit.
+    Commit(Option<Arc<HashSet<GitOid>>>),
+}
+
+impl Sight {
+    /// A credential for some repositories sees what a commit of the repository has: a store may
+    /// be shared with other repositories, or hold what nothing leads to.
+    fn of(
+        hosted: &Hosted,
+        principal: &Principal,
+        commit: Option<GitOid>,
+    ) -> Result<Sight, Failure> {
+        if !principal.is_restricted() {
+            return Ok(Sight::All);
+        }
+        let reach = match commit {
+            Some(commit) => hosted.git.reach(commit)?,
+            None => None,
+        };
+        Ok(Sight::Commit(reach))
+    }
+
+    fn has(&self, oid: GitOid) -> bool {
+        match self {
+            Sight::All => true,
+            Sight::Commit(reach) => reach.as_ref().is_some_and(|reach| reach.contains(&oid)),
+        }
+    }
+}
+
+/// `GET /v1/{org}/{repo}/ext/blobs/{sha}`.
+pub(super) async fn show(
+    State(service): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    Segments((organization, name, sha)): Segments<(String, String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
+    let unknown = || Failure::not_found("no such blob");
+    let oid: GitOid = sha.parse().map_err(|_| unknown())?;
+    let commit = Query::of(&uri).parsed("commit_oid")?;
+    let (hosted, size) = blocking(&service, move |service| {
+        let is_seen = Sight::of(&hosted, &principal, commit)?.has(oid);
+        let size = hosted.git.blob_size(oid, &service.sizes)?;
+        let size = size.filter(|_| is_seen).ok_or_else(unknown)?;
+        Ok((hosted, size))
+    })
+    .await?;
+    bytes::answer(&service, hosted, oid, size, &headers).await
+}
+
+/// `POST /v1/{org}/{repo}/ext/objects`.
+pub(super) async fn objects(
+    State(service): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    Segments((organization, name)): Segments<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
+    let wanted: ObjectsRequest = receive::json(&service, &headers, body).await?.value;
+    check_count(wanted.objects.len())?;
+    let commit = wanted.commit_oid;
+    let (hosted, sight) = blocking(&service, move |_| {
+        let sight = Sight::of(&hosted, &principal, commit)?;
+        Ok((hosted, sight))
+    })
+    .await?;
+    let mut left = wanted.objects.into_iter();
+    let step = move |service: &Service, out: &mut Vec<u8>| {
+        while out.len() < STEP_BYTES {
+            match left.next() {
+                Some(oid) => write_object(service, &hosted, &sight, oid, out)?,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    };
+    Ok(streamed(&service, "application/vnd.mesa.objects", step))
+}
+
+fn write_object(
+    service: &Service,
+    hosted: &Hosted,
+    sight: &Sight,
+    oid: GitOid,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let size = match sight.has(oid) {
+        true => hosted.git.blob_size(oid, &service.sizes)?,
+        false => None,
+    };
+    match size {
+        None => out.extend_from_slice(format!("{oid} missing\n").as_bytes()),
+        Some(size) if size > LARGE_BYTES => {
+            out.extend_from_slice(format!("{oid} large {size}\n").as_bytes());
+        }
+        Some(size) => {
+            let bytes = hosted.git.blob(oid)?;
+            out.extend_from_slice(format!("{oid} blob {size}\n").as_bytes());
+            out.extend_from_slice(&bytes);
+            out.push(b'\n');
+        }
+    }
+    Ok(())
+}
+
+/// `POST /v1/{org}/{repo}/ext/trees`.
+pub(super) async fn trees(
+    State(service): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    Segments((organization, name)): Segments<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
+    let wanted: TreesRequest = receive::json(&service, &headers, body).await?.value;
+    check_count(wanted.trees.len())?;
+    let commit = wanted.commit_oid;
+    let (hosted, sight) = blocking(&service, move |_| {
+        let sight = Sight::of(&hosted, &principal, commit)?;
+        Ok((hosted, sight))
+    })
+    .await?;
+    let mut known: HashSet<GitOid> = HashSet::new();
+    let mut pending: VecDeque<GitOid> = VecDeque::new();
+    pending.extend(wanted.trees.into_iter().filter(|tree| known.insert(*tree)));
+    let step = move |service: &Service, out: &mut Vec<u8>| {
+        while out.len() < STEP_BYTES {
+            let Some(tree) = pending.pop_front() else {
+                return Ok(false);
+            };
+            let children = match sight.has(tree) {
+                true => hosted.git.children(tree, &service.sizes)?,
+                false => None,
+            };
+            if wanted.recursive {
+                let below = children.iter().flatten();
+                let folders = below.filter(|child| child.kind == git::Kind::Directory);
+                pending.extend(
+                    folders
+                        .map(|child| child.oid)
+                        .filter(|oid| known.insert(*oid)),
+                );
+            }
+            let listing = TreeListing {
+                sha: tree,
+                entries: children.map(|children| children.into_iter().map(entry).collect()),
+            };
+            serde_json::to_writer(&mut *out, &listing)
+                .map_err(|error| Failure::internal(&error))?;
+            out.push(b'\n');
+        }
+        Ok(true)
+    };
+    Ok(streamed(&service, "application/x-ndjson", step))
+}
+
+fn entry(child: git::Child) -> TreeEntry {
+    let (mode, size) = match child.kind {
+        git::Kind::Plain => (TreeMode::Plain, Some(child.size)),
+        git::Kind::Executable => (TreeMode::Executable, Some(child.size)),
+        git::Kind::Symlink => (TreeMode::Symlink, Some(child.size)),
+        git::Kind::Directory => (TreeMode::Directory, None),
+        git::Kind::Submodule => (TreeMode::Submodule, None),
+    };
+    let (name, name_base64) = match String::from_utf8(child.name) {
+        Ok(name) => (name, None),
+        Err(error) => (
+            String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            Some(STANDARD.encode(error.as_bytes())),
+        ),
+    };
+    TreeEntry {
+        name,
+        name_base64,
+        mode,
+        sha: child.oid,
+        size,
+    }
+}
+
+fn check_count(count: usize) -> Result<(), Failure> {
+    match count <= OBJECTS_MAX {
+        true => Ok(()),
+        false => Err(Failure::invalid(format!(
+            "at most {OBJECTS_MAX} ids in one request"
+        ))),
+    }
+}
+
+/// An answer made by `step`, which appends to its buffer and says whether there is more. An error
+/// breaks the connection off, since the status has been sent: a client sees that the end is
+/// missing.
+fn streamed(
+    service: &Shared,
+    kind: &'static str,
+    step: impl FnMut(&Service, &mut Vec<u8>) -> Result<bool, Failure> + Send + 'static,
+) -> Response {
+    let stream = stream::try_unfold(
+        (service.clone(), Some(step)),
+        |(service, step)| async move {
+            let Some(mut step) = step else {
+                return Ok::<_, std::io::Error>(None);
+            };
+            let made = blocking(&service, move |service| {
+                let mut out = Vec::with_capacity(STEP_BYTES);
+                let has_more = step(service, &mut out)?;
+                Ok((out, has_more.then_some(step)))
+            })
+            .await;
+            match made {
+                Ok((out, step)) => Ok(Some((Bytes::from(out), (service, step)))),
+                Err(_) => Err(std::io::Error::other("an object could not be read")),
+            }
+        },
+    );
+    let kind = HeaderValue::from_static(kind);
+    ([(CONTENT_TYPE, kind)], Body::from_stream(stream)).into_response()
+}
