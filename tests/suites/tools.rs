@@ -63,6 +63,26 @@ impl Tool {
         command.env("NO_COLOR", "1");
         command
     }
+
+    /// The program for which a directory is at another place, where nobody else sees it. The
+    /// directory is the command's first argument, and the program with its arguments follow.
+    #[track_caller]
+    pub fn command_at(&self, world: &World, place: &str) -> Command {
+        self.command(world);
+        let mut command = world.command("unshare");
+        command.env("NO_COLOR", "1");
+        let script = format!(r#"mount --bind "$1" {place} && shift && exec "$@""#);
+        command.args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+        ]);
+        command
+    }
 }
 
 /// Lets every user reach what is below a folder of this test's own.
