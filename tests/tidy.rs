@@ -51,7 +51,7 @@ const IMPORTS: [(&str, &[&str]); 14] = [
 ];
 
 /// Where a dependency may be named: path prefixes, and whether it must be one file.
-const DOORS: [(&str, &[&str], Door); 17] = [
+const DOORS: [(&str, &[&str], Door); 21] = [
     ("sled", &["src/upper/"], Door::OneFile),
     ("gix", &["src/server/git"], Door::Anywhere),
     ("reqwest", &["src/remote/http"], Door::Anywhere),
@@ -70,6 +70,10 @@ const DOORS: [(&str, &[&str], Door); 17] = [
         ],
         Door::Anywhere,
     ),
+    ("axum_server", &["src/server/"], Door::OneFile),
+    ("rustls", &["src/server/"], Door::OneFile),
+    ("governor", &["src/server/"], Door::OneFile),
+    ("prometheus_client", &["src/server/"], Door::OneFile),
     ("opentelemetry", &["src/daemon/"], Door::OneFile),
     ("opentelemetry_sdk", &["src/daemon/"], Door::OneFile),
     ("opentelemetry_otlp", &["src/daemon/"], Door::OneFile),

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,18 @@ pub(super) struct Serve {
     /// Listen at this address; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Serve TLS with this certificate chain, a PEM file; SIGHUP reads it again.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Listen beyond this machine without TLS, for when something in front of it encrypts.
+    #[arg(long)]
+    allow_plaintext: bool,
+    /// Answer a key's requests beyond this many a second with 429; twice as many may come at once.
+    #[arg(long, value_name = "REQUESTS")]
+    rate_limit: Option<NonZeroU32>,
     /// The organization that is served.
     #[arg(long, value_name = "NAME", default_value = "local")]
     org: String,
@@ -55,10 +68,19 @@ pub(super) fn run(arguments: Serve, context: &Context) -> Result<Exit, Error> {
             .into_iter()
             .map(|(name, path)| (name, absolute(path)))
             .collect(),
+        tls: arguments
+            .tls_certificate
+            .zip(arguments.tls_key)
+            .map(|(certificate, key)| server::Tls {
+                certificate: absolute(certificate),
+                key: absolute(key),
+            }),
+        allow_plaintext: arguments.allow_plaintext,
+        rate_limit: arguments.rate_limit,
     };
     // Whoever started us may have gone; the server serves all the same.
-    server::run(options, |address| {
-        let _unheard = output::data(format_args!("listening on http://{address}/v1"));
+    server::run(options, |url| {
+        let _unheard = output::data(format_args!("listening on {url}"));
     })?;
     Ok(Exit::Done)
 }

@@ -85,6 +85,23 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Whoever is between the clients and this address would read their credentials.
+    #[error(
+        "{0} is reached from other machines, and without TLS credentials are sent in the clear: \
+         give --tls-certificate and --tls-key, or --allow-plaintext if something in front encrypts"
+    )]
+    Plaintext(SocketAddr),
+    /// The certificate or its key cannot be used.
+    #[error("reading the certificate {certificate:?} and its key {key:?}")]
+    Tls {
+        /// The certificate chain.
+        certificate: PathBuf,
+        /// The private key.
+        key: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// Accepting connections failed for good.
     #[error("serving")]
     Serve(#[source] io::Error),

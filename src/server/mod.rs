@@ -19,22 +19,16 @@ mod error;
 mod git;
 mod http;
 mod keys;
+mod listen;
 mod repositories;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use error::Error;
-
-/// How long requests that are running may take after the server was asked to stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// What a server serves, and where.
 #[derive(Debug, Clone)]
@@ -47,14 +41,42 @@ pub struct Options {
     pub organization: String,
     /// Repositories to import under a name, unless the name exists.
     pub imports: Vec<(String, PathBuf)>,
+    /// Encrypts connections.
+    pub tls: Option<Tls>,
+    /// Whether an address that other machines reach may do without TLS.
+    pub allow_plaintext: bool,
+    /// Most requests a second of one key, with all its tokens; twice as many may come at once.
+    pub rate_limit: Option<NonZeroU32>,
+}
+
+impl Options {
+    /// The organization `local`, on a free port of this machine.
+    pub fn new(data: PathBuf) -> Options {
+        Options {
+            data,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            organization: "local".to_owned(),
+            imports: Vec::new(),
+            tls: None,
+            allow_plaintext: false,
+            rate_limit: None,
+        }
+    }
+}
+
+/// A certificate chain and its private key, both PEM files; read again on SIGHUP.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// A server that answers requests.
 #[derive(Debug)]
 pub struct Running {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<std::io::Result<()>>,
+    listening: listen::Listening,
 }
 
 /// Opens the data directory, imports, and begins to answer.
@@ -63,44 +85,24 @@ pub struct Running {
 ///
 /// What is wrong with the options, the data directory, an import, or the address.
 pub async fn start(options: Options) -> Result<Running, Error> {
-    let listen = options.listen;
+    let door = listen::Door::open(&options).await?;
     let service = tokio::task::spawn_blocking(move || http::Service::open(options, now()))
         .await
         .map_err(Error::Task)??;
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|source| Error::Listen { listen, source })?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| Error::Listen { listen, source })?;
-    // Answers are small and the client waits for each of them.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    let (stop, stopped) = oneshot::channel::<()>();
-    let router = http::router(service);
-    let served = tokio::spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(async {
-                // A dropped sender stops the server too.
-                let _ = stopped.await;
-            })
-            .await
-    });
-    tracing::info!(%address, "serving");
     Ok(Running {
-        address,
-        stop,
-        served,
+        listening: door.serve(http::router(service))?,
     })
 }
 
 impl Running {
     /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listening.address
+    }
+
+    /// The root of the REST contract.
+    pub fn url(&self) -> String {
+        self.listening.url()
     }
 
     /// Serves until `shutdown` is ready, then lets running requests finish within ten seconds.
@@ -108,31 +110,18 @@ impl Running {
     /// # Errors
     ///
     /// Why serving ended by itself.
-    pub async fn wait_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let ended = tokio::select! {
-            ended = &mut self.served => ended,
-            () = shutdown => {
-                let _ = self.stop.send(());
-                match tokio::time::timeout(GRACE, &mut self.served).await {
-                    Ok(ended) => ended,
-                    Err(_) => {
-                        tracing::warn!("requests were still running when the server stopped");
-                        self.served.abort();
-                        return Ok(());
-                    }
-                }
-            }
-        };
-        ended.map_err(Error::Task)?.map_err(Error::Serve)
+    pub async fn wait_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        self.listening.wait_until(shutdown).await
     }
 }
 
-/// Serves until SIGTERM or SIGINT; `ready` is called with the address once it is listened on.
+/// Serves until SIGTERM or SIGINT, and reads the certificate again on SIGHUP; `ready` is called with
+/// the URL once it is listened on.
 ///
 /// # Errors
 ///
 /// As [`start`] and [`Running::wait_until`].
-pub fn run(options: Options, ready: impl FnOnce(SocketAddr)) -> Result<(), Error> {
+pub fn run(options: Options, ready: impl FnOnce(&str)) -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -142,13 +131,24 @@ pub fn run(options: Options, ready: impl FnOnce(SocketAddr)) -> Result<(), Error
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
         let running = start(options).await?;
-        ready(running.address());
+        ready(&running.url());
+        let certificate = running.listening.certificate();
         running
             .wait_until(async {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+                loop {
+                    tokio::select! {
+                        _ = terminate.recv() => break,
+                        _ = interrupt.recv() => break,
+                        _ = hang_up.recv() => {
+                            if let Some(certificate) = &certificate
+                                && let Err(error) = certificate.reload().await
+                            {
+                                tracing::error!(%error, "the old certificate stays in use");
+                            }
+                        }
+                    }
                 }
             })
             .await

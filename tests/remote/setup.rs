@@ -75,14 +75,10 @@ impl Setup {
             .enable_all()
             .build()
             .unwrap();
-        let options = Options {
-            data: folder.path().join("server"),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            organization: "local".into(),
-            imports: vec![("app".into(), folder.path().join("sample"))],
-        };
+        let mut options = Options::new(folder.path().join("server"));
+        options.imports = vec![("app".into(), folder.path().join("sample"))];
         let running = runtime.block_on(start(options)).unwrap();
-        let base = format!("http://{}/v1", running.address());
+        let base = running.url();
         let (stop, stopped) = oneshot::channel();
         let served = runtime.spawn(async move {
             let stopped = async {

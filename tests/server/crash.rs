@@ -18,14 +18,8 @@ fn child() {
     let Some(data) = std::env::var_os(CHILD_DATA) else {
         return;
     };
-    let options = Options {
-        data: data.into(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        organization: "local".to_owned(),
-        imports: Vec::new(),
-    };
-    mesa::server::run(options, |address| {
-        println!("\nlistening on {address}");
+    mesa::server::run(Options::new(data.into()), |url| {
+        println!("\nlistening on {url}");
         std::io::stdout().flush().unwrap();
     })
     .unwrap();
@@ -46,7 +40,7 @@ impl Child {
             .unwrap();
         let stdout = child.stdout.take().unwrap();
         let child = Child(child);
-        let address = BufReader::new(stdout)
+        let url = BufReader::new(stdout)
             .lines()
             .find_map(|line| {
                 line.unwrap()
@@ -54,7 +48,7 @@ impl Child {
                     .map(str::to_owned)
             })
             .unwrap();
-        (child, format!("http://{address}/v1"))
+        (child, url)
     }
 }
 
@@ -137,8 +131,8 @@ async fn kill_nine_leaves_a_merge_done_once_or_not_at_all() {
     let bare = server.bare("app");
     let mut done = 0;
     for round in 0..6_u64 {
-        let (child, address) = Child::start(&server.data());
-        server.base = address;
+        let (child, url) = Child::start(&server.data());
+        server.base = url;
         let answers = Semaphore::new(0);
         let killer = kill_later(child, &answers, Duration::from_micros(1_700 * round));
         let publisher = async {

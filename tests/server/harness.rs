@@ -106,17 +106,21 @@ impl Answer {
 
 impl Server {
     pub async fn new(imports: &[(&str, &Path)]) -> Server {
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Server {
-            folder,
+        let mut server = Server::stopped();
+        server.start(imports).await;
+        server
+    }
+
+    /// A server that is not started yet.
+    pub fn stopped() -> Server {
+        Server {
+            folder: tempfile::tempdir().unwrap(),
             base: String::new(),
             client: Client::builder().no_proxy().build().unwrap(),
             key: String::new(),
             stop: None,
             served: None,
-        };
-        server.start(imports).await;
-        server
+        }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -124,20 +128,21 @@ impl Server {
     }
 
     pub fn options(&self, imports: &[(&str, &Path)]) -> Options {
-        Options {
-            data: self.data(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            organization: "local".to_owned(),
-            imports: imports
-                .iter()
-                .map(|(name, path)| ((*name).to_owned(), path.to_path_buf()))
-                .collect(),
-        }
+        let mut options = Options::new(self.data());
+        options.imports = imports
+            .iter()
+            .map(|(name, path)| ((*name).to_owned(), path.to_path_buf()))
+            .collect();
+        options
     }
 
     pub async fn start(&mut self, imports: &[(&str, &Path)]) {
-        let running = start(self.options(imports)).await.unwrap();
-        self.base = format!("http://{}/v1", running.address());
+        self.start_with(self.options(imports)).await;
+    }
+
+    pub async fn start_with(&mut self, options: Options) {
+        let running = start(options).await.unwrap();
+        self.base = running.url();
         self.key = fs::read_to_string(self.data().join("admin.key"))
             .unwrap()
             .trim()

@@ -13,6 +13,7 @@ mod changes;
 mod conflicts;
 mod crash;
 mod harness;
+mod limits;
 mod merging;
 mod names;
 mod objects;

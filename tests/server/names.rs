@@ -199,13 +199,7 @@ async fn a_directory_that_is_used_for_something_else_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(folder.path().join("thesis.tex"), "").unwrap();
-    let options = Options {
-        data: folder.path().to_owned(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        organization: "local".to_owned(),
-        imports: Vec::new(),
-    };
-    let refused = start(options).await;
+    let refused = start(Options::new(folder.path().to_owned())).await;
     assert!(matches!(refused, Err(mesa::server::Error::NotEmpty { .. })));
     let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o755);

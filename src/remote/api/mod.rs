@@ -131,6 +131,8 @@ pub mod code {
     pub const MERGE_CONFLICT: &str = "MERGE_CONFLICT";
     /// 413.
     pub const PAYLOAD_TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
+    /// 429.
+    pub const RATE_LIMITED: &str = "RATE_LIMITED";
     /// 500.
     pub const INTERNAL_ERROR: &str = "INTERNAL_ERROR";
 }

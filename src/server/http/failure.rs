@@ -1,7 +1,10 @@
 //! Answers that are no success: one status, one code, one JSON body; and nothing of our insides.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 
 use crate::remote::api::{ErrorBody, ErrorDetail, code};
@@ -17,6 +20,8 @@ pub(super) struct Failure {
     message: String,
     details: Option<serde_json::Value>,
     trace_id: Option<String>,
+    /// Seconds after which it may be tried again.
+    retry_after: Option<u64>,
 }
 
 impl Failure {
@@ -27,6 +32,7 @@ impl Failure {
             message: message.into(),
             details: None,
             trace_id: None,
+            retry_after: None,
         }
     }
 
@@ -78,6 +84,23 @@ impl Failure {
         )
     }
 
+    /// More than may be asked at once.
+    pub(super) fn too_many(wait: Duration) -> Failure {
+        let message = "too many requests; try again later";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut failure = Failure::new(status, code::RATE_LIMITED, message);
+        let is_part = wait.subsec_nanos() > 0;
+        failure.retry_after = Some(wait.as_secs() + u64::from(is_part));
+        failure
+    }
+
+    /// The disk does not take what it must.
+    pub(super) fn unavailable(error: &dyn std::error::Error) -> Failure {
+        let mut failure = Failure::internal(error);
+        failure.status = StatusCode::SERVICE_UNAVAILABLE;
+        failure
+    }
+
     pub(super) fn timed_out() -> Failure {
         let message = "the body stopped arriving";
         Failure::new(StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST, message)
@@ -110,7 +133,11 @@ impl IntoResponse for Failure {
                 trace_id: self.trace_id,
             },
         };
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 

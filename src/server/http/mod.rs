@@ -1,7 +1,7 @@
 //! The REST contract over axum: routes, and what their handlers share.
 //!
-//! Every request passes, in this order: the access log, authentication (401 before anything else
-//! is said), the check of path segments (an empty, `.` or `..` segment is 404, so that a folded
+//! Every request passes, in this order: the access log, the count, the bound on what runs at once,
+//! authentication (401 before anything else is said), the key's rate, the check of path segments (an empty, `.` or `..` segment is 404, so that a folded
 //! URL never reaches another route), and the route. Paths are matched as they came, so an encoded
 //! slash stays inside its segment, and no trailing slash is ignored. Git work runs on blocking
 //! threads, a bounded number at once.
@@ -13,7 +13,9 @@ mod bytes;
 mod changes;
 mod content;
 mod failure;
+mod limits;
 mod merge;
+mod metrics;
 mod objects;
 mod organization;
 mod page;
@@ -53,6 +55,8 @@ pub(super) struct Service {
     large: git::LargeBlobs,
     workers: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    limits: limits::Limits,
+    metrics: metrics::Metrics,
 }
 
 type Shared = Arc<Service>;
@@ -72,6 +76,8 @@ impl Service {
             large: git::LargeBlobs::default(),
             workers: Arc::new(Semaphore::new(GIT_WORKERS_MAX)),
             bodies: Arc::new(Semaphore::new(receive::BODIES_MIB_MAX)),
+            limits: limits::Limits::new(options.rate_limit),
+            metrics: metrics::Metrics::default(),
         })
     }
 
@@ -162,6 +168,7 @@ pub(super) fn router(service: Service) -> Router {
     let service = Arc::new(service);
     let nothing = || async { Failure::not_found("no such route") };
     Router::new()
+        .route("/metrics", get(metrics::show))
         .route("/v1/whoami", get(organization::whoami))
         .route("/v1/{org}", get(organization::show))
         .route("/v1/{org}/repos", get(repos::list).post(repos::create))
@@ -206,7 +213,20 @@ pub(super) fn router(service: Service) -> Router {
         .layer(middleware::from_fn(access::check_segments))
         .layer(middleware::from_fn_with_state(
             service.clone(),
+            limits::bound_rate,
+        ))
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
             access::authenticate,
+        ))
+        .route("/healthz", get(metrics::health))
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
+            limits::bound_running,
+        ))
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
+            metrics::count,
         ))
         .layer(middleware::from_fn(access::log))
         .with_state(service)
