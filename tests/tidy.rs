@@ -84,7 +84,11 @@ const DOORS: [(&str, &[&str], Door); 21] = [
     ("tar", &["src/export/"], Door::Anywhere),
     (
         "flate2",
-        &["src/export/", "src/server/git/large.rs"],
+        &[
+            "src/export/",
+            "src/server/git/large.rs",
+            "src/server/http/smart/incoming.rs",
+        ],
         Door::Anywhere,
     ),
     (

@@ -26,13 +26,19 @@ fn child() {
 }
 
 /// A server in a process of its own, killed with the value.
-struct Child(std::process::Child);
+pub struct Child(std::process::Child);
 
 impl Child {
     /// Starts a server and returns its base URL.
-    fn start(data: &Path) -> (Child, String) {
+    pub fn start(data: &Path) -> (Child, String) {
+        Child::start_with(data, &std::env::var("PATH").unwrap())
+    }
+
+    /// The same with another search path of programs.
+    pub fn start_with(data: &Path, programs: &str) -> (Child, String) {
         use std::io::{BufRead, BufReader};
         let mut child = Command::new(std::env::current_exe().unwrap())
+            .env("PATH", programs)
             .args(["--exact", "crash::child", "--nocapture"])
             .env(CHILD_DATA, data)
             .stdout(std::process::Stdio::piped())
@@ -49,6 +55,12 @@ impl Child {
             })
             .unwrap();
         (child, url)
+    }
+}
+
+impl Child {
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 }
 

@@ -10,12 +10,17 @@
 
 mod access;
 mod changes;
+mod cloning;
 mod conflicts;
 mod crash;
+mod evolving;
+mod gits;
 mod harness;
 mod limits;
 mod merging;
 mod names;
 mod objects;
+mod pushing;
+mod racing;
 mod reading;
 mod uploads;

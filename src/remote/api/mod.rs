@@ -133,6 +133,8 @@ pub mod code {
     pub const PAYLOAD_TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
     /// 429.
     pub const RATE_LIMITED: &str = "RATE_LIMITED";
+    /// 501: this server lacks something that it needs.
+    pub const NOT_IMPLEMENTED: &str = "NOT_IMPLEMENTED";
     /// 500.
     pub const INTERNAL_ERROR: &str = "INTERNAL_ERROR";
 }

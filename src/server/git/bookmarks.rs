@@ -5,6 +5,8 @@
 //! name, so it lives under another prefix. The default bookmark always exists: without a
 //! reference it is on the virtual root.
 
+use std::collections::BTreeSet;
+
 use super::changes::{CHANGES, Snapshot};
 use super::error::{Doing, Error};
 use super::refs::{self, Move};
@@ -115,18 +117,8 @@ impl Repository {
         if find(&repo, name)?.is_some() {
             return Err(Error::BookmarkExists);
         }
-        // Git keeps references as files, so a name cannot also be a folder of names.
-        let is_within = |one: &str, other: &str| {
-            one.strip_prefix(other)
-                .is_some_and(|rest| rest.starts_with('/'))
-        };
-        for (other, _) in refs::below(&repo, HEADS)?
-            .into_iter()
-            .chain(refs::below(&repo, UNBORN)?)
-        {
-            if is_within(name, &other) || is_within(&other, name) {
-                return Err(Error::BookmarkName);
-            }
+        if names(&repo)?.iter().any(|other| is_entangled(name, other)) {
+            return Err(Error::BookmarkName);
         }
         let to = self.snapshot_in(&repo, change)?;
         refs::apply(&repo, &placing(&repo, name, None, &to)?)?;
@@ -224,6 +216,24 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// The names of all bookmarks that have a reference.
+pub(super) fn names(repo: &gix::Repository) -> Result<BTreeSet<String>, Error> {
+    let mut names = BTreeSet::new();
+    for prefix in [HEADS, UNBORN] {
+        names.extend(refs::below(repo, prefix)?.into_iter().map(|(name, _)| name));
+    }
+    Ok(names)
+}
+
+/// Whether one name is a folder of the other: Git keeps references as files.
+pub(super) fn is_entangled(one: &str, other: &str) -> bool {
+    let is_within = |one: &str, other: &str| {
+        one.strip_prefix(other)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    is_within(one, other) || is_within(other, one)
 }
 
 pub(super) fn default_name(repo: &gix::Repository) -> Result<String, Error> {

@@ -7,6 +7,11 @@ use crate::tree::{ChangeId, GitOid};
 
 /// The commit header that carries the change id, as Jujutsu writes it.
 const CHANGE_ID: &str = "change-id";
+/// The commit header that names the change's version before this one. The chain of them tells an
+/// earlier version, which somebody may still have, from a next one.
+const PREDECESSOR: &str = "mesa-predecessor";
+/// Most versions of a change that are looked through: years of pushes every few minutes.
+const VERSIONS_MAX: usize = 1 << 17;
 /// The headers of a commit that records a conflict.
 const CONFLICT: [&str; 2] = ["jj:trees", "jj:conflict-labels"];
 
@@ -121,6 +126,32 @@ pub(super) fn read(repo: &gix::Repository, oid: GitOid) -> Result<Commit, Error>
     })
 }
 
+/// Whether a commit of a change was amended, again and again perhaps, until it was another.
+pub(super) fn succeeds(
+    repo: &gix::Repository,
+    later: GitOid,
+    earlier: GitOid,
+) -> Result<bool, Error> {
+    let mut at = later;
+    for _ in 0..VERSIONS_MAX {
+        let Some(object) = repo.try_find_object(theirs(at)).doing("reading a commit")? else {
+            return Ok(false);
+        };
+        let commit = object.try_into_commit().doing("reading a commit")?;
+        let decoded = commit.decode().doing("reading a commit")?;
+        let before = decoded
+            .extra_headers()
+            .find(PREDECESSOR)
+            .and_then(|text| std::str::from_utf8(text).ok()?.trim_end().parse().ok());
+        match before {
+            None => return Ok(false),
+            Some(before) if before == earlier => return Ok(true),
+            Some(before) => at = before,
+        }
+    }
+    Ok(false)
+}
+
 pub(super) fn is_conflicted(commit: &gix::objs::CommitRef<'_>) -> bool {
     CONFLICT
         .iter()
@@ -179,11 +210,17 @@ pub(super) fn amend(
     let change = change_id(&id, &decoded);
     let mut commit = decoded.into_owned().doing("reading a commit")?;
     commit.extra_headers.retain(|(name, _)| {
-        name != CHANGE_ID && !name.starts_with(b"gpgsig") && name != "mergetag"
+        ![CHANGE_ID, PREDECESSOR, "mergetag"]
+            .iter()
+            .any(|dropped| name == dropped)
+            && !name.starts_with(b"gpgsig")
     });
-    commit
-        .extra_headers
-        .push((CHANGE_ID.into(), change.to_string().into()));
+    for (name, value) in [
+        (CHANGE_ID, change.to_string()),
+        (PREDECESSOR, old.to_string()),
+    ] {
+        commit.extra_headers.push((name.into(), value.into()));
+    }
     commit.tree = amendment.tree;
     if let Some(author) = amendment.author {
         author.check()?;

@@ -85,6 +85,13 @@ pub(in crate::server) enum Error {
     SourceHash { path: PathBuf },
     #[error("{path:?} is neither a Git repository nor a directory")]
     SourceKind { path: PathBuf },
+    #[error("the server needs the git program for this; install it there (apt-get install git)")]
+    ProgramMissing,
+    #[error("running git")]
+    Program {
+        #[source]
+        source: io::Error,
+    },
     #[error("{doing}")]
     Git {
         doing: &'static str,

@@ -49,6 +49,11 @@ impl Repository {
         index.seen.insert(oid);
     }
 
+    /// Notes commits that came by a push; what is below them is walked when it is needed.
+    pub(super) fn note_pushed(&self, commits: impl Iterator<Item = (ChangeId, GitOid)>) {
+        self.index.write().commits.extend(commits);
+    }
+
     fn walk_news(&self, repo: &gix::Repository) -> Result<(), Error> {
         let mut tips = refs::below(repo, super::bookmarks::HEADS)?;
         if !self.index.read().has_walked_changes {

@@ -16,7 +16,9 @@
 //! Invariants: an object is on disk, synced, before a reference names it; a reference is synced
 //! before the caller hears of it; the change's reference moves before the bookmarks that follow
 //! it, so after a crash a bookmark may lag, and opening the repository lets it catch up; a merge
-//! moves its bookmark first, so a merge that exists took effect. One
+//! moves its bookmark first, so a merge that exists took effect. A push lies in `incoming/` until
+//! the `git` program, which one file starts, has found it sound and complete; the references are moved
+//! by us. One
 //! process owns the folder, and one writer at a time moves references (the caller's ticket).
 
 mod bookmarks;
@@ -30,7 +32,10 @@ mod import;
 mod large;
 mod merge;
 mod objects;
+mod packets;
 mod path;
+mod program;
+mod push;
 mod refs;
 mod staging;
 mod tree;
@@ -38,6 +43,7 @@ mod uploads;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use parking_lot::RwLock;
 
@@ -55,6 +61,11 @@ pub(in crate::server) use merge::{
     SourceFate,
 };
 pub(in crate::server) use objects::Child;
+pub(in crate::server) use packets::{
+    Command, LENGTH_BYTES, Line, Malformed, Manner, Verdict, advertisement, length, line, report,
+};
+pub(in crate::server) use program::{Program, Protocol};
+pub(in crate::server) use push::{COMMANDS_MAX, Quarantine, Together};
 pub(in crate::server) use tree::{Entry, Kind, SizeCache};
 
 use error::{At, Doing};
@@ -74,9 +85,35 @@ const HASH: gix::hash::Kind = gix::hash::Kind::Sha1;
 #[derive(Debug)]
 pub(in crate::server) struct Repository {
     folder: PathBuf,
-    shared: gix::ThreadSafeRepository,
+    shared: RwLock<Shared>,
     index: RwLock<history::Index>,
     reaches: objects::Reaches,
+}
+
+/// What requests share of an open repository. gix has room for so many packs as there were when it
+/// was opened, and some, so it is opened again when packs have come or gone.
+#[derive(Debug)]
+struct Shared {
+    repo: gix::ThreadSafeRepository,
+    packs_changed: Option<SystemTime>,
+}
+
+impl Shared {
+    fn open(folder: &Path) -> Result<Shared, Error> {
+        // Looked at first: packs that come in between are found at the next request.
+        let packs_changed = packs_changed(folder);
+        let repo = open_gix(folder)?;
+        Ok(Shared {
+            repo,
+            packs_changed,
+        })
+    }
+}
+
+fn packs_changed(folder: &Path) -> Option<SystemTime> {
+    fs::metadata(folder.join("objects/pack"))
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 impl Repository {
@@ -108,7 +145,7 @@ impl Repository {
         refs::remove_stale_locks(folder)?;
         let repository = Repository {
             folder: folder.to_owned(),
-            shared: open_gix(folder)?,
+            shared: RwLock::new(Shared::open(folder)?),
             index: RwLock::default(),
             reaches: objects::Reaches::default(),
         };
@@ -118,7 +155,15 @@ impl Repository {
 
     /// A handle for one request.
     fn local(&self) -> gix::Repository {
-        let mut repo = self.shared.to_thread_local();
+        let packs_changed = packs_changed(&self.folder);
+        let is_old = self.shared.read().packs_changed != packs_changed;
+        if is_old {
+            match Shared::open(&self.folder) {
+                Ok(shared) => *self.shared.write() = shared,
+                Err(error) => tracing::warn!(%error, "the repository cannot be opened again"),
+            }
+        }
+        let mut repo = self.shared.read().repo.to_thread_local();
         repo.object_cache_size(OBJECT_CACHE_BYTES);
         repo
     }

@@ -31,15 +31,26 @@ pub(super) struct Staging<'repo> {
     staged: HashSet<gix::ObjectId>,
 }
 
-/// Makes the folder, empty.
+/// Makes the folder, empty. A `git` that outlives a server that was killed may write for as long as
+/// it takes to notice, so a folder that fills again is removed again.
 pub(super) fn clear(repository: &Path) -> Result<(), Error> {
     let folder = repository.join(FOLDER);
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(&folder)?,
-        _ => {}
+    let mut attempts = 0..CLEAR_ATTEMPTS;
+    loop {
+        match fs::remove_dir_all(&folder) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error)
+                if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                    && attempts.next().is_some() => {}
+            Err(error) => return Err(error).at(&folder),
+        }
     }
     fs::create_dir(&folder).at(&folder)
 }
+
+/// A file that is made in a folder that goes away is made once more at most: its folder is gone.
+const CLEAR_ATTEMPTS: usize = 100;
 
 impl<'repo> Staging<'repo> {
     pub(super) fn new(repo: &'repo gix::Repository) -> Result<Staging<'repo>, Error> {
@@ -136,35 +147,18 @@ impl<'repo> Staging<'repo> {
 
     /// Moves everything into the database; on return it survives a power cut.
     pub(super) fn publish(self) -> Result<(), Error> {
-        self.sync()?;
-        let objects = self.repo.objects.store_ref().path();
-        let mut folders = HashSet::new();
-        for oid in &self.staged {
-            let from = self.store.object_path(oid);
-            let to = loose::Store::at(objects, HASH).object_path(oid);
-            let Some(folder) = to.parent() else { continue };
-            match fs::create_dir(folder) {
-                Ok(()) => {
-                    folders.insert(objects.to_owned());
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error).at(folder),
-            }
-            fs::rename(&from, &to).at(&to)?;
-            folders.insert(folder.to_owned());
-        }
-        sync_folders(&folders)?;
-        let path = self.folder.path().to_owned();
-        self.folder.close().at(&path)
-    }
-
-    fn sync(&self) -> Result<(), Error> {
-        let paths: Vec<PathBuf> = self
+        let from = self.folder.path();
+        let names: Vec<PathBuf> = self
             .staged
             .iter()
-            .map(|oid| self.store.object_path(oid))
+            .filter_map(|oid| {
+                let path = self.store.object_path(oid);
+                path.strip_prefix(from).map(Path::to_owned).ok()
+            })
             .collect();
-        sync_files(self.folder.path(), &paths)
+        move_objects(from, self.repo.objects.store_ref().path(), &names)?;
+        let path = from.to_owned();
+        self.folder.close().at(&path)
     }
 }
 
@@ -184,6 +178,30 @@ impl edit::Objects for Staging<'_> {
     fn store_tree(&mut self, bytes: &[u8]) -> Result<gix::ObjectId, Error> {
         self.write(Kind::Tree, bytes)
     }
+}
+
+/// Moves files of one database into another on the same file system, in order; on return they
+/// survive a power cut. None of them is in the other one before all of them are durable.
+pub(super) fn move_objects(from: &Path, to: &Path, names: &[PathBuf]) -> Result<(), Error> {
+    let paths: Vec<PathBuf> = names.iter().map(|name| from.join(name)).collect();
+    sync_files(from, &paths)?;
+    let mut folders = HashSet::new();
+    for (path, name) in paths.iter().zip(names) {
+        let target = to.join(name);
+        let Some(folder) = target.parent() else {
+            continue;
+        };
+        match fs::create_dir(folder) {
+            Ok(()) => {
+                folders.insert(to.to_owned());
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).at(folder),
+        }
+        fs::rename(path, &target).at(&target)?;
+        folders.insert(folder.to_owned());
+    }
+    sync_folders(&folders)
 }
 
 /// Makes the contents of files durable; `folder` is on the same file system.

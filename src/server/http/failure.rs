@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 
@@ -123,6 +124,19 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// For programs that show people the body as it is, like git.
+    pub(super) fn into_text(self) -> Response {
+        let kind = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+        let mut text = self.message;
+        if let Some(trace_id) = self.trace_id {
+            text.push_str(&format!(" ({trace_id})"));
+        }
+        text.push('\n');
+        (self.status, kind, text).into_response()
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let body = ErrorBody {
@@ -186,7 +200,9 @@ impl From<git::Error> for Failure {
             | E::Date
             | E::Message
             | E::ListingTooLong => (StatusCode::BAD_REQUEST, code::INVALID_REQUEST),
-            E::SourceChanged { .. }
+            E::ProgramMissing => (StatusCode::NOT_IMPLEMENTED, code::NOT_IMPLEMENTED),
+            E::Program { .. }
+            | E::SourceChanged { .. }
             | E::SourcePartial { .. }
             | E::SourceHash { .. }
             | E::SourceKind { .. }

@@ -44,7 +44,8 @@ impl Limits {
         self.running.load(Ordering::Relaxed)
     }
 
-    fn check_rate(&self, key_id: &String) -> Result<(), Failure> {
+    /// Refuses a key that has asked too often.
+    pub(super) fn check_rate(&self, key_id: &String) -> Result<(), Failure> {
         let Some(rate) = &self.rate else {
             return Ok(());
         };

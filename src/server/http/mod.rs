@@ -21,6 +21,7 @@ mod organization;
 mod page;
 mod receive;
 mod repos;
+mod smart;
 mod uploads;
 
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub(super) struct Service {
     bodies: Arc<Semaphore>,
     limits: limits::Limits,
     metrics: metrics::Metrics,
+    /// Turns of the `git` program.
+    programs: Arc<Semaphore>,
 }
 
 type Shared = Arc<Service>;
@@ -78,6 +81,7 @@ impl Service {
             bodies: Arc::new(Semaphore::new(receive::BODIES_MIB_MAX)),
             limits: limits::Limits::new(options.rate_limit),
             metrics: metrics::Metrics::default(),
+            programs: Arc::new(Semaphore::new(smart::PROGRAMS_MAX)),
         })
     }
 
@@ -219,6 +223,7 @@ pub(super) fn router(service: Service) -> Router {
             service.clone(),
             access::authenticate,
         ))
+        .merge(smart::router())
         .route("/healthz", get(metrics::health))
         .layer(middleware::from_fn_with_state(
             service.clone(),
