@@ -6,19 +6,22 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use libfuzzer_sys::fuzz_target;
-use mesa::remote::api::token::{LIFETIME_SECONDS_MAX, SigningSecret, Unverified};
+use mesa::remote::api::token::{
+    Decoded, LIFETIME_SECONDS_MAX, PrivateKey, PublicKey, Signer, SigningSecret, Unverified,
+    Verifier,
+};
 use mesa::secrets::Credential;
 use sha2::Sha256;
 
 const NOW: u64 = 1_750_000_000;
 
 fn read(token: &str, secret: &SigningSecret) {
+    let _told_to_a_person = Decoded::of(token);
+    let _sent_or_registered = (PrivateKey::parse(token), PublicKey::try_from(token));
     if let Ok(unverified) = Unverified::parse(token) {
-        let key = unverified.key_id().to_owned();
-        let expiry = unverified.claimed_expiry();
-        if let Ok(claims) = unverified.verify(secret, NOW) {
-            assert_eq!(claims.key_id, key);
-            assert_eq!(Some(claims.expires_at), expiry);
+        let signer = unverified.signer().clone();
+        if let Ok(claims) = unverified.verify(&Verifier::Secret(secret.clone()), NOW) {
+            assert_eq!(signer, Signer::Key { id: claims.issuer });
             assert!(claims.expires_at > NOW);
             assert!(claims.expires_at - claims.issued_at <= LIFETIME_SECONDS_MAX);
         }

@@ -63,14 +63,15 @@ pub(super) fn run(verb: &Token, context: &Context) -> Result<Exit, Error> {
     let scopes: Vec<&str> = arguments.scope.iter().map(String::as_str).collect();
     let repos = (!arguments.repo.is_empty()).then_some(arguments.repo.as_slice());
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let token = SigningSecret::of_api_key(key.expose()).sign(&Request {
-        key_id: &key_id,
+    let request = Request {
         scopes: &scopes,
         repos,
+        authors: &[],
         issued_at: since.unwrap_or(Duration::ZERO).as_secs(),
         lifetime: arguments.ttl,
         token_id: Uuid::new_v4(),
-    });
+    };
+    let token = SigningSecret::of_api_key(key.expose()).sign(&key_id, &request);
     output::data(token)?;
     Ok(Exit::Done)
 }

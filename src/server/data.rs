@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::error::Error;
-use super::keys::{KeyTable, new_key};
+use super::keys::KeyTable;
 
 const VERSION: u64 = 1;
+/// How names of files begin that are not published yet.
+const UNPUBLISHED: &str = ".new-";
 
 /// The data directory, owned by this process while it lives.
 #[derive(Debug)]
@@ -49,10 +52,11 @@ impl DataFolder {
             }
             _ => make_folder(&temporary)?,
         }
+        clear_unpublished(path)?;
         let organization = organization(path, slug, now)?;
         make_folder(&path.join("orgs"))?;
         make_folder(&path.join("orgs").join(slug))?;
-        let keys = keys(path, now)?;
+        let keys = KeyTable::open(path, slug, now)?;
         Ok(DataFolder {
             path: path.to_owned(),
             organization,
@@ -97,7 +101,7 @@ fn claim(path: &Path) -> Result<(), Error> {
             let name = entry.map_err(io)?.file_name();
             // What a first start leaves that ended early.
             let is_ours = ["lock", "temporary"].iter().any(|ours| name == *ours);
-            if !is_ours && !name.to_string_lossy().starts_with(".new-") {
+            if !is_ours && !name.to_string_lossy().starts_with(UNPUBLISHED) {
                 return Err(Error::NotEmpty {
                     path: path.to_owned(),
                 });
@@ -105,6 +109,18 @@ fn claim(path: &Path) -> Result<(), Error> {
         }
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)
+}
+
+/// Removes files that a crash left before they were published: the table of keys may be among them.
+fn clear_unpublished(path: &Path) -> Result<(), Error> {
+    let io = |error| Error::io(path, error);
+    for entry in fs::read_dir(path).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.file_name().to_string_lossy().starts_with(UNPUBLISHED) {
+            fs::remove_file(entry.path()).map_err(io)?;
+        }
+    }
+    Ok(())
 }
 
 fn lock(path: &Path) -> Result<Flock<File>, Error> {
@@ -147,26 +163,6 @@ fn organization(path: &Path, slug: &str, now: u64) -> Result<Organization, Error
     Ok(new)
 }
 
-fn keys(path: &Path, now: u64) -> Result<KeyTable, Error> {
-    let file = path.join("keys.json");
-    if let Some(found) = read_json::<KeyTable>(&file)? {
-        check_version(&file, found.version)?;
-        return Ok(found);
-    }
-    // The key first: a crash in between finds no table and makes both anew.
-    let (key, row) = new_key("admin", now);
-    publish(
-        &path.join("admin.key"),
-        format!("{}\n", key.as_str()).as_bytes(),
-    )?;
-    let table = KeyTable {
-        version: VERSION,
-        keys: vec![row],
-    };
-    publish_json(&file, &table)?;
-    Ok(table)
-}
-
 /// Refuses a file of another version.
 pub(super) fn check_version(path: &Path, found: u64) -> Result<(), Error> {
     if found != VERSION {
@@ -206,7 +202,8 @@ pub(super) fn make_folder(path: &Path) -> Result<(), Error> {
 /// Reads a JSON file, if it is there.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
+        // It may be the table of keys.
+        Ok(bytes) => Zeroizing::new(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(path, error)),
     };
@@ -223,7 +220,7 @@ pub(super) fn publish_json(path: &Path, value: &impl Serialize) -> Result<(), Er
         path: path.to_owned(),
         source,
     })?;
-    publish(path, &bytes)
+    publish(path, &Zeroizing::new(bytes))
 }
 
 /// Writes a file that only its owner can read, by temporary file, sync, rename and sync of the
@@ -232,7 +229,7 @@ pub(super) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let io = |error| Error::io(path, error);
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
-        .prefix(".new-")
+        .prefix(UNPUBLISHED)
         .permissions(fs::Permissions::from_mode(0o600))
         .tempfile_in(folder)
         .map_err(io)?;

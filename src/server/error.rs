@@ -25,6 +25,15 @@ pub enum Error {
     /// A repository's name is not one.
     #[error("'{0}' is not a repository name: want 1 to 100 of A-Z a-z 0-9 . _ -, not reserved")]
     RepositoryName(String),
+    /// That public key is, or was, registered.
+    #[error("the public key is registered already, or was: make a new one")]
+    KeyRegistered,
+    /// The table of keys is full of keys that are in use.
+    #[error("there are {max} API keys: revoke one that is not needed")]
+    TooManyKeys {
+        /// How many there may be.
+        max: usize,
+    },
     /// Another server has the data directory.
     #[error("another server uses {path:?}")]
     InUse {

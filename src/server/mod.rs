@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! DIR/                     0700, owned by one server at a time (flock on `lock`)
-//!   admin.key              the first API key, 0600, written at the first start
-//!   keys.json              hashes of the API keys, 0600
+//!   admin.key              an API key to begin with, 0600; a new one when no key is left that makes others
+//!   keys.json              hashes of API keys, public keys of the organization, 0600
 //!   organization.json      id, name and birth of the one organization
 //!   orgs/<org>/<repo>.git  bare repositories, each with a `mesa.json` of its id, birth and tags
 //!   temporary/             what is being made or removed; cleared at start

@@ -156,14 +156,17 @@ async fn tokens_are_clamped_restricted_and_refused() {
         .expect(201);
     let key_id = server.key_id().await;
     let token = |scopes: &[&str], repos: Option<&[String]>| {
-        SigningSecret::of_api_key(&server.key).sign(&TokenRequest {
-            key_id: &key_id,
-            scopes,
-            repos,
-            issued_at: now(),
-            lifetime: Lifetime::default(),
-            token_id: uuid::Uuid::new_v4(),
-        })
+        SigningSecret::of_api_key(&server.key).sign(
+            &key_id,
+            &TokenRequest {
+                scopes,
+                repos,
+                authors: &[],
+                issued_at: now(),
+                lifetime: Lifetime::default(),
+                token_id: uuid::Uuid::new_v4(),
+            },
+        )
     };
     let as_token = async |method: Method, token: &str, path: &str| {
         let request = server
@@ -277,13 +280,14 @@ async fn tokens_are_clamped_restricted_and_refused() {
 
     // Revoking a key kills it and every token that it signed.
     let live = token(&["read"], None);
+    let dead = server.key.clone();
     server.stop().await;
     let file = server.data().join("keys.json");
     let mut table: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     table["keys"][0]["revoked_at"] = json!(now());
     fs::write(&file, table.to_string()).unwrap();
     server.start(&[("app", source.path())]).await;
-    for credential in [live, server.key.clone()] {
+    for credential in [live, dead] {
         let request = server.client.get(format!("{}/whoami", server.base));
         let answer = server
             .send(request.bearer_auth(credential))

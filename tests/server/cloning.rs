@@ -19,14 +19,15 @@ fn listed(folder: &Path, commit: &str) -> String {
 
 pub async fn token(server: &Server, scopes: &[&str], repos: &[&str]) -> String {
     let repos: Vec<String> = repos.iter().map(|name| (*name).to_owned()).collect();
-    SigningSecret::of_api_key(&server.key).sign(&Request {
-        key_id: &server.key_id().await,
+    let request = Request {
         scopes,
         repos: Some(&repos),
+        authors: &[],
         issued_at: now(),
         lifetime: Lifetime::default(),
         token_id: uuid::Uuid::new_v4(),
-    })
+    };
+    SigningSecret::of_api_key(&server.key).sign(&server.key_id().await, &request)
 }
 
 #[tokio::test(flavor = "multi_thread")]

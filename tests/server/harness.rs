@@ -199,6 +199,17 @@ impl Server {
         self.send(self.request(Method::DELETE, path)).await
     }
 
+    /// A request with another credential than the first key.
+    pub async fn with(&self, credential: &str, method: Method, path: &str, body: Value) -> Answer {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        let request = request.bearer_auth(credential);
+        let request = match body {
+            Value::Null => request,
+            body => request.json(&body),
+        };
+        self.send(request).await
+    }
+
     pub async fn bytes(&self, path: &str) -> Answer {
         let request = self.request(Method::GET, path);
         self.send(request.header("accept", "application/octet-stream"))

@@ -100,14 +100,17 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(refused.headers["retry-after"], "1");
     assert_eq!(refused.expect(429)["error"]["code"], "RATE_LIMITED");
     // The key's tokens are no way around.
-    let token = SigningSecret::of_api_key(&server.key).sign(&Request {
-        key_id: &key_id_of(&server),
-        scopes: &["read"],
-        repos: None,
-        issued_at: now(),
-        lifetime: Lifetime::default(),
-        token_id: uuid::Uuid::nil(),
-    });
+    let token = SigningSecret::of_api_key(&server.key).sign(
+        &key_id_of(&server),
+        &Request {
+            scopes: &["read"],
+            authors: &[],
+            repos: None,
+            issued_at: now(),
+            lifetime: Lifetime::default(),
+            token_id: uuid::Uuid::nil(),
+        },
+    );
     let request = server.client.get(format!("{}/whoami", server.base));
     let answer = server.send(request.bearer_auth(token)).await;
     answer.expect(429);

@@ -262,14 +262,17 @@ async fn a_restricted_credential_sees_what_a_commit_has() {
     let head = oid(source.path(), "HEAD");
     let old = oid(source.path(), "HEAD~1:README.md");
     let root = oid(source.path(), "HEAD^{tree}");
-    let token = SigningSecret::of_api_key(&server.key).sign(&Request {
-        key_id: &server.key_id().await,
-        scopes: &["read"],
-        repos: Some(&["local/app".to_owned()]),
-        issued_at: now(),
-        lifetime: Lifetime::default(),
-        token_id: uuid::Uuid::nil(),
-    });
+    let token = SigningSecret::of_api_key(&server.key).sign(
+        &server.key_id().await,
+        &Request {
+            scopes: &["read"],
+            authors: &[],
+            repos: Some(&["local/app".to_owned()]),
+            issued_at: now(),
+            lifetime: Lifetime::default(),
+            token_id: uuid::Uuid::nil(),
+        },
+    );
     let get = |path: String| {
         let url = format!("{}{path}", server.base);
         server.send(server.client.get(url).bearer_auth(&token))

@@ -9,6 +9,7 @@ mod change;
 mod content;
 mod date;
 mod files;
+mod keys;
 mod merge;
 mod objects;
 mod organization;
@@ -19,6 +20,7 @@ pub use change::{Author, Change, ChangeDetail, ChangePatch, Ident, NewChange};
 pub use content::{Content, DirectoryContent, Entry, FileContent, SubmoduleEntry};
 pub use date::{DateError, format_date, parse_date};
 pub use files::{Action, Encoding, FileMode, FileOp};
+pub use keys::{ApiKey, ApiKeyPage, ApiKeyPatch, CreatedApiKey, KeyText, NewApiKey, PatchedApiKey};
 pub use merge::{
     ConflictDetails, ConflictHunk, ConflictedEntry, HunkContent, HunkResolution, MergeAnswer,
     MergeRequest, MergeType, OmittedReason, Resolution, Take,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
 use super::failure::Failure;
-use super::{Shared, receive};
+use super::{Shared, api_keys, receive};
 use crate::server::keys::{Principal, Refusal};
 
 /// One line per request: no query, no headers, no bodies, hence no credentials.
@@ -53,7 +53,19 @@ fn principal(service: &Shared, request: &Request) -> Result<Principal, Refusal> 
         return Err(Refusal::Unknown);
     }
     let now = receive::now();
-    service.data.keys.authenticate(credential.trim(), now)
+    let principal = service.data.keys.authenticate(credential.trim(), now)?;
+    if service.data.keys.wants_uses_stored(now) {
+        tokio::spawn(store_uses(service.clone()));
+    }
+    Ok(principal)
+}
+
+/// Stores when keys were used; no request waits for it.
+async fn store_uses(service: Shared) {
+    let stored = api_keys::changing(&service, |service| Ok(service.data.keys.store_uses()?));
+    if stored.await.is_err() {
+        tracing::warn!("the times of last use of API keys were not stored");
+    }
 }
 
 /// Answers 404 to an empty, `.` or `..` segment: clients fold these, and what they meant as a name

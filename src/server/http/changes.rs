@@ -84,11 +84,21 @@ fn person(ident: Ident, now: u64) -> Result<git::Person, Failure> {
     })
 }
 
-/// The person that stands for a key when the request names nobody.
+/// The person that stands for a credential when the request names nobody: the first author of a
+/// token that names one, or else the key.
 pub(super) fn key_person(principal: &Principal, now: u64) -> git::Person {
+    let key_email = || format!("{}@mesa.invalid", principal.key_id);
+    let (name, email) = match principal.authors.first() {
+        Some(author) => (author.name.as_str(), author.email.clone()),
+        None => {
+            let name = principal.key_name.as_deref().unwrap_or(&principal.key_id);
+            (name, Some(key_email()))
+        }
+    };
     git::Person {
-        name: principal.key_name.clone(),
-        email: format!("{}@mesa.invalid", principal.key_id),
+        // A key may have any name, an author in Git may not.
+        name: name.replace(['<', '>'], " "),
+        email: email.unwrap_or_default(),
         seconds: now.cast_signed(),
     }
 }

@@ -43,15 +43,27 @@ impl Failure {
 
     pub(super) fn unauthorized(refusal: Refusal) -> Failure {
         let (code, message) = match refusal {
-            Refusal::Unknown => (code::UNAUTHORIZED, "no valid credential"),
-            Refusal::Expired => (code::TOKEN_EXPIRED, "the credential has expired"),
-            Refusal::Revoked => (code::KEY_REVOKED, "the API key was revoked"),
+            Refusal::Unknown => (code::UNAUTHORIZED, "no valid credential".to_owned()),
+            Refusal::PrivateKey => (
+                code::UNAUTHORIZED,
+                "a private key signs access tokens and is never sent; revoke this one, and \
+                 register another"
+                    .to_owned(),
+            ),
+            Refusal::Token(error) => (code::UNAUTHORIZED, error.to_string()),
+            Refusal::Expired => (code::TOKEN_EXPIRED, "the credential has expired".to_owned()),
+            Refusal::Revoked => (code::KEY_REVOKED, "the API key was revoked".to_owned()),
         };
         Failure::new(StatusCode::UNAUTHORIZED, code, message)
     }
 
     pub(super) fn forbidden() -> Failure {
         let message = "the credential's scopes do not allow this";
+        Failure::new(StatusCode::FORBIDDEN, code::FORBIDDEN, message)
+    }
+
+    /// Forbidden for another reason than the scopes.
+    pub(super) fn refused(message: &'static str) -> Failure {
         Failure::new(StatusCode::FORBIDDEN, code::FORBIDDEN, message)
     }
 
@@ -217,6 +229,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
             Error::RepositoryName(_) => Failure::invalid(error.to_string()),
+            Error::TooManyKeys { .. } | Error::KeyRegistered => {
+                Failure::new(StatusCode::CONFLICT, code::CONFLICT, error.to_string())
+            }
             error => Failure::internal(&error),
         }
     }

@@ -7,6 +7,7 @@
 //! threads, a bounded number at once.
 
 mod access;
+mod api_keys;
 mod blobs;
 mod bookmarks;
 mod bytes;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -176,6 +177,14 @@ pub(super) fn router(service: Service) -> Router {
         .route("/v1/whoami", get(organization::whoami))
         .route("/v1/{org}", get(organization::show))
         .route("/v1/{org}/repos", get(repos::list).post(repos::create))
+        .route(
+            "/v1/{org}/api-keys",
+            get(api_keys::list).post(api_keys::create),
+        )
+        .route(
+            "/v1/{org}/api-keys/{key}",
+            patch(api_keys::patch).delete(api_keys::revoke),
+        )
         .route(
             "/v1/{org}/{repo}",
             get(repos::show).patch(repos::patch).delete(repos::delete),

@@ -24,7 +24,7 @@ pub(super) async fn whoami(
         },
         scopes: principal.scopes(),
         key_id: Some(principal.key_id),
-        key_name: Some(principal.key_name),
+        key_name: principal.key_name,
         extensions: extension::ALL.map(str::to_owned).to_vec(),
     });
     if let Ok(value) = extension::ALL.join(", ").parse() {

@@ -113,6 +113,13 @@ pub(super) async fn json<T: DeserializeOwned + Send + 'static>(
     }
     // A large body takes a while to parse, so not on a thread that serves connections.
     let parsed = tokio::task::spawn_blocking(move || {
+        // A list would pass for the fields of any structure, in the order of our code.
+        let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if begins != Some(&b'{') {
+            return Err(Failure::invalid(
+                "the body is not what is wanted: want a JSON object",
+            ));
+        }
         serde_json::from_slice(&bytes)
             .map_err(|error| Failure::invalid(format!("the body is not what is wanted: {error}")))
     });
