@@ -86,6 +86,7 @@ const DOORS: [(&str, &[&str], Door); 21] = [
         "flate2",
         &[
             "src/export/",
+            "src/server/git/compare/",
             "src/server/git/large.rs",
             "src/server/http/smart/incoming.rs",
         ],
@@ -93,7 +94,12 @@ const DOORS: [(&str, &[&str], Door); 21] = [
     ),
     (
         "imara_diff",
-        &["src/export/hunks.rs", "src/server/git/merge/text.rs"],
+        &[
+            "src/export/hunks.rs",
+            "src/server/git/compare/hunks.rs",
+            "src/server/git/lines.rs",
+            "src/server/git/merge/text.rs",
+        ],
         Door::Anywhere,
     ),
     (

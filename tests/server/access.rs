@@ -84,7 +84,7 @@ async fn folded_urls_reach_nothing() {
         .post("/local/app/bookmarks/trunk", json!({}))
         .await
         .expect(404);
-    server.get("/local/app/diff").await.expect(404);
+    server.get("/local/app/difference").await.expect(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

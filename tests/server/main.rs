@@ -13,6 +13,7 @@ mod changes;
 mod cloning;
 mod conflicts;
 mod crash;
+mod diff;
 mod evolving;
 mod forging;
 mod gits;

@@ -8,6 +8,7 @@
 mod change;
 mod content;
 mod date;
+mod diff;
 mod files;
 mod keys;
 mod merge;
@@ -19,6 +20,7 @@ pub mod token;
 pub use change::{Author, Change, ChangeDetail, ChangePatch, Ident, NewChange};
 pub use content::{Content, DirectoryContent, Entry, FileContent, SubmoduleEntry};
 pub use date::{DateError, format_date, parse_date};
+pub use diff::{Diff, DiffEntry, DiffHunk, DiffLine, DiffOmitted, DiffStats, DiffStatus, LineKind};
 pub use files::{Action, Encoding, FileMode, FileOp};
 pub use keys::{ApiKey, ApiKeyPage, ApiKeyPatch, CreatedApiKey, KeyText, NewApiKey, PatchedApiKey};
 pub use merge::{

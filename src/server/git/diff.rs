@@ -1,10 +1,26 @@
-//! Which paths a commit touches.
+//! Which paths differ between two trees, and which a commit touches.
 
 use std::collections::BTreeMap;
+
+use gix::objs::tree::EntryMode;
 
 use super::error::{Doing, Error};
 use super::{Repository, theirs, tree};
 use crate::tree::GitOid;
+
+/// What a tree has at a path, if it is no directory.
+pub(super) type Leaf = (EntryMode, gix::ObjectId);
+
+/// One path on which two trees differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Differing {
+    pub(super) path: Vec<u8>,
+    pub(super) old: Option<Leaf>,
+    pub(super) new: Option<Leaf>,
+}
+
+/// Most directories that are compared: with as many trees read, a walk takes seconds.
+const FOLDERS_MAX: usize = 50_000;
 
 type Side = Option<gix::ObjectId>;
 
@@ -28,18 +44,50 @@ impl Repository {
             },
             None => None,
         };
-        let mut touched = Vec::new();
-        let mut pending: Vec<(Vec<u8>, Side, Side)> = vec![(Vec::new(), old, Some(new))];
-        while let Some((folder, old, new)) = pending.pop() {
-            if old == new {
-                continue;
-            }
-            compare(&repo, &folder, old, new, &mut pending, &mut touched)?;
-        }
-        touched.sort_unstable();
+        let (differing, _) = differing(&repo, old, Some(new), usize::MAX, usize::MAX)?;
+        let shown = |one: Differing| String::from_utf8_lossy(&one.path).into_owned();
+        let mut touched: Vec<String> = differing.into_iter().map(shown).collect();
         touched.dedup();
         Ok(touched)
     }
+}
+
+/// The paths on which two trees differ, in order, and whether there may be more than `max`.
+pub(super) fn bounded(
+    repo: &gix::Repository,
+    old: gix::ObjectId,
+    new: gix::ObjectId,
+    max: usize,
+) -> Result<(Vec<Differing>, bool), Error> {
+    differing(repo, Some(old), Some(new), max, FOLDERS_MAX)
+}
+
+fn differing(
+    repo: &gix::Repository,
+    old: Side,
+    new: Side,
+    max: usize,
+    folders_max: usize,
+) -> Result<(Vec<Differing>, bool), Error> {
+    let mut found = Vec::new();
+    let mut pending: Vec<(Vec<u8>, Side, Side)> = vec![(Vec::new(), old, new)];
+    let mut folders = 0;
+    let mut is_cut = false;
+    while let Some((folder, old, new)) = pending.pop() {
+        if old == new {
+            continue;
+        }
+        if found.len() > max || folders >= folders_max {
+            is_cut = true;
+            break;
+        }
+        folders += 1;
+        compare(repo, &folder, old, new, &mut pending, &mut found)?;
+    }
+    found.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+    is_cut |= found.len() > max;
+    found.truncate(max);
+    Ok((found, is_cut))
 }
 
 /// Compares two versions of one directory; directories below go onto `pending`.
@@ -49,7 +97,7 @@ fn compare(
     old: Side,
     new: Side,
     pending: &mut Vec<(Vec<u8>, Side, Side)>,
-    touched: &mut Vec<String>,
+    found: &mut Vec<Differing>,
 ) -> Result<(), Error> {
     let mut both = BTreeMap::new();
     for (side, is_new) in [(old, false), (new, true)] {
@@ -68,17 +116,16 @@ fn compare(
             path.push(b'/');
         }
         path.extend_from_slice(&name);
-        let mut trees = [None, None];
-        for (tree, side) in trees.iter_mut().zip([old, new]) {
-            match side {
-                Some((mode, oid)) if mode.is_tree() => *tree = Some(oid),
-                Some(_) => touched.push(String::from_utf8_lossy(&path).into_owned()),
-                None => {}
-            }
-        }
+        let tree = |side: Option<Leaf>| side.filter(|(mode, _)| mode.is_tree());
+        let leaf = |side: Option<Leaf>| side.filter(|(mode, _)| !mode.is_tree());
+        let trees = [old, new].map(|side| tree(side).map(|(_, oid)| oid));
         if trees != [None, None] {
             let [old, new] = trees;
-            pending.push((path, old, new));
+            pending.push((path.clone(), old, new));
+        }
+        let (old, new) = (leaf(old), leaf(new));
+        if old.is_some() || new.is_some() {
+            found.push(Differing { path, old, new });
         }
     }
     Ok(())

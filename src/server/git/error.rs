@@ -77,6 +77,8 @@ pub(in crate::server) enum Error {
     Message,
     #[error("over {} entries; ask for less depth", super::LISTING_ENTRIES_MAX)]
     ListingTooLong,
+    #[error("the patch would be over 64 MiB or 3,000 paths: ask for JSON, or use git")]
+    PatchTooLarge,
     #[error("{path:?} changed while it was imported")]
     SourceChanged { path: PathBuf },
     #[error("{path:?} is a partial clone: some of its objects are elsewhere")]

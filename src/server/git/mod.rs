@@ -24,12 +24,14 @@
 mod bookmarks;
 mod changes;
 mod commit;
+mod compare;
 mod diff;
 mod edit;
 mod error;
 mod history;
 mod import;
 mod large;
+mod lines;
 mod merge;
 mod objects;
 mod packets;
@@ -52,6 +54,9 @@ use crate::tree::GitOid;
 pub(in crate::server) use bookmarks::{Bookmark, Direction};
 pub(in crate::server) use changes::{ChangeInput, PatchInput, Snapshot};
 pub(in crate::server) use commit::{Commit, Person};
+pub(in crate::server) use compare::{
+    Comparison, Entry as Compared, Hunks, LineKind, NoLines, Status,
+};
 pub(in crate::server) use edit::{Source, Step, decode};
 pub(in crate::server) use error::Error;
 pub(in crate::server) use import::import;

@@ -193,6 +193,7 @@ impl From<git::Error> for Failure {
             | E::DefaultBookmark
             | E::FileInTheWay
             | E::DirectoryInTheWay => (StatusCode::CONFLICT, code::CONFLICT),
+            E::PatchTooLarge => (StatusCode::NOT_ACCEPTABLE, code::NOT_ACCEPTABLE),
             E::UnknownBlob(_)
             | E::UnknownTree(_)
             | E::UploadDiffers(_)

@@ -13,6 +13,7 @@ mod bookmarks;
 mod bytes;
 mod changes;
 mod content;
+mod diff;
 mod failure;
 mod limits;
 mod merge;
@@ -22,6 +23,7 @@ mod organization;
 mod page;
 mod receive;
 mod repos;
+mod routes;
 mod smart;
 mod uploads;
 
@@ -29,12 +31,10 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower_http::CompressionLevel;
-use tower_http::compression::CompressionLayer;
 
 use super::data::DataFolder;
 use super::error::Error;
@@ -162,65 +162,15 @@ fn created(value: impl Serialize) -> Response {
     (StatusCode::CREATED, Json(value)).into_response()
 }
 
-/// Routes whose answers are compressed for clients that accept it: large ones, made of text.
-fn compressed(routes: Router<Shared>) -> Router<Shared> {
-    let fast = CompressionLevel::Fastest;
-    routes.layer(CompressionLayer::new().quality(fast))
-}
-
 /// All routes.
 pub(super) fn router(service: Service) -> Router {
     let service = Arc::new(service);
     let nothing = || async { Failure::not_found("no such route") };
-    Router::new()
-        .route("/metrics", get(metrics::show))
-        .route("/v1/whoami", get(organization::whoami))
-        .route("/v1/{org}", get(organization::show))
-        .route("/v1/{org}/repos", get(repos::list).post(repos::create))
-        .route(
-            "/v1/{org}/api-keys",
-            get(api_keys::list).post(api_keys::create),
-        )
-        .route(
-            "/v1/{org}/api-keys/{key}",
-            patch(api_keys::patch).delete(api_keys::revoke),
-        )
-        .route(
-            "/v1/{org}/{repo}",
-            get(repos::show).patch(repos::patch).delete(repos::delete),
-        )
-        .route("/v1/{org}/{repo}/content", get(content::show))
-        .route(
-            "/v1/{org}/{repo}/changes",
-            get(changes::list).post(changes::create),
-        )
-        .route(
-            "/v1/{org}/{repo}/changes/{change}",
-            get(changes::show).patch(changes::patch),
-        )
-        .route(
-            "/v1/{org}/{repo}/bookmarks",
-            get(bookmarks::list).post(bookmarks::create),
-        )
-        .route(
-            "/v1/{org}/{repo}/bookmarks/{bookmark}",
-            get(bookmarks::show)
-                .post(merge::create)
-                .patch(bookmarks::patch)
-                .delete(bookmarks::delete),
-        )
-        .route("/v1/{org}/{repo}/ext/blobs", post(blobs::create))
-        .route("/v1/{org}/{repo}/ext/blobs/{sha}", get(objects::show))
-        .route("/v1/{org}/{repo}/ext/uploads", post(uploads::create))
-        .route(
-            "/v1/{org}/{repo}/ext/uploads/{upload}",
-            get(uploads::show).patch(uploads::append),
-        )
-        .merge(compressed(
-            Router::new()
-                .route("/v1/{org}/{repo}/ext/objects", post(objects::objects))
-                .route("/v1/{org}/{repo}/ext/trees", post(objects::trees)),
-        ))
+    routes::table()
+        .into_iter()
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, route.handler)
+        })
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)
         .layer(middleware::from_fn(access::check_segments))

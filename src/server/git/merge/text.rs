@@ -9,7 +9,9 @@ use std::ops::Range;
 use std::vec::IntoIter;
 
 use imara_diff::sources::byte_lines;
-use imara_diff::{Algorithm, Diff, Hunk, InternedInput};
+use imara_diff::{Hunk, InternedInput};
+
+use crate::server::git::lines::changes;
 
 /// Git looks for a NUL in so many bytes to tell data from text.
 const BINARY_PREFIX_BYTES: usize = 8000;
@@ -125,12 +127,9 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new(text: &'a [u8], input: &InternedInput<&[u8]>) -> Side<'a> {
-        let mut diff = Diff::compute(Algorithm::Histogram, input);
-        diff.postprocess_lines(input);
-        let hunks: Vec<Hunk> = diff.hunks().collect();
         Side {
             lines: Lines::of(text),
-            hunks: hunks.into_iter().peekable(),
+            hunks: changes(input).into_iter().peekable(),
             passed: (0, 0),
         }
     }
