@@ -5,7 +5,8 @@
 //!   admin.key              an API key to begin with, 0600; a new one when no key is left that makes others
 //!   keys.json              hashes of API keys, public keys of the organization, 0600
 //!   organization.json      id, name and birth of the one organization
-//!   orgs/<org>/<repo>.git  bare repositories, each with a `mesa.json` of its id, birth and tags
+//!   orgs/<org>/<repo>.git  bare repositories, each with a `mesa.json` of its id, name, birth, tags
+//!                          and upstream; the folder keeps the name that it was made under
 //!   temporary/             what is being made or removed; cleared at start
 //! ```
 //!

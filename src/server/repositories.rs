@@ -1,9 +1,14 @@
 //! The repositories of the organization, by name.
+//!
+//! A repository's folder keeps the path that it was made under: a new name is a line in `mesa.json`,
+//! and a removal is a mark there, after which the folder goes once nobody works in it. So whoever
+//! holds a [`Hosted`] can read and write to the end, whatever becomes of its name in between.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use parking_lot::{Mutex, RwLock};
 use rand::RngCore;
@@ -13,24 +18,41 @@ use tokio::sync::Semaphore;
 use super::data::{self, DataFolder};
 use super::error::Error;
 use super::git;
+use crate::remote::api::AuthKind;
 use crate::tree::ChangeId;
 
 /// Names whose routes are taken by something else.
 const RESERVED: [&str; 3] = ["repos", "api-keys", "webhook-targets"];
 const METADATA: &str = "mesa.json";
 
-/// One repository.
-#[derive(Debug)]
+/// One repository under one name. A new name makes another value that shares all but the name.
+#[derive(Debug, Clone)]
 pub(super) struct Hosted {
     pub(super) id: String,
     pub(super) name: String,
     /// Seconds since 1970.
     pub(super) created_at: u64,
-    pub(super) tags: Mutex<BTreeMap<String, String>>,
-    pub(super) git: git::Repository,
+    pub(super) traits: Arc<Mutex<Traits>>,
+    pub(super) git: Arc<git::Repository>,
     /// Writers take turns: the one permit is the turn.
     pub(super) turn: Arc<Semaphore>,
-    folder: PathBuf,
+    folder: Arc<Folder>,
+}
+
+/// What can be set about a repository beside its content and its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Traits {
+    pub(super) tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) upstream: Option<Upstream>,
+}
+
+/// Where a repository comes from. Nothing is fetched from there by this server, so no secret is kept:
+/// what nobody uses cannot leak.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Upstream {
+    pub(super) url: String,
+    pub(super) auth_kind: Option<AuthKind>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,7 +60,37 @@ struct Metadata {
     version: u64,
     id: String,
     created_at: u64,
-    tags: BTreeMap<String, String>,
+    /// The folder's own name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(flatten)]
+    traits: Traits,
+    /// A removal that was answered, and may not have come to its end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_removed: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The folder of a repository, which goes with the last user once it is doomed.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// Where it goes.
+    doom: OnceLock<PathBuf>,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let Some(doom) = self.doom.take() else { return };
+        let result = fs::rename(&self.path, &doom).and_then(|()| fs::remove_dir_all(&doom));
+        if let Err(error) = result {
+            // The mark is durable: the next start removes it.
+            tracing::warn!(path = %self.path.display(), %error, "a removed repository is left");
+        }
+    }
 }
 
 /// All repositories.
@@ -80,7 +132,17 @@ impl Repositories {
                 tracing::warn!(path = %entry.path().display(), "not a repository: left alone");
                 continue;
             };
-            by_name.insert(name.to_owned(), Arc::new(open(&entry.path(), name)?));
+            match open(&entry.path(), name)? {
+                Some(hosted) => {
+                    by_name.insert(hosted.name.clone(), Arc::new(hosted));
+                }
+                None => {
+                    let doom = data.temporary();
+                    fs::rename(entry.path(), &doom)
+                        .and_then(|()| fs::remove_dir_all(&doom))
+                        .map_err(|error| Error::io(&entry.path(), error))?;
+                }
+            }
         }
         Ok(Repositories {
             folder,
@@ -94,6 +156,12 @@ impl Repositories {
         self.by_name.read().get(name).cloned()
     }
 
+    /// The repository of an id, under the name that it has now.
+    pub(super) fn find_id(&self, id: &str) -> Option<Arc<Hosted>> {
+        let by_name = self.by_name.read();
+        by_name.values().find(|hosted| hosted.id == id).cloned()
+    }
+
     /// All repositories, by name.
     pub(super) fn all(&self) -> Vec<Arc<Hosted>> {
         self.by_name.read().values().cloned().collect()
@@ -105,43 +173,65 @@ impl Repositories {
         &self,
         made: &Path,
         name: &str,
-        tags: BTreeMap<String, String>,
+        traits: Traits,
         now: u64,
     ) -> Result<Arc<Hosted>, Error> {
+        let id = format!("repo_{}", uuid::Uuid::new_v4().simple());
+        // Another repository may have been made under this name, and renamed or removed since.
+        let mut folder = self.path(name);
+        let mut explicit_name = None;
+        if folder.exists() {
+            folder = self.path(&format!("{name}~{id}"));
+            explicit_name = Some(name.to_owned());
+        }
         let metadata = Metadata {
             version: data::version(),
-            id: format!("repo_{}", uuid::Uuid::new_v4().simple()),
+            id,
             created_at: now,
-            tags,
+            name: explicit_name,
+            traits,
+            is_removed: false,
         };
         data::publish_json(&made.join(METADATA), &metadata)?;
-        let folder = self.path(name);
         fs::rename(made, &folder).map_err(|error| Error::io(&folder, error))?;
         data::sync_folder(&self.folder)?;
-        let hosted = Arc::new(open(&folder, name)?);
+        let hosted = Arc::new(read(&folder, metadata, name)?);
         self.by_name.write().insert(name.to_owned(), hosted.clone());
         Ok(hosted)
     }
 
-    /// Renames a repository to a name that is free.
-    pub(super) fn rename(&self, old: &Hosted, name: &str) -> Result<Arc<Hosted>, Error> {
-        let folder = self.path(name);
-        fs::rename(&old.folder, &folder).map_err(|error| Error::io(&folder, error))?;
-        data::sync_folder(&self.folder)?;
-        let hosted = Arc::new(open(&folder, name)?);
+    /// Gives a repository a name that is free, and traits; on return they survive a power cut. Whoever
+    /// works under the old name goes on undisturbed.
+    pub(super) fn change(
+        &self,
+        old: &Hosted,
+        name: &str,
+        traits: Traits,
+    ) -> Result<Arc<Hosted>, Error> {
+        let new = Hosted {
+            name: name.to_owned(),
+            ..old.clone()
+        };
+        new.write(&traits, false)?;
+        *new.traits.lock() = traits;
+        if new.name == old.name {
+            return Ok(Arc::new(new));
+        }
+        let new = Arc::new(new);
         let mut by_name = self.by_name.write();
         by_name.remove(&old.name);
-        by_name.insert(name.to_owned(), hosted.clone());
-        Ok(hosted)
+        by_name.insert(new.name.clone(), new.clone());
+        Ok(new)
     }
 
-    /// Removes a repository for good.
+    /// Removes a repository for good; on return it is gone for everybody who did not find it before.
     pub(super) fn remove(&self, hosted: &Hosted, data: &DataFolder) -> Result<(), Error> {
-        let doomed = data.temporary();
-        fs::rename(&hosted.folder, &doomed).map_err(|error| Error::io(&hosted.folder, error))?;
-        data::sync_folder(&self.folder)?;
+        let traits = hosted.traits.lock().clone();
+        hosted.write(&traits, true)?;
         self.by_name.write().remove(&hosted.name);
-        fs::remove_dir_all(&doomed).map_err(|error| Error::io(&doomed, error))
+        // A second removal finds the first one's mark, and has nothing to add.
+        let _ = hosted.folder.doom.set(data.temporary());
+        Ok(())
     }
 
     /// Imports a repository or directory, unless the name exists.
@@ -170,7 +260,7 @@ impl Repositories {
                 source: Box::new(source_error),
             }
         })?;
-        self.publish(&made, name, BTreeMap::new(), now)?;
+        self.publish(&made, name, Traits::default(), now)?;
         tracing::info!(repository = name, "imported");
         Ok(())
     }
@@ -187,34 +277,45 @@ impl AsRef<git::Repository> for Hosted {
 }
 
 impl Hosted {
-    /// Replaces the tags; on return they survive a power cut.
-    pub(super) fn set_tags(&self, tags: BTreeMap<String, String>) -> Result<(), Error> {
+    /// Writes what is to be so; on return it survives a power cut.
+    fn write(&self, traits: &Traits, is_removed: bool) -> Result<(), Error> {
         let metadata = Metadata {
             version: data::version(),
             id: self.id.clone(),
             created_at: self.created_at,
-            tags: tags.clone(),
+            name: Some(self.name.clone()),
+            traits: traits.clone(),
+            is_removed,
         };
-        data::publish_json(&self.folder.join(METADATA), &metadata)?;
-        *self.tags.lock() = tags;
-        Ok(())
+        data::publish_json(&self.folder.path.join(METADATA), &metadata)
     }
 }
 
-fn open(folder: &Path, name: &str) -> Result<Hosted, Error> {
+/// Opens a repository whose folder is called `name`; `None` if it was removed.
+fn open(folder: &Path, name: &str) -> Result<Option<Hosted>, Error> {
     let file = folder.join(METADATA);
     let metadata: Metadata = data::read_json(&file)?
         .ok_or_else(|| Error::io(&file, std::io::ErrorKind::NotFound.into()))?;
     data::check_version(&file, metadata.version)?;
+    if metadata.is_removed {
+        return Ok(None);
+    }
+    read(folder, metadata, name).map(Some)
+}
+
+fn read(folder: &Path, metadata: Metadata, name: &str) -> Result<Hosted, Error> {
     let git = git::Repository::open(folder).map_err(|error| Error::repository(folder, error))?;
     Ok(Hosted {
         id: metadata.id,
-        name: name.to_owned(),
+        name: metadata.name.unwrap_or_else(|| name.to_owned()),
         created_at: metadata.created_at,
-        tags: Mutex::new(metadata.tags),
-        git,
+        traits: Arc::new(Mutex::new(metadata.traits)),
+        git: Arc::new(git),
         turn: Arc::new(Semaphore::new(1)),
-        folder: folder.to_owned(),
+        folder: Arc::new(Folder {
+            path: folder.to_owned(),
+            doom: OnceLock::new(),
+        }),
     })
 }
 

@@ -28,6 +28,7 @@ mod program;
 mod pushing;
 mod racing;
 mod reading;
+mod repos;
 mod token_attacks;
 mod token_forms;
 mod tokens;

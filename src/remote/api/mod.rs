@@ -16,6 +16,7 @@ mod objects;
 mod organization;
 mod text;
 pub mod token;
+mod upstream;
 
 pub use change::{Author, Change, ChangeDetail, ChangePatch, Ident, NewChange};
 pub use content::{Content, DirectoryContent, Entry, FileContent, SubmoduleEntry};
@@ -34,7 +35,11 @@ pub use objects::{
 pub use organization::{
     Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, Expected,
     MovedBookmark, NewBookmark, NewRepo, Org, Organization, Repo, RepoPage, RepoPatch, StoredBlob,
-    Success, Whoami,
+    Success, SyncPage, TagAction, TagPatch, TagsUpdated, Whoami,
+};
+pub use upstream::{
+    AuthKind, Direction, NewSync, NewUpstream, RefGlobs, Sync, Upstream, UpstreamAuth,
+    UpstreamPatch,
 };
 
 /// Names of the extensions that a server advertises in `whoami`; a client uses one only if it is
@@ -133,6 +138,8 @@ pub mod code {
     pub const LOCK_CONFLICT: &str = "LOCK_CONFLICT";
     /// 409: the change, or what a merge would make, is conflicted.
     pub const MERGE_CONFLICT: &str = "MERGE_CONFLICT";
+    /// 409: the server is not set up to do this.
+    pub const NOT_CONFIGURED: &str = "NOT_CONFIGURED";
     /// 413.
     pub const PAYLOAD_TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
     /// 429.

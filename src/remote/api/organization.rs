@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, text};
+use super::{Change, NewUpstream, Sync, UpstreamPatch, text};
 use crate::tree::{ChangeId, GitOid};
 
 /// The organization that a credential belongs to.
@@ -81,9 +81,9 @@ pub struct NewRepo {
     /// Labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// Where to mirror from; opaque to us.
+    /// Where to mirror from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<serde_json::Value>,
+    pub upstream: Option<NewUpstream>,
 }
 
 /// `PATCH /{org}/{repo}`: absent means unchanged.
@@ -98,9 +98,44 @@ pub struct RepoPatch {
     /// Labels to merge in; null removes one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Option<String>>,
-    /// Where to mirror from; opaque to us.
+    /// Where to mirror from; null is nowhere.
+    #[serde(
+        default,
+        deserialize_with = "text::nullable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub upstream: Option<Option<UpstreamPatch>>,
+}
+
+/// Whether a label is put on repositories or taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TagAction {
+    /// The label has this value now.
+    Set,
+    /// There is no such label now.
+    Remove,
+}
+
+/// `PATCH /{org}/repos/tags`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagPatch {
+    /// Which repositories, 1 to 100.
+    pub repo_ids: Vec<String>,
+    /// What is done.
+    pub action: TagAction,
+    /// The label's name.
+    pub key: String,
+    /// Its value, when it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<serde_json::Value>,
+    pub value: Option<String>,
+}
+
+/// The answer to a [`TagPatch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagsUpdated {
+    /// How many of the repositories exist, all of which are now as was asked.
+    pub updated: u64,
 }
 
 /// A name that points at a change.
@@ -212,6 +247,10 @@ page! {
 page! {
     /// One page of `GET bookmarks`.
     BookmarkPage { bookmarks: Bookmark }
+}
+page! {
+    /// One page of `GET upstream/syncs`.
+    SyncPage { syncs: Sync }
 }
 page! {
     /// One page of `GET changes`.

@@ -22,6 +22,15 @@ where
     text.parse().map_err(D::Error::custom)
 }
 
+/// A value for which null is not the same as absence. Absence is the field's default.
+pub(super) fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
 /// The same for a value that may be absent or null.
 pub(super) mod option {
     use super::{Deserialize, Deserializer, Display, FromStr, Serializer};

@@ -67,9 +67,24 @@ impl Repository {
         default_name(&repo)
     }
 
-    /// Makes an existing bookmark the default.
+    /// Makes an existing bookmark the default. The one that was it stays, also on the virtual root.
     pub(in crate::server) fn set_default_bookmark(&self, name: &str) -> Result<(), Error> {
         self.bookmark(name)?;
+        let repo = self.local();
+        let old = default_name(&repo)?;
+        if old == name {
+            return Ok(());
+        }
+        let has_reference = [HEADS, UNBORN]
+            .iter()
+            .map(|prefix| format!("{prefix}{old}"));
+        let mut is_kept = check_name(&old).is_err();
+        for reference in has_reference {
+            is_kept |= refs::find(&repo, &reference)?.is_some();
+        }
+        if !is_kept {
+            refs::apply(&repo, &[unborn(&old, true)])?;
+        }
         refs::write_head(&self.folder, name)
     }
 

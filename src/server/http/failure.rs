@@ -79,6 +79,10 @@ impl Failure {
         Failure::new(StatusCode::CONFLICT, code::CONFLICT, message)
     }
 
+    pub(super) fn not_configured(message: &'static str) -> Failure {
+        Failure::new(StatusCode::CONFLICT, code::NOT_CONFIGURED, message)
+    }
+
     pub(super) fn too_large(message: &'static str) -> Failure {
         Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,

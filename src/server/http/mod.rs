@@ -25,7 +25,9 @@ mod receive;
 mod repos;
 mod routes;
 mod smart;
+mod tags;
 mod uploads;
+mod upstream;
 
 use std::sync::Arc;
 
@@ -109,6 +111,12 @@ impl Service {
             true => Ok(()),
             false => Err(Failure::not_found("no such organization")),
         }
+    }
+
+    /// A repository as it is now, for whoever has both turns and found it before.
+    fn current(&self, hosted: &Hosted) -> Result<Arc<Hosted>, Failure> {
+        let found = self.repositories.find_id(&hosted.id);
+        found.ok_or_else(|| Failure::not_found("no such repository"))
     }
 
     fn sees(&self, principal: &Principal, hosted: &Hosted) -> bool {

@@ -1,6 +1,6 @@
 //! Repositories: listing, making, patching and removing them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use axum::Extension;
 use axum::body::Body;
@@ -11,45 +11,32 @@ use axum::response::Response;
 use super::failure::Failure;
 use super::page::Page;
 use super::receive::{self, Query, Segments, now};
-use super::{Service, Shared, blocking, created, git, ok, require, writing};
-use crate::remote::api::{NewRepo, Repo, RepoPage, RepoPatch, Success, format_date};
+use super::tags::{self, Filter};
+use super::{Service, Shared, blocking, created, git, ok, require, upstream, writing};
+use crate::remote::api::{
+    NewRepo, Repo, RepoPage, RepoPatch, Success, TagAction, TagPatch, TagsUpdated, format_date,
+};
 use crate::server::keys::{Principal, Scope};
-use crate::server::repositories::{Hosted, check_name};
+use crate::server::repositories::{Hosted, Traits, check_name};
 
 const DEFAULT_BOOKMARK: &str = "main";
-/// Most labels of one repository, and the bytes of a name and of a value.
-const TAGS_MAX: usize = 64;
-const TAG_NAME_BYTES_MAX: usize = 64;
-const TAG_VALUE_BYTES_MAX: usize = 256;
+/// Most repositories of one [`TagPatch`].
+const TAGGED_MAX: usize = 100;
 
-fn describe(service: &Service, hosted: &Hosted) -> Result<Repo, Failure> {
+pub(super) fn describe(service: &Service, hosted: &Hosted) -> Result<Repo, Failure> {
     let default_bookmark = hosted.git.default_bookmark()?;
     let head = hosted.git.bookmark(&default_bookmark)?;
+    let traits = hosted.traits.lock().clone();
     Ok(Repo {
         id: hosted.id.clone(),
         org: service.data.organization.slug.clone(),
         name: hosted.name.clone(),
         head_change_id: head.target.change,
         default_bookmark,
-        upstream: None,
+        upstream: upstream::describe(traits.upstream),
         created_at: format_date(hosted.created_at.cast_signed()),
-        tags: hosted.tags.lock().clone(),
+        tags: traits.tags,
     })
-}
-
-fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Failure> {
-    let is_good = tags.len() <= TAGS_MAX
-        && tags.iter().all(|(name, value)| {
-            (1..=TAG_NAME_BYTES_MAX).contains(&name.len())
-                && !name.starts_with('$')
-                && value.len() <= TAG_VALUE_BYTES_MAX
-        });
-    match is_good {
-        true => Ok(()),
-        false => Err(Failure::invalid(
-            "tags: at most 64, names of 1 to 64 bytes without a leading $, values up to 256",
-        )),
-    }
 }
 
 /// `GET /v1/{org}/repos`.
@@ -62,13 +49,14 @@ pub(super) async fn list(
     service.organization(&organization)?;
     require(&principal, Scope::Read)?;
     let query = Query::of(&uri);
-    if query.bytes("tags").is_some() {
-        return Err(Failure::invalid("tags: filters are not supported"));
-    }
+    let filter = query.text("tags")?.map(Filter::parse).transpose()?;
     let page = Page::of(&query)?;
     blocking(&service, move |service| {
         let mut seen = service.repositories.all();
-        seen.retain(|hosted| service.sees(&principal, hosted));
+        seen.retain(|hosted| {
+            let is_wanted = |filter: &Filter| filter.matches(&hosted.traits.lock().tags);
+            service.sees(&principal, hosted) && filter.as_ref().is_none_or(is_wanted)
+        });
         let (seen, next_cursor) = page.cut(seen, |hosted| &hosted.name);
         let repos = seen
             .iter()
@@ -97,10 +85,11 @@ pub(super) async fn create(
         return Err(Failure::forbidden());
     }
     let new: NewRepo = receive::json(&service, &headers, body).await?.value;
-    if new.upstream.is_some() {
-        return Err(Failure::invalid("upstream: not supported"));
-    }
-    check_tags(&new.tags)?;
+    tags::check(&new.tags)?;
+    let traits = Traits {
+        tags: new.tags,
+        upstream: new.upstream.map(upstream::kept).transpose()?,
+    };
     let name = new.name.unwrap_or_else(|| {
         let random = uuid::Uuid::new_v4().simple().to_string();
         format!("repo-{}", random.get(..12).unwrap_or(&random))
@@ -113,10 +102,9 @@ pub(super) async fn create(
         let made = service.data.temporary();
         let default = new.default_bookmark.as_deref().unwrap_or(DEFAULT_BOOKMARK);
         git::Repository::create(&made, default)?;
-        let hosted = service
-            .repositories
-            .publish(&made, &name, new.tags, now())?;
-        Ok(created(describe(service, &hosted)?))
+        let hosted = service.repositories.publish(&made, &name, traits, now())?;
+        let repo = describe(service, &hosted)?;
+        Ok(created(repo))
     })
     .await
 }
@@ -141,39 +129,83 @@ pub(super) async fn patch(
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Write)?;
     let patch: RepoPatch = receive::json(&service, &headers, body).await?.value;
-    if patch.upstream.is_some() {
-        return Err(Failure::invalid("upstream: not supported"));
-    }
-    let mut tags = hosted.tags.lock().clone();
-    for (name, value) in patch.tags {
-        match value {
-            Some(value) => tags.insert(name, value),
-            None => tags.remove(&name),
-        };
-    }
-    check_tags(&tags)?;
     if let Some(name) = &patch.name {
         check_name(name)?;
     }
-    // A rename must not pull the folder away from under a writer: both turns, in this order.
+    // Two changes of one repository must not undo each other: both turns, in this order.
     let turn = service.repositories.turn.clone().acquire_owned().await?;
     writing(&service, &hosted.turn.clone(), move |service| {
         let _turn = turn;
-        let mut hosted = hosted;
-        let new_name = patch.name.filter(|name| *name != hosted.name);
-        if let Some(name) = &new_name
-            && service.repositories.find(name).is_some()
-        {
+        let hosted = service.current(&hosted)?;
+        let name = patch.name.unwrap_or_else(|| hosted.name.clone());
+        if name != hosted.name && service.repositories.find(&name).is_some() {
             return Err(Failure::conflict("the repository exists"));
+        }
+        let mut traits = hosted.traits.lock().clone();
+        for (name, value) in patch.tags {
+            match value {
+                Some(value) => traits.tags.insert(name, value),
+                None => traits.tags.remove(&name),
+            };
+        }
+        tags::check(&traits.tags)?;
+        if let Some(wanted) = patch.upstream {
+            traits.upstream = upstream::patched(traits.upstream, wanted)?;
         }
         if let Some(bookmark) = &patch.default_bookmark {
             hosted.git.set_default_bookmark(bookmark)?;
         }
-        hosted.set_tags(tags)?;
-        if let Some(name) = &new_name {
-            hosted = service.repositories.rename(&hosted, name)?;
+        let hosted = service.repositories.change(&hosted, &name, traits)?;
+        let repo = describe(service, &hosted)?;
+        Ok(ok(repo))
+    })
+    .await
+}
+
+/// `PATCH /v1/{org}/repos/tags`. All of them are checked before one is changed; a repetition finds
+/// everything done, and answers the same.
+pub(super) async fn patch_tags(
+    State(service): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    Segments(organization): Segments<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    service.organization(&organization)?;
+    require(&principal, Scope::Write)?;
+    let patch: TagPatch = receive::json(&service, &headers, body).await?.value;
+    if !(1..=TAGGED_MAX).contains(&patch.repo_ids.len()) {
+        return Err(Failure::invalid("repo_ids: want 1 to 100"));
+    }
+    let value = match (patch.action, patch.value) {
+        (TagAction::Set, None) => return Err(Failure::invalid("value: missing")),
+        (TagAction::Set, value) => value,
+        (TagAction::Remove, _) => None,
+    };
+    let ids: BTreeSet<String> = patch.repo_ids.into_iter().collect();
+    let key = patch.key;
+    writing(&service, &service.repositories.turn, move |service| {
+        let mut changes = Vec::new();
+        for hosted in service.repositories.all() {
+            if !ids.contains(&hosted.id) || !service.sees(&principal, &hosted) {
+                continue;
+            }
+            let mut traits = hosted.traits.lock().clone();
+            match &value {
+                Some(value) => traits.tags.insert(key.clone(), value.clone()),
+                None => traits.tags.remove(&key),
+            };
+            tags::check(&traits.tags)?;
+            changes.push((hosted, traits));
         }
-        Ok(ok(describe(service, &hosted)?))
+        let updated = changes.len() as u64;
+        for (hosted, traits) in changes {
+            if *hosted.traits.lock() == traits {
+                continue;
+            }
+            service.repositories.change(&hosted, &hosted.name, traits)?;
+        }
+        Ok(ok(TagsUpdated { updated }))
     })
     .await
 }
@@ -188,6 +220,7 @@ pub(super) async fn delete(
     let turn = service.repositories.turn.clone().acquire_owned().await?;
     writing(&service, &hosted.turn.clone(), move |service| {
         let _turn = turn;
+        let hosted = service.current(&hosted)?;
         service.repositories.remove(&hosted, &service.data)?;
         Ok(ok(Success { success: true }))
     })

@@ -7,7 +7,7 @@ use tower_http::compression::CompressionLayer;
 
 use super::{
     Shared, api_keys, blobs, bookmarks, changes, content, diff, merge, metrics, objects,
-    organization, repos, uploads,
+    organization, repos, uploads, upstream,
 };
 
 /// What is done with a path.
@@ -67,6 +67,7 @@ pub(super) fn table() -> Vec<Route> {
     const KEYS: &str = "/v1/{org}/api-keys";
     const KEY: &str = "/v1/{org}/api-keys/{key}";
     const REPO: &str = "/v1/{org}/{repo}";
+    const SYNCS: &str = "/v1/{org}/{repo}/upstream/syncs";
     const CHANGES: &str = "/v1/{org}/{repo}/changes";
     const CHANGE: &str = "/v1/{org}/{repo}/changes/{change}";
     const BOOKMARKS: &str = "/v1/{org}/{repo}/bookmarks";
@@ -78,6 +79,7 @@ pub(super) fn table() -> Vec<Route> {
         route(Get, ORG, organization::show),
         route(Get, REPOS, repos::list),
         route(Post, REPOS, repos::create),
+        route(Patch, "/v1/{org}/repos/tags", repos::patch_tags),
         route(Get, KEYS, api_keys::list),
         route(Post, KEYS, api_keys::create),
         route(Patch, KEY, api_keys::patch),
@@ -87,6 +89,13 @@ pub(super) fn table() -> Vec<Route> {
         route(Delete, REPO, repos::delete),
         route(Get, "/v1/{org}/{repo}/content", content::show),
         compressed(route(Get, "/v1/{org}/{repo}/diff", diff::show)),
+        route(Get, SYNCS, upstream::list),
+        route(Post, SYNCS, upstream::create),
+        route(
+            Get,
+            "/v1/{org}/{repo}/upstream/syncs/{sync}",
+            upstream::show,
+        ),
         route(Get, CHANGES, changes::list),
         route(Post, CHANGES, changes::create),
         route(Get, CHANGE, changes::show),
