@@ -21,7 +21,7 @@
 //!              |           +-> remote -> lower::Source, secrets, tree   by overlay, upper, remote and
 //!              |           +-> export -> lower, tree                    daemon
 //!              |           +-> config -> secrets
-//!              +-> server -> remote::api, tree
+//!              +-> server -> remote::{api, Destination}, tree
 //! ```
 //!
 //! | module | what it is |
@@ -40,8 +40,8 @@
 //! | [`traced`] | which spans make a trace |
 //! | [`config`], [`secrets`], [`cli`] | settings and where they come from; the credential; one file a verb |
 //!
-//! One door each: sled in `upper/index.rs`, Git in `server/git`, the HTTP client in one file of
-//! `remote`, fuser in `fuse`, clap in `cli`. Async code is in `remote` and `server` alone; all else
+//! One door each: sled in `upper/index.rs`, Git in `server/git`, the HTTP client in `remote/http`, by
+//! which the server's webhooks go out too, fuser in `fuse`, clap in `cli`. Async code is in `remote` and `server` alone; all else
 //! blocks, so no lock is ever held across an await.
 //!
 //! # A write, end to end

@@ -41,6 +41,9 @@ pub(super) struct Serve {
     /// Import a Git repository or a plain directory, unless there is a repository of that name.
     #[arg(long, value_name = "NAME=PATH", value_parser = OsStringValueParser::new().try_map(import))]
     import: Vec<(String, PathBuf)>,
+    /// Let webhooks be delivered to this host, too, and not only to this machine; can be repeated.
+    #[arg(long, value_name = "HOST")]
+    webhook_host: Vec<String>,
 }
 
 /// Serves.
@@ -77,6 +80,7 @@ pub(super) fn run(arguments: Serve, context: &Context) -> Result<Exit, Error> {
             }),
         allow_plaintext: arguments.allow_plaintext,
         rate_limit: arguments.rate_limit,
+        webhook_hosts: arguments.webhook_host,
     };
     // Whoever started us may have gone; the server serves all the same.
     server::run(options, |url| {

@@ -12,6 +12,7 @@
 
 mod client;
 mod collector;
+mod courier;
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::io::ReaderStream;
 
 pub use self::collector::Collector;
+pub use self::courier::Destination;
 
 use self::client::client;
 use super::Failure;

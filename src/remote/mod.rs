@@ -48,7 +48,7 @@ pub use conflict::{Foreign, ForeignEdits, Spot, Verdict, bounded};
 pub use connection::Remote;
 pub use extensions::Extensions;
 pub use failure::{Cause, Conflict, Failure, Violation};
-pub use http::Collector;
+pub use http::{Collector, Destination};
 pub use pin::{Resolved, Target};
 pub use publish::{Absent, Earlier, How, Outcome, Publication, Publisher, Standing};
 pub use push::{Forked, KeptLocal, KeptReason, Push, PushError, Pushed, Pusher, Settled};

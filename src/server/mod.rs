@@ -7,6 +7,7 @@
 //!   organization.json      id, name and birth of the one organization
 //!   orgs/<org>/<repo>.git  bare repositories, each with a `mesa.json` of its id, name, birth, tags
 //!                          and upstream; the folder keeps the name that it was made under
+//!   webhooks.json          webhook targets and what their deliveries are signed with, 0600
 //!   temporary/             what is being made or removed; cleared at start
 //! ```
 //!
@@ -17,11 +18,13 @@
 
 mod data;
 mod error;
+mod events;
 mod git;
 mod http;
 mod keys;
 mod listen;
 mod repositories;
+mod webhooks;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -42,6 +45,8 @@ pub struct Options {
     pub organization: String,
     /// Repositories to import under a name, unless the name exists.
     pub imports: Vec<(String, PathBuf)>,
+    /// Hosts, besides this machine, that webhooks may be delivered to.
+    pub webhook_hosts: Vec<String>,
     /// Encrypts connections.
     pub tls: Option<Tls>,
     /// Whether an address that other machines reach may do without TLS.
@@ -58,6 +63,7 @@ impl Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             organization: "local".to_owned(),
             imports: Vec::new(),
+            webhook_hosts: Vec::new(),
             tls: None,
             allow_plaintext: false,
             rate_limit: None,

@@ -17,6 +17,7 @@ mod organization;
 mod text;
 pub mod token;
 mod upstream;
+mod webhook;
 
 pub use change::{Author, Change, ChangeDetail, ChangePatch, Ident, NewChange};
 pub use content::{Content, DirectoryContent, Entry, FileContent, SubmoduleEntry};
@@ -35,11 +36,15 @@ pub use objects::{
 pub use organization::{
     Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, Expected,
     MovedBookmark, NewBookmark, NewRepo, Org, Organization, Repo, RepoPage, RepoPatch, StoredBlob,
-    Success, SyncPage, TagAction, TagPatch, TagsUpdated, Whoami,
+    Success, SyncPage, TagAction, TagPatch, TagsUpdated, WebhookTargetPage, Whoami,
 };
 pub use upstream::{
     AuthKind, Direction, NewSync, NewUpstream, RefGlobs, Sync, Upstream, UpstreamAuth,
     UpstreamPatch,
+};
+pub use webhook::{
+    NewTarget, TargetInput, TargetPatch, WEBHOOK_EVENTS, WEBHOOK_SIGNATURE, WebhookDelivery,
+    WebhookTarget,
 };
 
 /// Names of the extensions that a server advertises in `whoami`; a client uses one only if it is

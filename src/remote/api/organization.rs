@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, NewUpstream, Sync, UpstreamPatch, text};
+use super::{Change, NewUpstream, Sync, UpstreamPatch, WebhookTarget, text};
 use crate::tree::{ChangeId, GitOid};
 
 /// The organization that a credential belongs to.
@@ -247,6 +247,10 @@ page! {
 page! {
     /// One page of `GET bookmarks`.
     BookmarkPage { bookmarks: Bookmark }
+}
+page! {
+    /// One page of `GET webhook-targets`.
+    WebhookTargetPage { webhook_targets: WebhookTarget }
 }
 page! {
     /// One page of `GET upstream/syncs`.

@@ -15,7 +15,16 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 pub(super) fn client(base: &str, idle_max: usize) -> Result<reqwest::Client, Failure> {
     let setup = |error: reqwest::Error| Failure::Setup(error.without_url().into());
     let url = reqwest::Url::parse(base).map_err(|error| Failure::Setup(error.into()))?;
-    let mut builder = reqwest::Client::builder()
+    let mut builder = builder(&url, idle_max);
+    if url.host_str().is_some_and(is_this_machine) {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(setup)
+}
+
+/// What makes such a client.
+pub(super) fn builder(url: &reqwest::Url, idle_max: usize) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
         .user_agent(concat!("mesa/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_MAX)
         .http1_only()
@@ -26,14 +35,11 @@ pub(super) fn client(base: &str, idle_max: usize) -> Result<reqwest::Client, Fai
         .referer(false)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never());
-    if url.scheme() == "http" {
+    match url.scheme() {
         // No certificates are needed, and a slim image may have none to find.
-        builder = builder.tls_certs_only(std::iter::empty());
+        "http" => builder.tls_certs_only(std::iter::empty()),
+        _ => builder,
     }
-    if url.host_str().is_some_and(is_this_machine) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(setup)
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -13,6 +13,7 @@ use super::{Shared, blocking, created, git, ok, writing};
 use crate::remote::api::{
     Bookmark, BookmarkMove, BookmarkPage, Expected, MovedBookmark, NewBookmark, Success,
 };
+use crate::server::events::EventKind;
 use crate::server::keys::{Principal, Scope};
 use crate::server::repositories::Hosted;
 
@@ -64,8 +65,10 @@ pub(super) async fn create(
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Write)?;
     let new: NewBookmark = receive::json(&service, &headers, body).await?.value;
-    writing(&service, &hosted.turn.clone(), move |_| {
+    writing(&service, &hosted.turn.clone(), move |service| {
         let made = hosted.git.create_bookmark(&new.name, new.change_id)?;
+        let events = &service.events;
+        events.tell_bookmark(EventKind::BookmarkCreated, &hosted, &made);
         Ok(created(describe(&hosted, made)?))
     })
     .await
@@ -99,11 +102,15 @@ pub(super) async fn patch(
         true => git::Direction::Any,
         false => git::Direction::Forward,
     };
-    writing(&service, &hosted.turn.clone(), move |_| {
+    writing(&service, &hosted.turn.clone(), move |service| {
         let from = hosted
             .git
             .move_bookmark(&bookmark, to.change_id, direction, &to.expected)?;
         let moved = hosted.git.bookmark(&bookmark)?;
+        if moved.target.change != from {
+            let events = &service.events;
+            events.tell_bookmark(EventKind::BookmarkMoved, &hosted, &moved);
+        }
         Ok(ok(MovedBookmark {
             bookmark: describe(&hosted, moved)?,
             from_change_id: Some(from),
@@ -125,8 +132,11 @@ pub(super) async fn delete(
         change_id: query.parsed("expected_change_id")?,
         commit_oid: query.parsed("expected_commit_oid")?,
     };
-    writing(&service, &hosted.turn.clone(), move |_| {
+    writing(&service, &hosted.turn.clone(), move |service| {
+        let doomed = hosted.git.bookmark(&bookmark)?;
         hosted.git.delete_bookmark(&bookmark, &expected)?;
+        let events = &service.events;
+        events.tell_bookmark(EventKind::BookmarkDeleted, &hosted, &doomed);
         Ok(ok(Success { success: true }))
     })
     .await

@@ -15,6 +15,7 @@ use crate::remote::api::{
     Action, Author, Change, ChangeDetail, ChangePage, ChangePatch, FileOp, Ident, NewChange,
     format_date, header, parse_date,
 };
+use crate::server::events::EventKind;
 use crate::server::keys::{Principal, Scope};
 use crate::server::repositories::{Hosted, random_change_id};
 use crate::tree::{ChangeId, GitOid};
@@ -252,9 +253,13 @@ pub(super) async fn create(
         committer,
         steps: steps(new.files)?,
     };
-    writing(&service, &hosted.turn.clone(), move |_| {
+    writing(&service, &hosted.turn.clone(), move |service| {
         let _share = share;
-        Ok(created(describe(hosted.git.create_change(input)?)))
+        let made = hosted.git.create_change(input)?;
+        // A repeated request tells of its change again: better twice than never.
+        let events = &service.events;
+        events.tell_change(EventKind::ChangeCreated, &hosted, made.change, made.oid);
+        Ok(created(describe(made)))
     })
     .await
 }
@@ -330,9 +335,12 @@ pub(super) async fn patch(
         committer,
         steps: steps(patch.files.unwrap_or_default())?,
     };
-    writing(&service, &hosted.turn.clone(), move |_| {
+    writing(&service, &hosted.turn.clone(), move |service| {
         let _share = share;
-        Ok(ok(describe(hosted.git.patch_change(input)?)))
+        let now = hosted.git.patch_change(input)?;
+        let events = &service.events;
+        events.tell_change(EventKind::ChangeEvolved, &hosted, now.change, now.oid);
+        Ok(ok(describe(now)))
     })
     .await
 }

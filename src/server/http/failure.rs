@@ -12,6 +12,7 @@ use crate::remote::api::{ErrorBody, ErrorDetail, code};
 use crate::server::error::Error;
 use crate::server::git;
 use crate::server::keys::Refusal;
+use crate::server::webhooks::Refusal as Refused;
 
 /// An answer that is no success.
 #[derive(Debug)]
@@ -239,6 +240,18 @@ impl From<Error> for Failure {
             }
             error => Failure::internal(&error),
         }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(error: Refused) -> Failure {
+        let (status, code) = match error {
+            Refused::Unknown => (StatusCode::NOT_FOUND, code::NOT_FOUND),
+            Refused::Url | Refused::Host => (StatusCode::BAD_REQUEST, code::INVALID_REQUEST),
+            Refused::TooMany => (StatusCode::CONFLICT, code::CONFLICT),
+            Refused::Storage(error) => return error.into(),
+        };
+        Failure::new(status, code, error.to_string())
     }
 }
 

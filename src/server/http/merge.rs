@@ -18,6 +18,7 @@ use crate::remote::api::{
     ConflictDetails, ConflictHunk, ConflictedEntry, HunkContent, MergeAnswer, MergeRequest,
     MergeType, OmittedReason, Resolution, Take,
 };
+use crate::server::events::EventKind;
 use crate::server::keys::{Principal, Scope};
 use crate::tree::GitOid;
 
@@ -57,10 +58,20 @@ pub(super) async fn create(
         target: request.target,
         source: request.source,
     };
-    writing(&service, &hosted.turn.clone(), move |_| {
+    writing(&service, &hosted.turn.clone(), move |service| {
         let _share = share;
         let (target, source) = (input.target.clone(), input.source.clone());
+        let gone = hosted.git.bookmark(&source);
         let merged = hosted.git.merge_bookmarks(input)?;
+        if merged.outcome == git::Outcome::MergeCommit {
+            let now = hosted.git.bookmark(&target)?;
+            let events = &service.events;
+            events.tell_bookmark(EventKind::BookmarkMerged, &hosted, &now);
+        }
+        if let (true, Ok(gone)) = (merged.source_deleted, gone) {
+            let events = &service.events;
+            events.tell_bookmark(EventKind::BookmarkDeleted, &hosted, &gone);
+        }
         Ok(ok(MergeAnswer {
             merge_type: match merged.outcome {
                 git::Outcome::MergeCommit => MergeType::MergeCommit,

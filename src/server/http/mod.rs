@@ -28,6 +28,7 @@ mod smart;
 mod tags;
 mod uploads;
 mod upstream;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -40,9 +41,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::data::DataFolder;
 use super::error::Error;
+use super::events::Events;
 use super::git::SizeCache;
 use super::keys::{Principal, Scope};
 use super::repositories::{Hosted, Repositories};
+use super::webhooks::Webhooks;
 use super::{Options, git};
 use failure::Failure;
 
@@ -55,6 +58,8 @@ const GIT_WORKERS_MAX: usize = 8;
 pub(super) struct Service {
     data: DataFolder,
     repositories: Repositories,
+    events: Events,
+    webhooks: Webhooks,
     sizes: SizeCache,
     large: git::LargeBlobs,
     workers: Arc<Semaphore>,
@@ -75,9 +80,18 @@ impl Service {
         for (name, source) in &options.imports {
             repositories.import(&data, name, source, now)?;
         }
+        let events = Events::new();
+        let webhooks = Webhooks::open(
+            &data.path,
+            &options.webhook_hosts,
+            &data.organization,
+            events.listen(),
+        )?;
         Ok(Service {
             data,
             repositories,
+            events,
+            webhooks,
             sizes: SizeCache::default(),
             large: git::LargeBlobs::default(),
             workers: Arc::new(Semaphore::new(GIT_WORKERS_MAX)),

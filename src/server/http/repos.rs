@@ -16,6 +16,7 @@ use super::{Service, Shared, blocking, created, git, ok, require, upstream, writ
 use crate::remote::api::{
     NewRepo, Repo, RepoPage, RepoPatch, Success, TagAction, TagPatch, TagsUpdated, format_date,
 };
+use crate::server::events::EventKind;
 use crate::server::keys::{Principal, Scope};
 use crate::server::repositories::{Hosted, Traits, check_name};
 
@@ -37,6 +38,12 @@ pub(super) fn describe(service: &Service, hosted: &Hosted) -> Result<Repo, Failu
         created_at: format_date(hosted.created_at.cast_signed()),
         tags: traits.tags,
     })
+}
+
+/// Tells that something happened to a repository, which is as it is described.
+fn tell(service: &Service, kind: EventKind, hosted: &Hosted, repo: &Repo) {
+    let data = serde_json::to_value(repo).unwrap_or_default();
+    service.events.tell(kind, hosted, data);
 }
 
 /// `GET /v1/{org}/repos`.
@@ -104,6 +111,7 @@ pub(super) async fn create(
         git::Repository::create(&made, default)?;
         let hosted = service.repositories.publish(&made, &name, traits, now())?;
         let repo = describe(service, &hosted)?;
+        tell(service, EventKind::RepoCreated, &hosted, &repo);
         Ok(created(repo))
     })
     .await
@@ -157,6 +165,7 @@ pub(super) async fn patch(
         }
         let hosted = service.repositories.change(&hosted, &name, traits)?;
         let repo = describe(service, &hosted)?;
+        tell(service, EventKind::RepoUpdated, &hosted, &repo);
         Ok(ok(repo))
     })
     .await
@@ -203,7 +212,9 @@ pub(super) async fn patch_tags(
             if *hosted.traits.lock() == traits {
                 continue;
             }
-            service.repositories.change(&hosted, &hosted.name, traits)?;
+            let hosted = service.repositories.change(&hosted, &hosted.name, traits)?;
+            let repo = describe(service, &hosted)?;
+            tell(service, EventKind::RepoUpdated, &hosted, &repo);
         }
         Ok(ok(TagsUpdated { updated }))
     })
@@ -221,7 +232,9 @@ pub(super) async fn delete(
     writing(&service, &hosted.turn.clone(), move |service| {
         let _turn = turn;
         let hosted = service.current(&hosted)?;
+        let repo = describe(service, &hosted)?;
         service.repositories.remove(&hosted, &service.data)?;
+        tell(service, EventKind::RepoDeleted, &hosted, &repo);
         Ok(ok(Success { success: true }))
     })
     .await

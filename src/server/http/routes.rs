@@ -7,7 +7,7 @@ use tower_http::compression::CompressionLayer;
 
 use super::{
     Shared, api_keys, blobs, bookmarks, changes, content, diff, merge, metrics, objects,
-    organization, repos, uploads, upstream,
+    organization, repos, uploads, upstream, webhooks,
 };
 
 /// What is done with a path.
@@ -66,6 +66,8 @@ pub(super) fn table() -> Vec<Route> {
     const REPOS: &str = "/v1/{org}/repos";
     const KEYS: &str = "/v1/{org}/api-keys";
     const KEY: &str = "/v1/{org}/api-keys/{key}";
+    const TARGETS: &str = "/v1/{org}/webhook-targets";
+    const TARGET: &str = "/v1/{org}/webhook-targets/{target}";
     const REPO: &str = "/v1/{org}/{repo}";
     const SYNCS: &str = "/v1/{org}/{repo}/upstream/syncs";
     const CHANGES: &str = "/v1/{org}/{repo}/changes";
@@ -84,6 +86,11 @@ pub(super) fn table() -> Vec<Route> {
         route(Post, KEYS, api_keys::create),
         route(Patch, KEY, api_keys::patch),
         route(Delete, KEY, api_keys::revoke),
+        route(Get, TARGETS, webhooks::list),
+        route(Post, TARGETS, webhooks::create),
+        route(Get, TARGET, webhooks::show),
+        route(Patch, TARGET, webhooks::patch),
+        route(Delete, TARGET, webhooks::delete),
         route(Get, REPO, repos::show),
         route(Patch, REPO, repos::patch),
         route(Delete, REPO, repos::delete),
