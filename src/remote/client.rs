@@ -32,7 +32,7 @@ const LINK_BYTES_MAX: usize = 64 * 1024;
 /// Items per page: the contract's largest.
 pub(super) const PAGE_ITEMS: u32 = 100;
 /// Pages of one list: 100,000 repositories; a server that has more is endless.
-const PAGES_MAX: u32 = 1_000;
+pub(super) const PAGES_MAX: u32 = 1_000;
 
 /// A connection to one server. Each call is one attempt.
 pub struct Client {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! http, exchange, sending   one exchange, every wait and every body bounded; the only place with the HTTP client
-//! call, client, bookmarks   the REST contract as typed calls, one attempt each
+//! call, client, bookmarks, keys   the REST contract as typed calls, one attempt each
 //! authorize        which credential goes along, and what becomes of one that is refused
 //! retry, breaker, patience   pure: when a read is tried again, when it fails at once
 //! connection       blocking face: reads with retries, writes with none, probes, known extensions
@@ -29,6 +29,7 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod keys;
 mod listing;
 mod patience;
 mod pin;

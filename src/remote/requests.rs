@@ -58,4 +58,6 @@ requests! {
     bookmarks_merged,
     /// A new repository.
     repositories_created,
+    /// API keys: listed, made or revoked.
+    keys,
 }

@@ -52,8 +52,13 @@ fn principal(service: &Shared, request: &Request) -> Result<Principal, Refusal> 
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Refusal::Unknown);
     }
+    identify(service, credential.trim())
+}
+
+/// Who a credential is; also notes that its key was used.
+pub(super) fn identify(service: &Shared, credential: &str) -> Result<Principal, Refusal> {
     let now = receive::now();
-    let principal = service.data.keys.authenticate(credential.trim(), now)?;
+    let principal = service.data.keys.authenticate(credential, now)?;
     if service.data.keys.wants_uses_stored(now) {
         tokio::spawn(store_uses(service.clone()));
     }

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use super::receive::{Query, Segments, now};
+use super::receive::{Query, Segments};
 use super::{Shared, access, blocking, git, writing};
 use crate::server::keys::{Principal, Refusal, Scope};
 use crate::server::repositories::Hosted;
@@ -294,7 +294,7 @@ fn principal(service: &Shared, headers: &HeaderMap) -> Result<Principal, Refusal
         .and_then(|value| value.split_once(' '))
         .ok_or(Refusal::Unknown)?;
     if scheme.eq_ignore_ascii_case("bearer") {
-        return service.data.keys.authenticate(value.trim(), now());
+        return access::identify(service, value.trim());
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Refusal::Unknown);
@@ -306,7 +306,7 @@ fn principal(service: &Shared, headers: &HeaderMap) -> Result<Principal, Refusal
         .and_then(|pair| pair.split_once(':'))
         .map(|(_, password)| password)
         .ok_or(Refusal::Unknown)?;
-    service.data.keys.authenticate(password, now())
+    access::identify(service, password)
 }
 
 fn protocol(headers: &HeaderMap) -> git::Protocol {
