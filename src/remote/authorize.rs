@@ -1,19 +1,23 @@
 //! Sending a request with the right credential, and what an answer says of that one.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
+use uuid::Uuid;
 
+use super::api::token::{self, Lifetime, PrivateKey};
 use super::call::Call;
 use super::exchange::Request;
 use super::http::Answer;
 use super::tally::{Count, Outcome};
 use super::{Client, Failure};
-use crate::secrets::{Found, Place, RENEW_PATIENCE, Rank, Refusal, Scope};
+use crate::secrets::{Credential, Found, Place, RENEW_PATIENCE, Rank, Refusal, Scope};
 use crate::traced::TRACED;
 
+/// Life of a token that is signed for one request: a large upload takes a while, and clocks differ.
+const REQUEST_LIFETIME_SECONDS: u64 = 900;
 /// Credentials that one request is tried with, as each before is refused.
 const CREDENTIALS_MAX: u32 = 4;
 
@@ -78,11 +82,12 @@ impl Client {
         found: &Found,
     ) -> Result<Answer, Failure> {
         let scope = call.scope;
+        let token = signed(&found.credential, self.secrets.clock().now())?;
         let sent = count.begin(call.body.length());
         let request = Request {
             method: call.method,
             target: call.target,
-            credential: &found.credential,
+            credential: token.as_ref().unwrap_or(&found.credential),
             accept: call.accept,
             header: call.header,
             body: call.body,
@@ -127,6 +132,29 @@ impl Client {
         }
         answer
     }
+}
+
+/// A private key stays here: what goes along is a token that it signs for one request.
+fn signed(credential: &Credential, now: SystemTime) -> Result<Option<Credential>, Failure> {
+    if !PrivateKey::is_meant(credential.expose()) {
+        return Ok(None);
+    }
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let sign = || {
+        let key = PrivateKey::parse(credential.expose()).ok()?;
+        let token = key.sign(&token::Request {
+            // The server clamps them to those of the key.
+            scopes: &["admin"],
+            repos: None,
+            authors: &[],
+            issued_at: since.as_secs(),
+            lifetime: Lifetime::try_from(REQUEST_LIFETIME_SECONDS).ok()?,
+            token_id: Uuid::new_v4(),
+        });
+        Credential::try_from(token.ok()?).ok()
+    };
+    // A damaged one is one that no server knows.
+    sign().map(Some).ok_or(Failure::CredentialUnknown)
 }
 
 impl Failure {
