@@ -69,11 +69,29 @@ pub(super) enum Error {
     /// Their side of a conflict.
     #[error("their side is not written as a whole; the conflict stays listed")]
     Theirs(#[source] super::theirs::Error),
+    /// The credential does not manage keys.
+    #[error("the credential does not allow to manage keys")]
+    KeysForbidden(#[source] remote::Failure),
+    /// The key that was to be made would live for too short or too long a time.
+    #[error("a key lives 100 seconds to 365 days, or without an end")]
+    KeyLifetime,
+    /// A private key that is damaged.
+    #[error("the credential is a damaged private key")]
+    PrivateKey(#[source] remote::api::token::PrivateKeyError),
+    /// A token that may not live that long.
+    #[error("the token cannot be signed")]
+    Unsignable(#[source] remote::api::token::TokenError),
+    /// What was given is no token.
+    #[error("that is no access token")]
+    NoToken(#[source] remote::api::token::TokenError),
+    /// The server made something else than was asked for.
+    #[error("the server knows no private keys; what it made instead was revoked again")]
+    OtherKey,
     /// Nothing to sign with.
     #[error("there is no API key to sign with")]
     NoApiKey,
     /// A token, or a credential that the server has no key for.
-    #[error("the credential cannot sign tokens: only an API key can")]
+    #[error("the credential cannot sign tokens: only a key can")]
     TokenCannotSign,
     /// An export could not be put where it belongs, or be read from there.
     #[error("{}", path.display())]
@@ -185,6 +203,24 @@ impl Error {
                 let hint = needed.then(|| daemon::credential_hint(failure));
                 Failure::of(self, reason, hint)
             }
+            Error::KeysForbidden(_) => Failure::of(
+                self,
+                Reason::Credential,
+                Some(
+                    "it takes an API key itself, no token, with the scope admin and for all \
+                     repositories"
+                        .into(),
+                ),
+            ),
+            Error::PrivateKey(_) => Failure::of(self, Reason::Credential, None),
+            Error::KeyLifetime | Error::Unsignable(_) | Error::OtherKey => {
+                Failure::of(self, Reason::Failed, None)
+            }
+            Error::NoToken(_) => Failure::of(
+                self,
+                Reason::Failed,
+                Some("pipe one into `mesa token inspect`; API keys have nothing to read".into()),
+            ),
             Error::Serve(_) | Error::Theirs(_) => Failure::of(self, Reason::Failed, None),
             Error::NoApiKey | Error::TokenCannotSign => {
                 Failure::of(self, Reason::Credential, Some(KEY_HINT.into()))

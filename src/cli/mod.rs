@@ -14,12 +14,14 @@ mod error;
 mod exit;
 mod ignored;
 mod journal;
+mod key;
 mod log_level;
 mod mount;
 mod output;
 mod publish;
 mod remains;
 mod repo;
+mod secret;
 mod serve;
 mod signals;
 mod stats;
@@ -80,7 +82,10 @@ enum Verb {
     Config(config::Config),
     /// Print the built-in rules of what is never pushed, to begin a file of one's own with.
     DumpDefaultMesaignore,
-    /// Make access tokens.
+    /// Make, list and revoke keys of the organization.
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Make access tokens, and read them.
     #[command(subcommand)]
     Token(token::Token),
     /// Make and list repositories, and open and close them in an explicit mount.
@@ -144,6 +149,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),
         Verb::Auth(verb) => auth::run(&verb, &context),
         Verb::Config(verb) => config::run(&verb, &context),
+        Verb::Key(verb) => key::run(&verb, &context),
         Verb::Token(verb) => token::run(&verb, &context),
         Verb::Repo(verb) => repo::run(&verb, &context),
         Verb::Serve(arguments) => serve::run(arguments, &context),

@@ -258,7 +258,7 @@ fn request(config: &Config, request: RepoRequest) -> Result<RepoAnswer, Error> {
 }
 
 /// The organization of the flag, of the configuration if it has exactly one, or the credential's.
-fn organization(
+pub(super) fn organization(
     given: &Option<String>,
     config: &Config,
     service: &Service,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::api::{ApiKey, ApiKeyPage, CreatedApiKey, NewApiKey, Success};
+use super::api::{ApiKey, ApiKeyPage, CreatedApiKey, KeyStatus, NewApiKey, Success};
 use super::call::{Call, encoded, of_organization};
 use super::client::{PAGE_ITEMS, PAGES_MAX};
 use super::exchange::Method;
@@ -14,19 +14,24 @@ use crate::secrets::Scope;
 const REVOKE_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Client {
-    /// All keys of an organization, the dead included.
+    /// The keys of an organization.
     ///
     /// # Errors
     ///
     /// As [`Client::whoami`]; [`Violation::Endless`] when pages do not end.
-    pub async fn keys(&self, organization: &str) -> Result<Vec<ApiKey>, Failure> {
+    pub async fn keys(
+        &self,
+        organization: &str,
+        status: KeyStatus,
+    ) -> Result<Vec<ApiKey>, Failure> {
         let mut keys = Vec::new();
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let cursor_query = cursor.as_deref().map_or_else(String::new, |cursor| {
                 format!("&cursor={}", encoded(cursor.as_bytes()))
             });
-            let rest = format!("/api-keys?status=all&limit={PAGE_ITEMS}{cursor_query}");
+            let status = status.name();
+            let rest = format!("/api-keys?status={status}&limit={PAGE_ITEMS}{cursor_query}");
             let scope = Scope::Organization { organization };
             let call = Call::get(scope, of_organization(organization, &rest)?);
             let page: ApiKeyPage = self.json(&self.counts.keys, call).await?;
@@ -83,13 +88,13 @@ impl Client {
 }
 
 impl Remote {
-    /// All keys of an organization, the dead included.
+    /// The keys of an organization.
     ///
     /// # Errors
     ///
     /// As [`Remote::whoami`].
-    pub fn keys(&self, organization: &str) -> Result<Vec<ApiKey>, Failure> {
-        self.block_on(self.ask(async || self.client().keys(organization).await))
+    pub fn keys(&self, organization: &str, status: KeyStatus) -> Result<Vec<ApiKey>, Failure> {
+        self.block_on(self.ask(async || self.client().keys(organization, status).await))
     }
 
     /// Makes a key, in one attempt.

@@ -34,4 +34,5 @@ mod token_attacks;
 mod token_forms;
 mod tokens;
 mod uploads;
+mod verbs;
 mod webhooks;

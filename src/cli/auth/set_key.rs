@@ -1,17 +1,14 @@
 //! `mesa auth set-key`: takes a credential where others do not see it, stores it, and gives it to the
 //! running daemon.
 
-use std::io::{self, IsTerminal, Read};
-
 use clap::Args;
-use zeroize::Zeroizing;
 
 use super::{Target, names, tell};
 use crate::cli::exit::Exit;
+use crate::cli::secret::{self, Secret};
 use crate::cli::{Context, Error, output};
 use crate::daemon::control::{AdoptedAs, CredentialRequest, Handed};
 use crate::daemon::private_folder;
-use crate::secrets::{CREDENTIAL_BYTES_MAX, Credential};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SetKey {
@@ -26,24 +23,6 @@ pub(in crate::cli) struct SetKey {
     key: Option<Secret>,
 }
 
-/// An argument that is not shown.
-#[derive(Clone)]
-struct Secret(Zeroizing<String>);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("(masked)")
-    }
-}
-
-impl std::str::FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Secret, Self::Err> {
-        Ok(Secret(Zeroizing::new(text.to_owned())))
-    }
-}
-
 /// Stores it.
 ///
 /// # Errors
@@ -53,7 +32,8 @@ impl std::str::FromStr for Secret {
 pub(super) fn run(arguments: &SetKey, context: &Context) -> Result<Exit, Error> {
     let place = arguments.target.place()?;
     let config = context.settings()?;
-    let credential = credential(arguments, context)?;
+    let credential =
+        secret::credential(arguments.key.as_ref(), "API key or access token: ", context)?;
     if !arguments.memory {
         private_folder(&config.data_folder)?;
         context.unlock_for_writing(&config)?;
@@ -94,25 +74,4 @@ pub(super) fn run(arguments: &SetKey, context: &Context) -> Result<Exit, Error> 
         None => {}
     }
     Ok(Exit::Done)
-}
-
-fn credential(arguments: &SetKey, context: &Context) -> Result<Credential, Error> {
-    let text = match &arguments.key {
-        Some(Secret(text)) if text.as_str() != "-" => {
-            output::talk(
-                "warning: others on this machine can read arguments while a command runs, and \
-                 shells keep them: better pipe the key in, or type it when asked",
-            );
-            text.clone()
-        }
-        None if io::stdin().is_terminal() => context.prompt("API key or access token: ")?,
-        _ => {
-            let mut text = Zeroizing::new(String::new());
-            let most = 2 * CREDENTIAL_BYTES_MAX as u64;
-            let read = io::stdin().lock().take(most).read_to_string(&mut text);
-            read.map_err(Error::Input)?;
-            text
-        }
-    };
-    Credential::try_from(text.as_str().to_owned()).map_err(Error::NoCredential)
 }

@@ -42,6 +42,25 @@ pub struct ApiKey {
     pub public_key: Option<String>,
 }
 
+/// Which keys `GET /{org}/api-keys` lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// Those that are accepted.
+    Active,
+    /// The dead too.
+    All,
+}
+
+impl KeyStatus {
+    /// Its word in the query.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyStatus::Active => "active",
+            KeyStatus::All => "all",
+        }
+    }
+}
+
 /// `POST /{org}/api-keys`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewApiKey {

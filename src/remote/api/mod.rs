@@ -24,7 +24,9 @@ pub use content::{Content, DirectoryContent, Entry, FileContent, SubmoduleEntry}
 pub use date::{DateError, format_date, parse_date};
 pub use diff::{Diff, DiffEntry, DiffHunk, DiffLine, DiffOmitted, DiffStats, DiffStatus, LineKind};
 pub use files::{Action, Encoding, FileMode, FileOp};
-pub use keys::{ApiKey, ApiKeyPage, ApiKeyPatch, CreatedApiKey, KeyText, NewApiKey, PatchedApiKey};
+pub use keys::{
+    ApiKey, ApiKeyPage, ApiKeyPatch, CreatedApiKey, KeyStatus, KeyText, NewApiKey, PatchedApiKey,
+};
 pub use merge::{
     ConflictDetails, ConflictHunk, ConflictedEntry, HunkContent, HunkResolution, MergeAnswer,
     MergeRequest, MergeType, OmittedReason, Resolution, Take,
