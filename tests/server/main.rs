@@ -29,6 +29,7 @@ mod pushing;
 mod racing;
 mod reading;
 mod receiver;
+mod recording;
 mod repos;
 mod token_attacks;
 mod token_forms;

@@ -375,9 +375,6 @@ async fn a_bookmark_may_be_called_merge() {
         .await
         .expect(404);
     merge(&server, json!({"target": "none"})).await.expect(404);
-    merge(&server, json!({"allow_conflicted": true}))
-        .await
-        .expect(400);
     server
         .post(MERGE, json!({"target": "main"}))
         .await

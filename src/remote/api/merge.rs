@@ -19,7 +19,7 @@ pub struct MergeRequest {
     /// Whether the source is to go afterwards.
     #[serde(default, skip_serializing_if = "is_false")]
     pub delete_source: bool,
-    /// Whether a merge that records a conflict is wanted; our server makes none.
+    /// Whether a conflict is to be recorded in the merge rather than to refuse it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_conflicted: bool,
     /// The description of the merge; the server's own when absent.

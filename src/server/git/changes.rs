@@ -1,8 +1,9 @@
 //! Changes: making one, amending one, and finding what one is now.
 
-use super::commit::{self, Amendment, Commit, NewCommit, Person};
+use super::commit::{self, Amendment, Commit, Conflict, NewCommit, Person};
 use super::edit::{self, Editor, Source, Step};
 use super::error::{Doing, Error};
+use super::merge::{self, Resolutions};
 use super::path::FilePath;
 use super::refs::{self, Move};
 use super::staging::Staging;
@@ -54,6 +55,8 @@ pub(in crate::server) struct PatchInput {
     pub(in crate::server) author: Option<Person>,
     pub(in crate::server) committer: Person,
     pub(in crate::server) steps: Vec<Step>,
+    /// What is wanted in place of the conflicts that the change records.
+    pub(in crate::server) resolutions: Option<Resolutions>,
 }
 
 impl Repository {
@@ -123,6 +126,7 @@ impl Repository {
                 author: &input.author,
                 committer: &input.committer,
                 message: &input.message,
+                conflict: None,
             },
         )?;
         staging.publish()?;
@@ -151,13 +155,20 @@ impl Repository {
         if input.expected.is_some_and(|expected| expected != old) {
             return Err(Error::Stale);
         }
-        if !input.steps.is_empty() && commit::read(&repo, old)?.is_conflicted {
-            return Err(Error::Conflicted);
+        if !input.steps.is_empty() {
+            merge::refuse_conflicted(&repo, old)?;
         }
         let mut staging = Staging::new(&repo)?;
-        let tree = apply(&mut staging, now.tree, input.steps)?;
+        let (tree, conflict) = match input.resolutions {
+            Some(resolutions) => (
+                merge::resolve(&mut staging, old, resolutions)?,
+                Conflict::Ends,
+            ),
+            None => (apply(&mut staging, now.tree, input.steps)?, Conflict::Stays),
+        };
         let amendment = Amendment {
             tree,
+            conflict,
             author: input.author.as_ref(),
             committer: &input.committer,
             message: input.message.as_deref(),

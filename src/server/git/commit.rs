@@ -12,8 +12,11 @@ const CHANGE_ID: &str = "change-id";
 const PREDECESSOR: &str = "mesa-predecessor";
 /// Most versions of a change that are looked through: years of pushes every few minutes.
 const VERSIONS_MAX: usize = 1 << 17;
+/// The trees that a commit records the conflict of, as Jujutsu writes it: the target's, the base's
+/// and the source's.
+const TREES: &str = "jj:trees";
 /// The headers of a commit that records a conflict.
-const CONFLICT: [&str; 2] = ["jj:trees", "jj:conflict-labels"];
+const CONFLICT: [&str; 2] = [TREES, "jj:conflict-labels"];
 
 /// Who wrote or committed something, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +161,23 @@ pub(super) fn is_conflicted(commit: &gix::objs::CommitRef<'_>) -> bool {
         .any(|header| commit.extra_headers().find(header).is_some())
 }
 
+/// The trees of the conflict that a commit records, if it is one of two sides.
+pub(super) fn conflict(
+    repo: &gix::Repository,
+    oid: GitOid,
+) -> Result<Option<[gix::ObjectId; 3]>, Error> {
+    let found = repo.find_commit(theirs(oid)).doing("reading a commit")?;
+    let decoded = found.decode().doing("reading a commit")?;
+    let Some(text) = decoded.extra_headers().find(TREES) else {
+        return Ok(None);
+    };
+    let trees: Option<Vec<gix::ObjectId>> = text
+        .split(|byte| *byte == b' ')
+        .map(|hex| gix::ObjectId::from_hex(hex).ok())
+        .collect();
+    Ok(trees.and_then(|trees| trees.try_into().ok()))
+}
+
 /// What a new commit says.
 pub(super) struct NewCommit<'a> {
     pub(super) change: ChangeId,
@@ -166,6 +186,8 @@ pub(super) struct NewCommit<'a> {
     pub(super) author: &'a Person,
     pub(super) committer: &'a Person,
     pub(super) message: &'a str,
+    /// The trees of a conflict that is recorded.
+    pub(super) conflict: Option<[gix::ObjectId; 3]>,
 }
 
 /// Writes a first version of a change.
@@ -173,6 +195,11 @@ pub(super) fn write(staging: &mut Staging<'_>, new: &NewCommit<'_>) -> Result<Gi
     new.author.check()?;
     new.committer.check()?;
     check_message(new.message)?;
+    let mut extra_headers = vec![(CHANGE_ID.into(), new.change.to_string().into())];
+    if let Some(trees) = new.conflict {
+        let trees = trees.map(|tree| tree.to_string());
+        extra_headers.push((TREES.into(), trees.join(" ").into()));
+    }
     store(
         staging,
         &gix::objs::Commit {
@@ -182,7 +209,7 @@ pub(super) fn write(staging: &mut Staging<'_>, new: &NewCommit<'_>) -> Result<Gi
             committer: new.committer.signature(),
             encoding: None,
             message: new.message.into(),
-            extra_headers: vec![(CHANGE_ID.into(), new.change.to_string().into())],
+            extra_headers,
         },
     )
 }
@@ -193,6 +220,14 @@ pub(super) struct Amendment<'a> {
     pub(super) author: Option<&'a Person>,
     pub(super) committer: &'a Person,
     pub(super) message: Option<&'a str>,
+    pub(super) conflict: Conflict,
+}
+
+/// What becomes of a conflict that the version before records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Conflict {
+    Stays,
+    Ends,
 }
 
 /// Writes the next version of a change: same parents, same identity, and what is not amended as
@@ -214,6 +249,8 @@ pub(super) fn amend(
             .iter()
             .any(|dropped| name == dropped)
             && !name.starts_with(b"gpgsig")
+            && (amendment.conflict == Conflict::Stays
+                || !CONFLICT.iter().any(|header| name == header))
     });
     for (name, value) in [
         (CHANGE_ID, change.to_string()),

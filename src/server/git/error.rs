@@ -41,8 +41,10 @@ pub(in crate::server) enum Error {
     DefaultBookmark,
     #[error("the virtual root cannot be changed")]
     VirtualRoot,
-    #[error("the change is conflicted; files cannot be written")]
-    Conflicted,
+    #[error("the change is conflicted; resolve that first")]
+    Conflicted(Box<Conflicts>),
+    #[error("resolutions: the change records no conflict that can be resolved here")]
+    NotConflicted,
     #[error("the bookmarks conflict; nothing was merged")]
     MergeConflict(Box<Conflicts>),
     #[error("resolutions: {path:?} is in no conflict")]

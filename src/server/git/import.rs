@@ -207,6 +207,7 @@ fn directory(source: &Path, target: &Path, id: ChangeId, author: &Person) -> Res
         author,
         committer: author,
         message,
+        conflict: None,
     };
     let oid = commit::write(&mut staging, &new)?;
     staging.publish()?;

@@ -16,9 +16,7 @@
 //! Invariants: an object is on disk, synced, before a reference names it; a reference is synced
 //! before the caller hears of it; the change's reference moves before the bookmarks that follow
 //! it, so after a crash a bookmark may lag, and opening the repository lets it catch up; a merge
-//! moves its bookmark first, so a merge that exists took effect. A push lies in `incoming/` until
-//! the `git` program, which one file starts, has found it sound and complete; the references are moved
-//! by us. One
+//! moves its bookmark first, so a merge that exists took effect. One
 //! process owns the folder, and one writer at a time moves references (the caller's ticket).
 
 mod bookmarks;
@@ -63,7 +61,7 @@ pub(in crate::server) use import::import;
 pub(in crate::server) use large::LargeBlobs;
 pub(in crate::server) use merge::{
     Choice, Conflict, Conflicts, Hunk, MergeInput, Omitted, Outcome, Resolution, Resolutions, Side,
-    SourceFate,
+    SourceFate, Unsettled,
 };
 pub(in crate::server) use objects::Child;
 pub(in crate::server) use packets::{

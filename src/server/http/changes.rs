@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use super::failure::Failure;
 use super::page::{self, Page};
 use super::receive::{self, Query, Segments, now};
-use super::{Shared, blocking, created, git, ok, writing};
+use super::{Shared, blocking, created, git, merge, ok, writing};
 use crate::remote::api::{
     Action, Author, Change, ChangeDetail, ChangePage, ChangePatch, FileOp, Ident, NewChange,
-    format_date, header, parse_date,
+    Resolution, format_date, header, parse_date,
 };
 use crate::server::events::EventKind;
 use crate::server::keys::{Principal, Scope};
@@ -211,10 +211,15 @@ pub(super) async fn show(
         Ok(ok(ChangeDetail {
             change: describe(hosted.git.commit(oid)?),
             files: hosted.git.touched(oid)?,
-            conflicts: Vec::new(),
+            conflicts: conflicts(&hosted, oid)?,
         }))
     })
     .await
+}
+
+fn conflicts(hosted: &Hosted, oid: GitOid) -> Result<Vec<String>, Failure> {
+    let found = hosted.git.conflicts(oid)?.found;
+    Ok(found.into_iter().map(|conflict| conflict.path).collect())
 }
 
 fn change_id(text: &str) -> Result<ChangeId, Failure> {
@@ -299,6 +304,15 @@ pub(super) fn new_id(
     Ok(ChangeId(id))
 }
 
+fn wanted_resolutions(value: serde_json::Value) -> Result<git::Resolutions, Failure> {
+    let wanted: Vec<Resolution> = serde_json::from_value(value)
+        .map_err(|error| Failure::invalid(format!("resolutions: {error}")))?;
+    if wanted.is_empty() {
+        return Err(Failure::invalid("resolutions: want at least one"));
+    }
+    merge::resolutions(wanted)
+}
+
 /// `PATCH /v1/{org}/{repo}/changes/{change}`.
 pub(super) async fn patch(
     State(service): State<Shared>,
@@ -311,8 +325,9 @@ pub(super) async fn patch(
     let id = change_id(&change)?;
     let received = receive::json::<ChangePatch>(&service, &headers, body).await?;
     let (patch, share) = (received.value, received.share);
-    if patch.resolutions.is_some() {
-        return Err(Failure::invalid("resolutions: not supported"));
+    let resolutions = patch.resolutions.map(wanted_resolutions).transpose()?;
+    if resolutions.is_some() && patch.files.is_some() {
+        return Err(Failure::invalid("resolutions and files: want one of them"));
     }
     if patch.files.as_ref().is_some_and(Vec::is_empty) {
         return Err(Failure::invalid("files: want at least one"));
@@ -334,6 +349,7 @@ pub(super) async fn patch(
         author,
         committer,
         steps: steps(patch.files.unwrap_or_default())?,
+        resolutions,
     };
     writing(&service, &hosted.turn.clone(), move |service| {
         let _share = share;

@@ -138,7 +138,10 @@ fn find(
     };
     let mut response = match bytes::is_known(wanted.known.as_ref(), &tag) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ok(describe(service, hosted, &found, wanted.depth)?),
+        false => {
+            let conflicts = conflicts(hosted, &snapshot, &found)?;
+            ok(describe(service, hosted, &found, wanted.depth, conflicts)?)
+        }
     };
     if let Ok(tag) = HeaderValue::try_from(tag) {
         response.headers_mut().insert(ETAG, tag);
@@ -146,11 +149,29 @@ fn find(
     Ok((found, snapshot, Some(response)))
 }
 
+/// Whether a file is one of those that the snapshot has conflicts in.
+fn conflicts(
+    hosted: &Hosted,
+    snapshot: &git::Snapshot,
+    found: &git::Entry,
+) -> Result<Option<bool>, Failure> {
+    let Some(commit) = snapshot.commit else {
+        return Ok(None);
+    };
+    if !hosted.git.commit(commit)?.is_conflicted {
+        return Ok(None);
+    }
+    let path = String::from_utf8_lossy(&found.path);
+    let conflicts = hosted.git.conflicts(commit)?.found;
+    Ok(Some(conflicts.iter().any(|conflict| conflict.path == path)))
+}
+
 fn describe(
     service: &Service,
     hosted: &Hosted,
     found: &git::Entry,
     depth: usize,
+    is_conflicted: Option<bool>,
 ) -> Result<Content, Failure> {
     let Named { name, path, .. } = named(&found.path);
     let mode = match found.kind {
@@ -186,7 +207,7 @@ fn describe(
         encoding: Encoding::Base64,
         content: STANDARD.encode(hosted.git.blob(found.oid)?),
         mode,
-        is_conflicted: None,
+        is_conflicted,
     };
     Ok(match mode {
         FileMode::Symlink => Content::Symlink(file),

@@ -182,9 +182,8 @@ impl From<git::Error> for Failure {
             E::Stale => (StatusCode::CONFLICT, code::STALE_CHANGE),
             E::StaleBookmark => (StatusCode::CONFLICT, code::STALE_BOOKMARK),
             E::Raced => (StatusCode::CONFLICT, code::LOCK_CONFLICT),
-            E::Conflicted => (StatusCode::CONFLICT, code::MERGE_CONFLICT),
             E::NotForward => (StatusCode::CONFLICT, code::NOT_FORWARD),
-            E::MergeConflict(conflicts) => {
+            E::MergeConflict(conflicts) | E::Conflicted(conflicts) => {
                 let mut failure = Failure::new(
                     StatusCode::CONFLICT,
                     code::MERGE_CONFLICT,
@@ -207,6 +206,7 @@ impl From<git::Error> for Failure {
             | E::BookmarkName
             | E::VirtualRoot
             | E::NoConflict { .. }
+            | E::NotConflicted
             | E::MergeIntoItself
             | E::Path(_)
             | E::PathEmpty

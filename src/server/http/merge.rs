@@ -37,11 +37,6 @@ pub(super) async fn create(
     let hosted = service.repository(&principal, &organization, &name, Scope::Write)?;
     let received = receive::json::<MergeRequest>(&service, &headers, body).await?;
     let (request, share) = (received.value, received.share);
-    if request.allow_conflicted {
-        let message =
-            "allow_conflicted: not supported; resolve the conflicts, or merge without them";
-        return Err(Failure::invalid(message));
-    }
     let names = ["merge", &request.target, &request.source];
     let input = git::MergeInput {
         id: new_id(&principal, &hosted, &headers, &names)?,
@@ -55,6 +50,10 @@ pub(super) async fn create(
         author: key_person(&principal, now()),
         resolutions: resolutions(request.resolutions)?,
         expected: request.expected,
+        unsettled: match request.allow_conflicted {
+            true => git::Unsettled::Recorded,
+            false => git::Unsettled::Refused,
+        },
         target: request.target,
         source: request.source,
     };
@@ -77,7 +76,7 @@ pub(super) async fn create(
                 git::Outcome::MergeCommit => MergeType::MergeCommit,
                 git::Outcome::NoOp => MergeType::NoOp,
             },
-            is_conflicted: false,
+            is_conflicted: merged.is_conflicted,
             commit_oid: merged.commit.unwrap_or(GitOid([0; 20])),
             change_id: merged.change,
             target,
@@ -88,7 +87,8 @@ pub(super) async fn create(
     .await
 }
 
-fn resolutions(wanted: Vec<Resolution>) -> Result<git::Resolutions, Failure> {
+/// What a request says about conflicts.
+pub(super) fn resolutions(wanted: Vec<Resolution>) -> Result<git::Resolutions, Failure> {
     let mut resolutions = HashMap::new();
     for one in wanted {
         let resolution = match (one.hunks, one.content, one.take) {

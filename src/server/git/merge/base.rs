@@ -122,7 +122,7 @@ fn nested(
             target: merged,
             source: theirs(tree_of(next)?),
         };
-        merged = trees::merge(staging, trees, Referee::Base)?;
+        merged = trees::merge(staging, trees, Referee::Base)?.tree;
     }
     Ok(merged)
 }

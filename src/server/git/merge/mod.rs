@@ -9,18 +9,26 @@
 //! that exists under an id which was given beforehand (the request's key) is a merge that took
 //! effect, and the answer to a repeated request. After a crash between the two steps there is no
 //! such change, but the target has the source, and the repeated request finds nothing to do.
+//!
+//! A conflict refuses the merge, or is recorded if that is wanted: the tree has it as text, and a
+//! header of the commit, which Jujutsu reads too, names the trees that were merged. So the conflict
+//! can be worked out again from the commit alone, by whoever resolves it.
 
 mod base;
 mod conflict;
 mod decide;
+mod markers;
+mod recorded;
 mod text;
 mod trees;
 
 pub(in crate::server) use conflict::{
     Choice, Conflict, Conflicts, Hunk, Omitted, Resolution, Resolutions, Side,
 };
+pub(in crate::server) use trees::Unsettled;
 
 use base::Relation;
+pub(super) use recorded::{refuse_conflicted, resolve};
 use trees::{Referee, Trees};
 
 use super::bookmarks::{self, Target};
@@ -53,6 +61,7 @@ pub(in crate::server) struct MergeInput {
     pub(in crate::server) resolutions: Resolutions,
     /// Where the target must be.
     pub(in crate::server) expected: Expected,
+    pub(in crate::server) unsettled: Unsettled,
 }
 
 /// What a merge has done.
@@ -64,6 +73,8 @@ pub(in crate::server) struct Merged {
     /// `None` on the virtual root.
     pub(in crate::server) commit: Option<GitOid>,
     pub(in crate::server) source_deleted: bool,
+    /// Whether the target's commit records a conflict.
+    pub(in crate::server) is_conflicted: bool,
 }
 
 /// Whether there was something to merge.
@@ -125,12 +136,11 @@ impl Repository {
         removal: Move,
     ) -> Result<Merged, Error> {
         for commit in [onto.commit, from.commit].into_iter().flatten() {
-            if commit::read(repo, commit)?.is_conflicted {
-                return Err(Error::Conflicted);
-            }
+            refuse_conflicted(repo, commit)?;
         }
         let mut resolutions = input.resolutions;
         let mut staging = Staging::new(repo)?;
+        let mut conflict = None;
         let tree = match onto.commit {
             None => theirs(from.tree),
             Some(_) => {
@@ -139,7 +149,11 @@ impl Repository {
                     target: theirs(onto.tree),
                     source: theirs(from.tree),
                 };
-                trees::merge(&mut staging, trees, Referee::Caller(&mut resolutions))?
+                let referee = Referee::Caller(&mut resolutions, input.unsettled);
+                let merged = trees::merge(&mut staging, trees, referee)?;
+                let terms = [trees.target, trees.base, trees.source];
+                conflict = merged.is_conflicted.then_some(terms);
+                merged.tree
             }
         };
         conflict::check_used(&resolutions)?;
@@ -151,6 +165,7 @@ impl Repository {
             author: &input.author,
             committer: &input.author,
             message: &input.message,
+            conflict,
         };
         let oid = commit::write(&mut staging, &new)?;
         staging.publish()?;
@@ -174,6 +189,7 @@ impl Repository {
             change: input.id,
             commit: Some(oid),
             source_deleted: input.fate == SourceFate::Goes,
+            is_conflicted: conflict.is_some(),
         })
     }
 
@@ -205,6 +221,7 @@ impl Repository {
             change: input.id,
             commit: Some(ours(&oid)),
             source_deleted,
+            is_conflicted: commit::read(repo, ours(&oid))?.is_conflicted,
         }))
     }
 }
@@ -218,10 +235,13 @@ fn finish_no_op(
     if input.fate == SourceFate::Goes {
         refs::apply(repo, &[removal])?;
     }
+    let target = onto.commit.map(|commit| commit::read(repo, commit));
+    let target = target.transpose()?;
     Ok(Merged {
         outcome: Outcome::NoOp,
         change: onto.change,
         commit: onto.commit,
         source_deleted: input.fate == SourceFate::Goes,
+        is_conflicted: target.is_some_and(|target| target.is_conflicted),
     })
 }

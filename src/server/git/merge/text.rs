@@ -23,6 +23,16 @@ pub(super) struct Span<'a> {
     pub(super) bytes: &'a [u8],
 }
 
+impl Span<'_> {
+    /// A whole text.
+    pub(super) fn whole(bytes: &[u8]) -> Span<'_> {
+        Span {
+            lines: 0..byte_lines(bytes).count(),
+            bytes,
+        }
+    }
+}
+
 /// A piece of the result, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece<'a> {

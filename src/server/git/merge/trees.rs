@@ -10,7 +10,8 @@ use gix::objs::tree::{EntryKind, EntryMode};
 
 use super::conflict::{self, Choice, Conflicts, Hunk, Omitted, Resolution, Resolutions, Side};
 use super::decide::{Decision, Sides, Slot, decide};
-use super::text::{self, Piece};
+use super::markers;
+use super::text::{self, Piece, Span};
 use crate::server::git::edit::{Editor, Objects as _};
 use crate::server::git::error::Error;
 use crate::server::git::path::FilePath;
@@ -32,20 +33,38 @@ pub(super) struct Trees {
 pub(super) enum Referee<'a> {
     /// What was before: for a base that is itself a merge, where a conflict was resolved later.
     Base,
-    /// The caller; what they say nothing about is a conflict.
-    Caller(&'a mut Resolutions),
+    /// The caller; what becomes of what they say nothing about, they say beforehand.
+    Caller(&'a mut Resolutions, Unsettled),
+}
+
+/// What becomes of a conflict that nobody settles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Unsettled {
+    /// Nothing is merged.
+    Refused,
+    /// It is written down: text between markers; what has no lines is as the target has it, or as the
+    /// source where the target has nothing.
+    Recorded,
+}
+
+/// The tree that a merge made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Merged {
+    pub(super) tree: gix::ObjectId,
+    pub(super) is_conflicted: bool,
 }
 
 /// Merges trees; the result is staged.
 ///
 /// # Errors
 ///
-/// [`Error::MergeConflict`] with what the referee does not settle.
+/// [`Error::MergeConflict`] with what the referee does not settle, unless it is to be recorded.
 pub(super) fn merge(
     staging: &mut Staging<'_>,
     trees: Trees,
     referee: Referee<'_>,
-) -> Result<gix::ObjectId, Error> {
+) -> Result<Merged, Error> {
+    let is_recorded = matches!(referee, Referee::Caller(_, Unsettled::Recorded));
     let mut walk = Walk {
         staging,
         referee,
@@ -56,11 +75,12 @@ pub(super) fn merge(
     };
     while let Some((names, trees)) = walk.pending.pop() {
         walk.folder(&names, trees)?;
-        if walk.conflicts.is_cut {
+        if walk.conflicts.is_cut && !is_recorded {
             break;
         }
     }
-    if !walk.conflicts.found.is_empty() || walk.conflicts.is_cut {
+    let is_conflicted = !walk.conflicts.found.is_empty() || walk.conflicts.is_cut;
+    if is_conflicted && !is_recorded {
         let mut conflicts = walk.conflicts;
         conflicts
             .found
@@ -75,7 +95,10 @@ pub(super) fn merge(
     for path in kept.into_iter().filter_map(FilePath::existing) {
         editor.make_directory(staging, path)?;
     }
-    editor.finish(staging)
+    Ok(Merged {
+        tree: editor.finish(staging)?,
+        is_conflicted,
+    })
 }
 
 /// The names from the root to something.
@@ -187,7 +210,7 @@ impl Walk<'_, '_> {
         let merged = match &mut self.referee {
             _ if is_clean => conflict::assemble(&path, &pieces, &Default::default()),
             Referee::Base => Some(before(&pieces)),
-            Referee::Caller(resolutions) => match resolutions.remove(&path) {
+            Referee::Caller(resolutions, _) => match resolutions.remove(&path) {
                 None => None,
                 Some(Resolution::Hunks(choices)) => conflict::assemble(&path, &pieces, &choices),
                 Some(Resolution::Whole(choice)) => {
@@ -203,6 +226,7 @@ impl Walk<'_, '_> {
             None => {
                 let hunks = hunks(&path, &pieces);
                 self.conflicts.push(path, hunks, None);
+                self.record(names, mode, &pieces)?;
             }
         }
         Ok(())
@@ -221,15 +245,67 @@ impl Walk<'_, '_> {
                 self.edits.push((names, sides.base));
                 return Ok(());
             }
-            Referee::Caller(resolutions) => resolutions.remove(&path),
+            Referee::Caller(resolutions, _) => resolutions.remove(&path),
         };
         match resolution {
             Some(Resolution::Whole(choice)) => self.choose(names, sides, choice, None),
             Some(Resolution::Hunks(_)) | None => {
                 self.conflicts.push(path, Vec::new(), omitted);
-                Ok(())
+                self.record_whole(names, sides)
             }
         }
+    }
+
+    /// Writes a conflict down, if that is wanted.
+    fn record(&mut self, names: Names, mode: EntryMode, pieces: &[Piece<'_>]) -> Result<(), Error> {
+        if let Referee::Caller(_, Unsettled::Recorded) = self.referee {
+            let text = markers::write(pieces);
+            let oid = self.staging.write(gix::objs::Kind::Blob, &text)?;
+            self.edits.push((names, Some(Slot { mode, oid })));
+        }
+        Ok(())
+    }
+
+    /// The same of a path that one side edited and the other removed; of anything else there is no
+    /// text that says both.
+    fn record_whole(&mut self, names: Names, sides: &Sides) -> Result<(), Error> {
+        let (present, is_target) = match (sides.target, sides.source) {
+            (Some(target), None) => (target, true),
+            (None, Some(source)) => (source, false),
+            _ => return Ok(()),
+        };
+        let base = sides.base.filter(|base| base.is_file());
+        if present.is_file()
+            && let Some(edited) = self.text(present)?
+            && let Some(before) = base.map_or(Ok(Some(Vec::new())), |base| self.text(base))?
+        {
+            let nothing = Span::whole(&[]);
+            let (target, source) = match is_target {
+                true => (Span::whole(&edited), nothing),
+                false => (nothing, Span::whole(&edited)),
+            };
+            let base = Span::whole(&before);
+            let clash = Piece::Clash {
+                base,
+                target,
+                source,
+            };
+            return self.record(names, present.mode, &[clash]);
+        }
+        if let (Referee::Caller(_, Unsettled::Recorded), false) = (&self.referee, is_target) {
+            self.edits.push((names, Some(present)));
+        }
+        Ok(())
+    }
+
+    /// The bytes of a file that can be shown by lines.
+    fn text(&self, slot: Slot) -> Result<Option<Vec<u8>>, Error> {
+        let header = self.staging.header(&slot.oid)?;
+        if header.is_none_or(|(_, size)| size > TEXT_BYTES_MAX) {
+            return Ok(None);
+        }
+        let text = self.staging.blob(&slot.oid)?;
+        Ok((!text::is_binary(&text)).then_some(text))
     }
 
     /// Does what the caller says about a whole path.
