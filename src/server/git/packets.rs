@@ -275,7 +275,7 @@ mod tests {
             ..plain
         };
         let answer = report(banded, Ok(()), &verdicts, "hi");
-        assert_eq!(&answer[..12], b"0007\x02hi0040\x01");
+        assert_eq!(&answer[..12], b"0007\x02hi0042\x01");
         assert!(answer.ends_with(b"00000000"));
         assert_eq!(report(Manner::default(), Ok(()), &verdicts, ""), b"");
     }
