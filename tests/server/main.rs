@@ -28,6 +28,7 @@ mod program;
 mod pushing;
 mod racing;
 mod reading;
+mod rebasing;
 mod receiver;
 mod recording;
 mod repos;

@@ -7,7 +7,7 @@ use super::merge::{self, Resolutions};
 use super::path::FilePath;
 use super::refs::{self, Move};
 use super::staging::Staging;
-use super::{Repository, bookmarks, ours, theirs};
+use super::{Repository, ours, rebase, theirs};
 use crate::remote::api::FileMode;
 use crate::tree::{ChangeId, GitOid};
 use gix::objs::tree::{EntryKind, EntryMode};
@@ -142,7 +142,7 @@ impl Repository {
     }
 
     /// Amends a change: the next commit has the same parents and the same id, and bookmarks on
-    /// the change follow. On return it survives a power cut.
+    /// the change follow, as do changes that are built on it. On return it survives a power cut.
     pub(in crate::server) fn patch_change(&self, input: PatchInput) -> Result<Commit, Error> {
         if input.id == ChangeId::ROOT {
             return Err(Error::VirtualRoot);
@@ -174,25 +174,20 @@ impl Repository {
             message: input.message.as_deref(),
         };
         let new = commit::amend(&mut staging, old, &amendment)?;
+        let amended = rebase::Step {
+            change: input.id,
+            old,
+            new,
+            tree,
+        };
+        let seconds = input.committer.seconds;
+        let mut steps = self.rebase(&mut staging, amended, seconds)?;
         staging.publish()?;
-        let name = format!("{CHANGES}{}", input.id);
-        let has_reference = refs::find(&repo, &name)?.is_some();
-        let mut moves = vec![Move {
-            name,
-            from: has_reference.then(|| theirs(old)),
-            to: Some(theirs(new)),
-        }];
-        for (bookmark, oid) in refs::below(&repo, bookmarks::HEADS)? {
-            if ours(&oid) == old {
-                moves.push(Move {
-                    name: format!("{}{bookmark}", bookmarks::HEADS),
-                    from: Some(oid),
-                    to: Some(theirs(new)),
-                });
-            }
+        steps.insert(0, amended);
+        refs::apply(&repo, &rebase::moves(&repo, &steps)?)?;
+        for step in &steps {
+            self.note(step.change, step.new);
         }
-        refs::apply(&repo, &moves)?;
-        self.note(input.id, new);
         commit::read(&repo, new)
     }
 }

@@ -238,25 +238,10 @@ pub(super) fn amend(
     amendment: &Amendment<'_>,
 ) -> Result<GitOid, Error> {
     amendment.committer.check()?;
-    let id = theirs(old);
-    let repo = staging.repo();
-    let found = repo.find_commit(id).doing("reading a commit")?;
-    let decoded = found.decode().doing("reading a commit")?;
-    let change = change_id(&id, &decoded);
-    let mut commit = decoded.into_owned().doing("reading a commit")?;
-    commit.extra_headers.retain(|(name, _)| {
-        ![CHANGE_ID, PREDECESSOR, "mergetag"]
-            .iter()
-            .any(|dropped| name == dropped)
-            && !name.starts_with(b"gpgsig")
-            && (amendment.conflict == Conflict::Stays
-                || !CONFLICT.iter().any(|header| name == header))
-    });
-    for (name, value) in [
-        (CHANGE_ID, change.to_string()),
-        (PREDECESSOR, old.to_string()),
-    ] {
-        commit.extra_headers.push((name.into(), value.into()));
+    let mut commit = successor(staging.repo(), old)?;
+    if amendment.conflict == Conflict::Ends {
+        let is_kept = |name: &gix::bstr::BString| !CONFLICT.iter().any(|header| name == header);
+        commit.extra_headers.retain(|(name, _)| is_kept(name));
     }
     commit.tree = amendment.tree;
     if let Some(author) = amendment.author {
@@ -270,6 +255,50 @@ pub(super) fn amend(
         commit.encoding = None;
     }
     store(staging, &commit)
+}
+
+/// Where a commit is made anew.
+pub(super) struct Rebased {
+    pub(super) parent: gix::ObjectId,
+    pub(super) tree: gix::ObjectId,
+    /// When, in seconds since 1970.
+    pub(super) seconds: i64,
+}
+
+/// Writes the next version of a change on another parent, by whoever committed the last one.
+pub(super) fn rebase(
+    staging: &mut Staging<'_>,
+    old: GitOid,
+    rebased: &Rebased,
+) -> Result<GitOid, Error> {
+    let mut commit = successor(staging.repo(), old)?;
+    commit.parents = [rebased.parent].into_iter().collect();
+    commit.tree = rebased.tree;
+    commit.committer.time.seconds = rebased.seconds;
+    store(staging, &commit)
+}
+
+/// A commit as the next version of its change begins: the same, but for signatures, which no longer
+/// hold, and with what it comes after.
+fn successor(repo: &gix::Repository, old: GitOid) -> Result<gix::objs::Commit, Error> {
+    let id = theirs(old);
+    let found = repo.find_commit(id).doing("reading a commit")?;
+    let decoded = found.decode().doing("reading a commit")?;
+    let change = change_id(&id, &decoded);
+    let mut commit = decoded.into_owned().doing("reading a commit")?;
+    commit.extra_headers.retain(|(name, _)| {
+        ![CHANGE_ID, PREDECESSOR, "mergetag"]
+            .iter()
+            .any(|dropped| name == dropped)
+            && !name.starts_with(b"gpgsig")
+    });
+    for (name, value) in [
+        (CHANGE_ID, change.to_string()),
+        (PREDECESSOR, old.to_string()),
+    ] {
+        commit.extra_headers.push((name.into(), value.into()));
+    }
+    Ok(commit)
 }
 
 fn check_message(message: &str) -> Result<(), Error> {

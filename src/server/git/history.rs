@@ -47,11 +47,14 @@ impl Repository {
         let mut index = self.index.write();
         index.commits.insert(change, oid);
         index.seen.insert(oid);
+        drop(index);
+        self.lineage.note(&self.local(), change, oid);
     }
 
     /// Notes commits that came by a push; what is below them is walked when it is needed.
     pub(super) fn note_pushed(&self, commits: impl Iterator<Item = (ChangeId, GitOid)>) {
         self.index.write().commits.extend(commits);
+        self.lineage.forget();
     }
 
     fn walk_news(&self, repo: &gix::Repository) -> Result<(), Error> {

@@ -36,6 +36,7 @@ mod packets;
 mod path;
 mod program;
 mod push;
+mod rebase;
 mod refs;
 mod staging;
 mod tree;
@@ -90,6 +91,7 @@ pub(in crate::server) struct Repository {
     folder: PathBuf,
     shared: RwLock<Shared>,
     index: RwLock<history::Index>,
+    lineage: rebase::Lineage,
     reaches: objects::Reaches,
 }
 
@@ -150,6 +152,7 @@ impl Repository {
             folder: folder.to_owned(),
             shared: RwLock::new(Shared::open(folder)?),
             index: RwLock::default(),
+            lineage: rebase::Lineage::default(),
             reaches: objects::Reaches::default(),
         };
         repository.catch_up_bookmarks()?;

@@ -226,6 +226,22 @@ impl Repository {
     }
 }
 
+/// The tree that has what `target` and `source` make of `base`; nobody settles conflicts.
+pub(super) fn three(
+    staging: &mut Staging<'_>,
+    base: gix::ObjectId,
+    target: gix::ObjectId,
+    source: gix::ObjectId,
+) -> Result<gix::ObjectId, Error> {
+    let trees = Trees {
+        base,
+        target,
+        source,
+    };
+    let referee = Referee::Caller(&mut Resolutions::new(), Unsettled::Refused);
+    Ok(trees::merge(staging, trees, referee)?.tree)
+}
+
 fn finish_no_op(
     repo: &gix::Repository,
     input: &MergeInput,
