@@ -35,6 +35,8 @@ pub(super) enum EventKind {
     BookmarkMerged,
     ChangeCreated,
     ChangeEvolved,
+    /// A Git client pushed; told beside what that did to bookmarks and changes.
+    Push,
 }
 
 impl EventKind {
@@ -50,6 +52,7 @@ impl EventKind {
             EventKind::BookmarkMerged => "bookmark.merged",
             EventKind::ChangeCreated => "change.created",
             EventKind::ChangeEvolved => "change.evolved",
+            EventKind::Push => "push",
         }
     }
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -141,7 +141,19 @@ impl Server {
     }
 
     pub async fn start_with(&mut self, options: Options) {
-        let running = start(options).await.unwrap();
+        // Between its fork and its exec a process that another test starts has our files, too, and
+        // with them the lock of the data directory.
+        let begun = Instant::now();
+        let running = loop {
+            match start(options.clone()).await {
+                Err(mesa::server::Error::InUse { .. })
+                    if begun.elapsed() < Duration::from_secs(10) =>
+                {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                started => break started.unwrap(),
+            }
+        };
         self.base = running.url();
         self.key = fs::read_to_string(self.data().join("admin.key"))
             .unwrap()

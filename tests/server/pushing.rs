@@ -3,7 +3,8 @@
 use crate::gits::*;
 use crate::harness::*;
 use crate::merging::{change, point, rev, state};
-use serde_json::json;
+use crate::receiver::Receiver;
+use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -316,4 +317,48 @@ async fn many_packs_are_no_more_than_can_be_read() {
         packs.filter(|file| file.as_ref().unwrap().path().extension() == Some(OsStr::new("pack")));
     assert!(packs.count() >= 40);
     fsck(&server, "app");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_listens_hears_of_a_push() {
+    let (_source, server) = sample_server().await;
+    let receiver = Receiver::new(&[]).await;
+    let events = [
+        "push",
+        "bookmark.created",
+        "bookmark.moved",
+        "bookmark.deleted",
+    ];
+    let target = json!({"url": receiver.url, "events": events});
+    server
+        .post("/local/webhook-targets", target)
+        .await
+        .expect(201);
+    let clone = Clone::of(&server, &[]);
+    let after = clone.commit("a", "1");
+    clone.git(&["tag", "v1"]);
+    clone
+        .run(&["push", "origin", "trunk", "v1", "HEAD:refs/heads/new"])
+        .refused(&["only branches"]);
+    let mut heard: Vec<Value> = receiver
+        .take(3)
+        .await
+        .iter()
+        .map(|one| one.json())
+        .collect();
+    assert_eq!(heard.pop().unwrap()["type"], json!("push"));
+    heard.sort_by_key(|event| text(&event["type"]));
+    for (event, (kind, name)) in heard
+        .iter()
+        .zip([("bookmark.created", "new"), ("bookmark.moved", "trunk")])
+    {
+        assert_eq!(event["type"], json!(kind));
+        assert_eq!(event["data"]["name"], json!(name));
+        assert_eq!(event["data"]["commit_oid"], json!(after));
+    }
+    clone.git(&["push", "-q", "origin", ":new"]);
+    let heard = receiver.take(2).await;
+    assert_eq!(heard[0].json()["type"], json!("bookmark.deleted"));
+    let gone = json!([{"name": "refs/heads/new", "before": after, "after": null}]);
+    assert_eq!(heard[1].json()["data"]["refs"], gone);
 }

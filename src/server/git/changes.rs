@@ -59,6 +59,14 @@ pub(in crate::server) struct PatchInput {
     pub(in crate::server) resolutions: Option<Resolutions>,
 }
 
+/// What amending a change has done.
+#[derive(Debug)]
+pub(in crate::server) struct Patched {
+    pub(in crate::server) commit: Commit,
+    /// What has a new commit: the change, and those that moved along.
+    pub(in crate::server) evolved: Vec<(ChangeId, GitOid)>,
+}
+
 impl Repository {
     /// What a change is now.
     pub(in crate::server) fn snapshot(&self, change: ChangeId) -> Result<Snapshot, Error> {
@@ -143,7 +151,7 @@ impl Repository {
 
     /// Amends a change: the next commit has the same parents and the same id, and bookmarks on
     /// the change follow, as do changes that are built on it. On return it survives a power cut.
-    pub(in crate::server) fn patch_change(&self, input: PatchInput) -> Result<Commit, Error> {
+    pub(in crate::server) fn patch_change(&self, input: PatchInput) -> Result<Patched, Error> {
         if input.id == ChangeId::ROOT {
             return Err(Error::VirtualRoot);
         }
@@ -188,7 +196,10 @@ impl Repository {
         for step in &steps {
             self.note(step.change, step.new);
         }
-        commit::read(&repo, new)
+        Ok(Patched {
+            commit: commit::read(&repo, new)?,
+            evolved: steps.iter().map(|step| (step.change, step.new)).collect(),
+        })
     }
 }
 

@@ -69,7 +69,7 @@ pub(in crate::server) use packets::{
     Command, LENGTH_BYTES, Line, Malformed, Manner, Verdict, advertisement, length, line, report,
 };
 pub(in crate::server) use program::{Program, Protocol};
-pub(in crate::server) use push::{COMMANDS_MAX, Quarantine, Together};
+pub(in crate::server) use push::{COMMANDS_MAX, Pushed, Quarantine, Together};
 pub(in crate::server) use tree::{Entry, Kind, SizeCache};
 
 use error::{At, Doing};

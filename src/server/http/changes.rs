@@ -353,10 +353,12 @@ pub(super) async fn patch(
     };
     writing(&service, &hosted.turn.clone(), move |service| {
         let _share = share;
-        let now = hosted.git.patch_change(input)?;
-        let events = &service.events;
-        events.tell_change(EventKind::ChangeEvolved, &hosted, now.change, now.oid);
-        Ok(ok(describe(now)))
+        let patched = hosted.git.patch_change(input)?;
+        for (change, oid) in patched.evolved {
+            let events = &service.events;
+            events.tell_change(EventKind::ChangeEvolved, &hosted, change, oid);
+        }
+        Ok(ok(describe(patched.commit)))
     })
     .await
 }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(in crate::server) use quarantine::Quarantine;
 
-use super::bookmarks::{self, HEADS, Target};
+use super::bookmarks::{self, Bookmark, HEADS, Target};
 use super::changes::{CHANGES, Snapshot, tree_of};
 use super::error::{Doing, Error};
 use super::packets::{Command, Verdict};
@@ -30,6 +30,14 @@ use crate::tree::{ChangeId, GitOid};
 pub(in crate::server) enum Together {
     Each,
     All,
+}
+
+/// What a push has done.
+#[derive(Debug)]
+pub(in crate::server) struct Pushed {
+    pub(in crate::server) verdicts: Vec<Verdict>,
+    /// Changes that have a new commit.
+    pub(in crate::server) evolved: Vec<(ChangeId, GitOid)>,
 }
 
 /// Most commands in one push: more branches than any project has, at about 1 ms each.
@@ -66,13 +74,32 @@ impl Repository {
         Ok(found.into_iter().map(full).collect())
     }
 
+    /// What a bookmark was that is gone: it was on a commit, or on the virtual root.
+    pub(in crate::server) fn former(
+        &self,
+        name: &str,
+        from: Option<GitOid>,
+    ) -> Result<Bookmark, Error> {
+        let change = match from {
+            Some(commit) => commit::change_of(&self.local(), theirs(commit))?,
+            None => ChangeId::ROOT,
+        };
+        Ok(Bookmark {
+            name: name.to_owned(),
+            target: Target {
+                change,
+                commit: from,
+            },
+        })
+    }
+
     /// Does what a push asks for, as far as it may; on return what was done survives a power cut.
     pub(in crate::server) fn push(
         &self,
         commands: &[Command],
         quarantine: Option<Quarantine>,
         together: Together,
-    ) -> Result<Vec<Verdict>, Error> {
+    ) -> Result<Pushed, Error> {
         let repo = self.local();
         let view = match &quarantine {
             Some(quarantine) => quarantine.view()?,
@@ -105,26 +132,34 @@ impl Repository {
             );
             steps.clear();
         }
+        let mut done = Vec::new();
         if !steps.is_empty() {
             let moves = judge.moves(&steps, &evolved)?;
             if let Some(quarantine) = quarantine {
                 quarantine.publish(&self.folder)?;
             }
             match refs::apply(&self.local(), &moves) {
-                Ok(()) => {}
+                Ok(()) => {
+                    self.note_pushed(evolved.iter().map(|(change, (_, new))| (*change, *new)));
+                    let is_next = |(_, (old, _)): &(_, (Option<GitOid>, _))| old.is_some();
+                    let evolved = evolved.into_iter().filter(is_next);
+                    done.extend(evolved.map(|(change, (_, new))| (change, new)));
+                }
                 Err(Error::Raced) => refuse_rest(&mut refusals, "moved meanwhile; fetch first"),
                 Err(Error::BookmarkName) => {
                     refuse_rest(&mut refusals, "the name is in the way of another")
                 }
                 Err(error) => return Err(error),
             }
-            self.note_pushed(evolved.iter().map(|(change, (_, new))| (*change, *new)));
         }
         let verdict = |(command, refusal): (&Command, Option<String>)| Verdict {
             name: command.name.clone(),
             refusal,
         };
-        Ok(commands.iter().zip(refusals).map(verdict).collect())
+        Ok(Pushed {
+            verdicts: commands.iter().zip(refusals).map(verdict).collect(),
+            evolved: done,
+        })
     }
 }
 

@@ -24,13 +24,15 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::receive::{Query, Segments};
-use super::{Shared, access, blocking, git, writing};
+use super::{Service, Shared, access, blocking, git, writing};
+use crate::server::events::EventKind;
 use crate::server::keys::{Principal, Refusal, Scope};
 use crate::server::repositories::Hosted;
 use incoming::Incoming;
@@ -210,11 +212,50 @@ async fn push(
         true => git::Together::All,
         false => git::Together::Each,
     };
-    writing(service, &hosted.turn.clone(), move |_| {
-        let verdicts = hosted.git.push(&commands, quarantine, together)?;
-        Ok(git::report(manner, Ok(()), &verdicts, ""))
+    writing(service, &hosted.turn.clone(), move |service| {
+        let hosted = service.current(&hosted)?;
+        let pushed = hosted.git.push(&commands, quarantine, together)?;
+        tell(service, &hosted, &commands, &pushed)?;
+        Ok(git::report(manner, Ok(()), &pushed.verdicts, ""))
     })
     .await
+}
+
+/// Tells what a push has done: to bookmarks, to changes, and all in all.
+fn tell(
+    service: &Service,
+    hosted: &Hosted,
+    commands: &[git::Command],
+    pushed: &git::Pushed,
+) -> Result<(), Failure> {
+    let mut references = Vec::new();
+    for (command, verdict) in commands.iter().zip(&pushed.verdicts) {
+        if verdict.refusal.is_some() {
+            continue;
+        }
+        let name = String::from_utf8_lossy(&command.name);
+        references.push(json!({
+            "name": name,
+            "before": command.from.map(|oid| oid.to_string()),
+            "after": command.to.map(|oid| oid.to_string()),
+        }));
+        let name = name.strip_prefix("refs/heads/").unwrap_or(&name);
+        let (kind, bookmark) = match (command.from, command.to) {
+            (None, Some(_)) => (EventKind::BookmarkCreated, hosted.git.bookmark(name)?),
+            (_, Some(_)) => (EventKind::BookmarkMoved, hosted.git.bookmark(name)?),
+            (from, None) => (EventKind::BookmarkDeleted, hosted.git.former(name, from)?),
+        };
+        service.events.tell_bookmark(kind, hosted, &bookmark);
+    }
+    for (change, oid) in &pushed.evolved {
+        let events = &service.events;
+        events.tell_change(EventKind::ChangeEvolved, hosted, *change, *oid);
+    }
+    if !references.is_empty() {
+        let data = json!({ "refs": references });
+        service.events.tell(EventKind::Push, hosted, data);
+    }
+    Ok(())
 }
 
 /// Takes the pack into the quarantine and checks it. What is wrong with it is said in a word for
