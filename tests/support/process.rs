@@ -136,6 +136,21 @@ fn finish(command: &mut Command, deadline: Duration) -> Finished {
     }
 }
 
+/// Settings of the machine that say how the network is reached.
+const NETWORK: [&str; 5] = [
+    "PIP_",
+    "SSL_CERT_",
+    "NODE_EXTRA_CA_CERTS",
+    "npm_config_registry",
+    "HTTPS_PROXY",
+];
+
+/// Lets a program reach the network as this machine does.
+pub fn with_network(command: &mut Command) -> &mut Command {
+    let named = |name: &str| NETWORK.iter().any(|known| name.starts_with(known));
+    command.envs(std::env::vars().filter(|(name, _)| named(name)))
+}
+
 /// A process by pidfd: once it is gone, its number cannot be taken for another's.
 #[derive(Debug)]
 pub struct Held {

@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::process::run;
+use crate::support::process::{run, with_network};
 use crate::support::tree::{GitFolder, Tree};
 use crate::support::world::World;
-use crate::tool::{kill_and_mount, made, settle, tool, with_network};
+use crate::tool::{kill_and_mount, made, settle, tool};
 
 const PACKAGE: &str = include_str!("package.json");
 const LOCK: &str = include_str!("package-lock.json");

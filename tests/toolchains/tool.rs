@@ -8,15 +8,6 @@ use crate::support::kept::flush_and_compare;
 use crate::support::process::run;
 use crate::support::world::World;
 
-/// Settings of the machine that say how the network is reached.
-const NETWORK: [&str; 5] = [
-    "PIP_",
-    "SSL_CERT_",
-    "NODE_EXTRA_CA_CERTS",
-    "npm_config_registry",
-    "HTTPS_PROXY",
-];
-
 /// A program, in the environment of a world.
 ///
 /// # Panics
@@ -38,12 +29,6 @@ pub fn made(world: &World, path: &str) -> Command {
     let mut command = world.command(world.repo("app").join(path));
     command.current_dir(world.repo("app"));
     command
-}
-
-/// Lets a program reach the network as this machine does.
-pub fn with_network(command: &mut Command) -> &mut Command {
-    let named = |name: &str| NETWORK.iter().any(|known| name.starts_with(known));
-    command.envs(std::env::vars().filter(|(name, _)| named(name)))
 }
 
 /// The remote has what is mounted; this is what is ignored, and nothing else; the local state is sound.

@@ -1,0 +1,20 @@
+//! Mesa's own clients, which nobody here wrote, against the real server: the official SDKs for
+//! TypeScript and Python drive every resource that they have, and a mount beside them.
+//!
+//! They are installed from their registries, the pinned versions once, into the target directory:
+//! so this program wants the network and is run by its name, `cargo test --test clients`, as
+//! `.ci/run` does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod sdk;
