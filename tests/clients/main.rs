@@ -1,7 +1,8 @@
-//! Mesa's own clients, which nobody here wrote, against the real server: the official SDKs for
-//! TypeScript and Python drive every resource that they have, and a mount beside them.
+//! Clients of the real server. Those of Mesa, which nobody here wrote: the official SDKs for
+//! TypeScript and Python drive every resource that they have, and a mount beside them. And many of
+//! ours: a hundred mounts, a thousand repositories, a hundred thousand files.
 //!
-//! They are installed from their registries, the pinned versions once, into the target directory:
+//! The SDKs are installed from their registries, the pinned versions once, into the target directory:
 //! so this program wants the network and is run by its name, `cargo test --test clients`, as
 //! `.ci/run` does.
 
@@ -17,4 +18,5 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod many;
 mod sdk;
