@@ -92,11 +92,9 @@ struct Kept {
 }
 
 /// What a listener gets.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for live feeds, which are not served yet")
-)]
 pub(super) struct Feed {
+    /// The last event that happened before.
+    pub(super) at: u64,
     /// What happened in between; `None` if not all of it is known.
     pub(super) missed: Option<Vec<Arc<Event>>>,
     /// What happens from now on, in all repositories.
@@ -180,29 +178,26 @@ impl Events {
         self.live.subscribe()
     }
 
-    /// Listens, and first hears what happened in a repository after the event `last`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for live feeds, which are not served yet")
-    )]
-    pub(super) fn resume(&self, repository_id: &str, last: u64) -> Feed {
+    /// Listens, and first hears what happened in a repository after the event `last`; a listener
+    /// that never listened before has missed everything.
+    pub(super) fn resume(&self, repository_id: &str, last: Option<u64>) -> Feed {
         let state = self.state.lock();
         let live = self.live.subscribe();
-        if last < state.begun {
-            return Feed { missed: None, live };
-        }
-        let missed = match state.kept.get(repository_id) {
-            Some(kept) if last < kept.forgotten => None,
-            Some(kept) => Some(
-                kept.events
-                    .iter()
-                    .filter(|event| event.id > last)
-                    .cloned()
-                    .collect(),
-            ),
-            None => Some(Vec::new()),
+        let missed = match (last, state.kept.get(repository_id)) {
+            (None, _) => None,
+            (Some(last), _) if last < state.begun => None,
+            (Some(last), Some(kept)) if last < kept.forgotten => None,
+            (Some(last), Some(kept)) => {
+                let later = kept.events.iter().filter(|event| event.id > last);
+                Some(later.cloned().collect())
+            }
+            (Some(_), None) => Some(Vec::new()),
         };
-        Feed { missed, live }
+        Feed {
+            at: state.last,
+            missed,
+            live,
+        }
     }
 }
 
@@ -239,11 +234,14 @@ mod tests {
         note(&events, "other", 2);
         let third = note(&events, "r", 3);
         assert!(first < third);
-        let mut feed = events.resume("r", first);
+        let mut feed = events.resume("r", Some(first));
         assert_eq!(numbers(&feed), Some(vec![3]));
         note(&events, "r", 4);
         assert_eq!(feed.live.try_recv().unwrap().data, json!(4));
-        assert_eq!(numbers(&events.resume("unknown", first)), Some(vec![]));
+        assert_eq!(
+            numbers(&events.resume("unknown", Some(first))),
+            Some(vec![])
+        );
     }
 
     #[test]
@@ -253,11 +251,11 @@ mod tests {
         for number in 1..=KEPT_MAX {
             note(&events, "r", number);
         }
-        let all = events.resume("r", first);
+        let all = events.resume("r", Some(first));
         assert_eq!(all.missed.map(|missed| missed.len()), Some(KEPT_MAX));
         note(&events, "r", 0);
-        assert!(events.resume("r", first).missed.is_none());
+        assert!(events.resume("r", Some(first)).missed.is_none());
         // What an earlier server told last, this one does not know to be the last.
-        assert!(Events::new().resume("r", first).missed.is_none());
+        assert!(Events::new().resume("r", Some(first)).missed.is_none());
     }
 }

@@ -12,6 +12,7 @@ use axum_server::Handle;
 use axum_server::accept::{TcpConfigAcceptor, TcpKeepaliveConfig, TcpSocketConfig};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::{Options, Tls};
@@ -54,6 +55,8 @@ pub(super) struct Listening {
     tls: Option<Certificate>,
     handle: Handle<SocketAddr>,
     served: JoinHandle<std::io::Result<()>>,
+    /// Told to what would not end by itself.
+    stopping: CancellationToken,
 }
 
 impl Door {
@@ -80,7 +83,11 @@ impl Door {
     }
 
     /// Answers requests from now on.
-    pub(super) fn serve(self, router: Router) -> Result<Listening, Error> {
+    pub(super) fn serve(
+        self,
+        router: Router,
+        stopping: CancellationToken,
+    ) -> Result<Listening, Error> {
         let handle = Handle::new();
         // Answers are small and the client waits for each of them.
         let socket = TcpSocketConfig::new().nodelay(true).keepalive(
@@ -107,6 +114,7 @@ impl Door {
             tls: self.tls,
             handle,
             served,
+            stopping,
         };
         tracing::info!(url = listening.url(), "serving");
         Ok(listening)
@@ -149,6 +157,7 @@ impl Listening {
             () = shutdown => {
                 let left = self.handle.connection_count();
                 tracing::info!(connections = left, "stopping");
+                self.stopping.cancel();
                 self.handle.graceful_shutdown(Some(GRACE));
                 // A little longer, for what the grace itself ends.
                 match tokio::time::timeout(GRACE + GRACE / 10, &mut self.served).await {

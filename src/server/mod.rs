@@ -32,6 +32,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio_util::sync::CancellationToken;
+
 pub use error::Error;
 
 /// What a server serves, and where.
@@ -93,11 +95,13 @@ pub struct Running {
 /// What is wrong with the options, the data directory, an import, or the address.
 pub async fn start(options: Options) -> Result<Running, Error> {
     let door = listen::Door::open(&options).await?;
-    let service = tokio::task::spawn_blocking(move || http::Service::open(options, now()))
+    let stopping = CancellationToken::new();
+    let token = stopping.clone();
+    let service = tokio::task::spawn_blocking(move || http::Service::open(options, now(), token))
         .await
         .map_err(Error::Task)??;
     Ok(Running {
-        listening: door.serve(http::router(service))?,
+        listening: door.serve(http::router(service), stopping)?,
     })
 }
 

@@ -139,7 +139,7 @@ async def story(mesa, credential):
         files=[
             FileUpsert(path="README.md", content=encoded("one\ntwo\nthree\n")),
             FileUpsert(path="old.txt", content=encoded("old\n")),
-            FileUpsert(path="bin/run", content=encoded("#!/bin/sh\n"), mode="100755"),
+            FileUpsert(path="bin/run", content=encoded("#!/bin/sh\n")),
         ],
     )
     assert (seed.message, seed.parents) == ("seed", [ROOT])

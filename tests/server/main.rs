@@ -15,6 +15,7 @@ mod conflicts;
 mod crash;
 mod diff;
 mod evolving;
+mod feed;
 mod forging;
 mod gits;
 mod harness;

@@ -79,8 +79,10 @@ pub mod extension {
     pub const COMPARE_AND_SWAP: &str = "cas";
     /// `FileOp.action` may be `rename` with `from`, or `chmod` with `mode`.
     pub const RENAME: &str = "rename";
+    /// `GET ext/events`: what happens in a repository, as server-sent events.
+    pub const EVENTS: &str = "events";
     /// All of the above, as our server advertises them.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 14] = [
         COMMIT_READ,
         BLOBS,
         SYMLINKS,
@@ -94,6 +96,7 @@ pub mod extension {
         UPLOADS,
         COMPARE_AND_SWAP,
         RENAME,
+        EVENTS,
     ];
 }
 
@@ -101,6 +104,8 @@ pub mod extension {
 pub mod header {
     /// On `whoami`: the extensions, separated by `, `.
     pub const EXTENSIONS: &str = "mesa-extensions";
+    /// On `ext/events`: the id of the event that was heard last.
+    pub const LAST_EVENT_ID: &str = "last-event-id";
     /// On content: the commit that was read.
     pub const COMMIT_OID: &str = "mesa-commit-oid";
     /// On content: the Git object that was read.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -30,7 +31,7 @@ pub(super) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match principal(&service, &request) {
+    match principal(&service, request.headers()) {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
             next.run(request).await
@@ -39,8 +40,9 @@ pub(super) async fn authenticate(
     }
 }
 
-fn principal(service: &Shared, request: &Request) -> Result<Principal, Refusal> {
-    let mut values = request.headers().get_all(AUTHORIZATION).iter();
+/// Whose credential some headers carry.
+pub(super) fn principal(service: &Shared, headers: &HeaderMap) -> Result<Principal, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(Refusal::Unknown);
     };

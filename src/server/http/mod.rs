@@ -15,6 +15,7 @@ mod changes;
 mod content;
 mod diff;
 mod failure;
+mod feed;
 mod limits;
 mod merge;
 mod metrics;
@@ -38,6 +39,7 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::data::DataFolder;
 use super::error::Error;
@@ -66,6 +68,8 @@ pub(super) struct Service {
     bodies: Arc<Semaphore>,
     limits: limits::Limits,
     metrics: metrics::Metrics,
+    /// Ends what would not end by itself.
+    stopping: CancellationToken,
     /// Turns of the `git` program.
     programs: Arc<Semaphore>,
 }
@@ -74,7 +78,11 @@ type Shared = Arc<Service>;
 
 impl Service {
     /// Opens the data directory and imports; blocks.
-    pub(super) fn open(options: Options, now: u64) -> Result<Service, Error> {
+    pub(super) fn open(
+        options: Options,
+        now: u64,
+        stopping: CancellationToken,
+    ) -> Result<Service, Error> {
         let data = DataFolder::open(&options.data, &options.organization, now)?;
         let repositories = Repositories::open(&data)?;
         for (name, source) in &options.imports {
@@ -98,6 +106,7 @@ impl Service {
             bodies: Arc::new(Semaphore::new(receive::BODIES_MIB_MAX)),
             limits: limits::Limits::new(options.rate_limit),
             metrics: metrics::Metrics::default(),
+            stopping,
             programs: Arc::new(Semaphore::new(smart::PROGRAMS_MAX)),
         })
     }

@@ -6,7 +6,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::{
-    Shared, api_keys, blobs, bookmarks, changes, content, diff, merge, metrics, objects,
+    Shared, api_keys, blobs, bookmarks, changes, content, diff, feed, merge, metrics, objects,
     organization, repos, uploads, upstream, webhooks,
 };
 
@@ -113,6 +113,7 @@ pub(super) fn table() -> Vec<Route> {
         route(Post, BOOKMARK, merge::create),
         route(Patch, BOOKMARK, bookmarks::patch),
         route(Delete, BOOKMARK, bookmarks::delete),
+        route(Get, "/v1/{org}/{repo}/ext/events", feed::show),
         route(Post, "/v1/{org}/{repo}/ext/blobs", blobs::create),
         route(Get, "/v1/{org}/{repo}/ext/blobs/{sha}", objects::show),
         route(Post, "/v1/{org}/{repo}/ext/uploads", uploads::create),
