@@ -303,3 +303,44 @@ async fn every_kind_of_source_is_imported() {
             .is_err()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_filters_a_listing_in_which_nothing_has_any() {
+    let (_source, server) = sample_server().await;
+    let all = server.get("/local/app/content").await.expect(200);
+    let at = "/local/app/content?metadata%5Blang%5D=en&metadata[a]=b&depth=3";
+    let none = server.get(at).await.expect(200);
+    assert_eq!(none["entries"], json!([]));
+    assert_eq!(none["child_count"], all["child_count"]);
+    // Clients of the service send the keys bare, and that filters nothing.
+    let bare = server.get("/local/app/content?lang=en").await.expect(200);
+    assert_eq!(bare, all);
+    let file = "/local/app/content?path=README.md&metadata[lang]=en";
+    assert_eq!(server.get(file).await.expect(200)["type"], "file");
+    for bad in ["metadata[]=en", "metadata[=en", "metadata[lang=en"] {
+        let at = format!("/local/app/content?{bad}");
+        server.get(&at).await.expect(400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_reads_as_its_target_and_head_has_no_body() {
+    let (_source, server) = sample_server().await;
+    let target = server.bytes("/local/app/content?path=link").await;
+    assert_eq!(
+        (target.status.as_u16(), &target.bytes[..]),
+        (200, &b"src/deep"[..])
+    );
+    for accept in ["application/octet-stream", "application/json"] {
+        let at = "/local/app/content?path=README.md";
+        let ask = |method| server.request(method, at).header("accept", accept);
+        let (get, head) = (
+            server.send(ask(Method::GET)).await,
+            server.send(ask(Method::HEAD)).await,
+        );
+        assert_eq!((head.status.as_u16(), head.bytes.len()), (200, 0));
+        for name in ["content-type", "content-length", "etag", "mesa-object-sha"] {
+            assert_eq!(head.headers.get(name), get.headers.get(name), "{name}");
+        }
+    }
+}

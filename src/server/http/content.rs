@@ -54,6 +54,11 @@ pub(super) async fn show(
     if depth > DEPTH_MAX {
         return Err(Failure::invalid("depth: want 0 to 10"));
     }
+    // Nothing here has metadata, so entries with some value of it are none.
+    let depth = match query.has_entries_of("metadata")? {
+        true => 0,
+        false => depth,
+    };
     let path = query.bytes("path").unwrap_or_default();
     let wanted = Wanted {
         change: query.parsed("change_id")?,

@@ -60,6 +60,20 @@ impl Query {
         self.0.get(name.as_bytes()).map(Vec::as_slice)
     }
 
+    /// Whether there is a `name[key]`; a key that is empty or open is refused.
+    pub(super) fn has_entries_of(&self, name: &str) -> Result<bool, Failure> {
+        let rest = |given: &Vec<u8>| {
+            let rest = given.strip_prefix(name.as_bytes())?.strip_prefix(b"[")?;
+            Some(rest.len() > 1 && rest.ends_with(b"]"))
+        };
+        let mut entries = self.0.keys().filter_map(rest).peekable();
+        let is_given = entries.peek().is_some();
+        match entries.all(|is_good| is_good) {
+            true => Ok(is_given),
+            false => Err(Failure::invalid(format!("{name}: want {name}[key]=value"))),
+        }
+    }
+
     /// A value as text; one that is not UTF-8 is refused.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
         self.bytes(name)
