@@ -1,5 +1,6 @@
 //! A server in a temporary directory, a client, and git run hermetically.
 
+use crate::contract;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mesa::server::{Options, start};
@@ -178,13 +179,22 @@ impl Server {
         self.served.take().unwrap().await.unwrap();
     }
 
+    /// Sends a request, and holds its answer to the document of what is served.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
-        Answer {
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.unwrap();
+        let answer = Answer {
             status: response.status(),
             headers: response.headers().clone(),
             bytes: response.bytes().await.unwrap().to_vec(),
-        }
+        };
+        let kind = answer.headers.get("content-type");
+        let kind = kind.map(|kind| kind.to_str().unwrap());
+        let status = answer.status.as_u16();
+        contract::check(&method, &path, status, kind, &answer.bytes);
+        answer
     }
 
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {

@@ -12,6 +12,7 @@ mod access;
 mod changes;
 mod cloning;
 mod conflicts;
+mod contract;
 mod crash;
 mod diff;
 mod evolving;

@@ -14,6 +14,7 @@ mod bytes;
 mod changes;
 mod content;
 mod diff;
+mod document;
 mod failure;
 mod feed;
 mod limits;

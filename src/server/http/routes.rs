@@ -6,8 +6,8 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::{
-    Shared, api_keys, blobs, bookmarks, changes, content, diff, feed, merge, metrics, objects,
-    organization, repos, uploads, upstream, webhooks,
+    Shared, api_keys, blobs, bookmarks, changes, content, diff, document, feed, merge, metrics,
+    objects, organization, repos, uploads, upstream, webhooks,
 };
 
 /// What is done with a path.
@@ -32,7 +32,7 @@ impl Verb {
 
 /// One operation.
 pub(super) struct Route {
-    #[expect(dead_code, reason = "for the document of what is served")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the document is held to it"))]
     pub(super) verb: Verb,
     pub(super) path: &'static str,
     pub(super) handler: MethodRouter<Shared>,
@@ -77,6 +77,7 @@ pub(super) fn table() -> Vec<Route> {
     const UPLOAD: &str = "/v1/{org}/{repo}/ext/uploads/{upload}";
     vec![
         route(Get, "/metrics", metrics::show),
+        route(Get, "/v1/openapi.json", document::show),
         route(Get, "/v1/whoami", organization::whoami),
         route(Get, ORG, organization::show),
         route(Get, REPOS, repos::list),
