@@ -1,37 +1,34 @@
-//! Comparing changes: lines, renames, what is left out, and a patch that Git makes the same tree of.
+//! Comparing changes: lines, renames, conflicts, and texts that were made to be slow.
 
 use crate::harness::*;
-use crate::merging::{change, delete, with_mode};
-use reqwest::Method;
+use crate::merging::{change, delete, forked, merge, with_mode};
 use serde_json::{Value, json};
-use std::fs;
-use std::process::{Command, Stdio};
 
-async fn repository() -> Server {
+pub async fn repository() -> Server {
     let server = Server::new(&[]).await;
     let app = json!({"name": "app"});
     server.post("/local/repos", app).await.expect(201);
     server
 }
 
-fn at(base: &str, head: &str) -> String {
+pub fn at(base: &str, head: &str) -> String {
     format!("/local/app/diff?base_change_id={base}&head_change_id={head}")
 }
 
-fn entry<'a>(diff: &'a Value, path: &str) -> &'a Value {
+pub fn entry<'a>(diff: &'a Value, path: &str) -> &'a Value {
     let entries = diff["entries"].as_array().unwrap();
     let found = entries.iter().find(|entry| entry["path"] == path);
     found.unwrap_or_else(|| panic!("{path}: {diff}"))
 }
 
-fn numbered(count: usize) -> String {
+pub fn numbered(count: usize) -> String {
     (0..count)
         .map(|number| format!("line {number}\n"))
         .collect()
 }
 
 /// One of every difference that there is.
-async fn differing(server: &Server) -> [String; 2] {
+pub async fn differing(server: &Server) -> [String; 2] {
     let text = numbered(40);
     let edited = text.replace("line 3\n", "third\n").replace("line 30\n", "");
     let base = json!([
@@ -214,149 +211,6 @@ async fn a_question_that_means_nothing_is_refused() {
     }
 }
 
-async fn patch(server: &Server, base: &str, head: &str) -> Vec<u8> {
-    let request = server.request(Method::GET, &at(base, head));
-    let answer = server.send(request.header("accept", "text/plain")).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
-    answer.bytes
-}
-
-/// Applies a patch to a tree in an index of its own, and returns the tree that Git makes of it.
-fn applied(server: &Server, base: &str, patch: &[u8]) -> String {
-    use std::io::Write;
-    let folder = tempfile::tempdir().unwrap();
-    let run = |arguments: &[&str], input: &[u8]| {
-        let mut child = Command::new("git")
-            .arg("--git-dir")
-            .arg(server.bare("app"))
-            .args(arguments)
-            .current_dir(folder.path())
-            .env("GIT_INDEX_FILE", folder.path().join("index"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(
-            output.status.success(),
-            "git {arguments:?}: {}",
-            String::from_utf8_lossy(input)
-        );
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
-    run(&["read-tree", base], b"");
-    if !patch.is_empty() {
-        run(&["apply", "--cached", "--whitespace=nowarn", "-"], patch);
-    }
-    run(&["write-tree"], b"")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn git_makes_the_same_tree_of_the_patch() {
-    let server = repository().await;
-    let [base, head] = differing(&server).await;
-    let mut trees = Vec::new();
-    for change in [&base, &head] {
-        let content = server
-            .get(&format!("/local/app/content?change_id={change}&depth=0"))
-            .await;
-        trees.push(text(&content.expect(200)["sha"]));
-    }
-    for (from, to) in [(0, 1), (1, 0)] {
-        let changes = [&base, &head];
-        let patch = patch(&server, changes[from], changes[to]).await;
-        assert!(std::str::from_utf8(&patch).is_ok());
-        assert_eq!(applied(&server, &trees[from], &patch), trees[to]);
-    }
-    let root = "z".repeat(32);
-    let empty = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
-    let patch_of_all = patch(&server, &root, &head).await;
-    assert_eq!(applied(&server, empty, &patch_of_all), trees[1]);
-    assert_eq!(patch(&server, &head, &head).await, b"");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_submodule_and_history_from_git_are_in_the_patch() {
-    let source = tempfile::tempdir().unwrap();
-    sample(source.path());
-    fs::write(source.path().join("with space"), numbered(5)).unwrap();
-    git(source.path(), &["add", "-A"]);
-    let other = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
-    let info = format!("160000,{other},vendor");
-    git(
-        source.path(),
-        &["update-index", "--add", "--cacheinfo", &info],
-    );
-    git(source.path(), &["commit", "-q", "-m", "third"]);
-    let server = Server::new(&[("app", source.path())]).await;
-    let page = server.get("/local/app/changes").await.expect(200);
-    let changes = page["changes"].as_array().unwrap();
-    let oids = [0, 2].map(|index| text(&changes[index]["current_commit_oid"]));
-    let ids = [0, 2].map(|index| text(&changes[index]["id"]));
-    let diff = server.get(&at(&ids[1], &ids[0])).await.expect(200);
-    let lines = &entry(&diff, "vendor")["hunks"][0]["lines"];
-    assert_eq!(lines[0]["text"], format!("Subproject commit {SUBMODULE}"));
-    assert!(entry(&diff, "vendor").get("size_bytes").is_none());
-    let patch = patch(&server, &ids[1], &ids[0]).await;
-    let tree = |oid: &str| {
-        git(
-            &server.bare("app"),
-            &["rev-parse", &format!("{oid}^{{tree}}")],
-        )
-    };
-    assert_eq!(
-        applied(&server, tree(&oids[1]).trim(), &patch),
-        tree(&oids[0]).trim()
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_much_is_left_out_and_named() {
-    let server = repository().await;
-    let root = "z".repeat(32);
-    let many: Vec<Value> = (0..3_001)
-        .map(|number| upsert(&format!("many/{number:05}"), b"x\n"))
-        .collect();
-    let many = change(&server, &root, json!(many)).await;
-    let diff = server.get(&at(&root, &many)).await.expect(200);
-    assert_eq!(diff["truncated"], json!(true));
-    assert_eq!(diff["stats"]["entries"], 3_000);
-    let request = server.request(Method::GET, &at(&root, &many));
-    server
-        .send(request.header("accept", "text/plain"))
-        .await
-        .expect(406);
-    let large = "a line of some length, over and over again\n".repeat(30_000);
-    let mut files = vec![
-        upsert("large", large.as_bytes()),
-        upsert("newlines", &[b'\n'; 400_000]),
-    ];
-    for number in 0..14 {
-        files.push(upsert(
-            &format!("part/{number:02}"),
-            &large.as_bytes()[..900_000],
-        ));
-    }
-    let large = change(&server, &root, json!(files)).await;
-    let diff = server.get(&at(&root, &large)).await.expect(200);
-    assert_eq!(entry(&diff, "large")["omitted_reason"], "too_large");
-    assert_eq!(entry(&diff, "newlines")["omitted_reason"], "too_large");
-    assert_eq!(entry(&diff, "part/00")["omitted_reason"], Value::Null);
-    assert_eq!(entry(&diff, "part/13")["omitted_reason"], "file_limit");
-    assert_eq!(diff["truncated"], json!(false));
-    let tree = server
-        .get(&format!("/local/app/content?change_id={large}&depth=0"))
-        .await;
-    let patch = patch(&server, &root, &large).await;
-    let empty = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
-    assert_eq!(
-        applied(&server, empty, &patch),
-        text(&tree.expect(200)["sha"])
-    );
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_texts_are_compared_in_bounded_time() {
     let server = repository().await;
@@ -380,4 +234,59 @@ async fn hostile_texts_are_compared_in_bounded_time() {
     assert_eq!(entry(&diff, "f")["omitted_reason"], "too_large");
     let took = begun.elapsed();
     assert!(took.as_secs() < 30, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_of_the_head_are_told_as_the_merge_told_them() {
+    let server = forked(
+        json!([upsert("f", b"1\n2\n3\n")]),
+        json!([upsert("f", b"one\n2\n3\n"), upsert("binary", b"\0main")]),
+        json!([
+            upsert("f", b"eins\n2\n3\n"),
+            upsert("binary", b"\0work"),
+            upsert("g", b"new\n")
+        ]),
+    )
+    .await;
+    let refused = merge(&server, json!({})).await.expect(409);
+    let told = &refused["error"]["details"]["conflicted_entries"];
+    let main = server.get("/local/app/bookmarks/main").await.expect(200);
+    let base = text(&main["change_id"]);
+    let recorded = merge(&server, json!({"allow_conflicted": true})).await;
+    let head = text(&recorded.expect(200)["change_id"]);
+    let diff = server.get(&at(&base, &head)).await.expect(200);
+    assert_eq!(&diff["conflicted_entries"], told);
+    let stats = &diff["stats"];
+    assert_eq!(
+        (&stats["conflicted_entries"], &stats["conflicted_hunks"]),
+        (&json!(2), &json!(1))
+    );
+    let paths = |diff: &Value| -> Vec<String> {
+        let entries = diff["entries"].as_array().unwrap();
+        entries.iter().map(|entry| text(&entry["path"])).collect()
+    };
+    assert_eq!(paths(&diff), ["g"]);
+    let only = format!("{}&conflicts=only", at(&base, &head));
+    let only = server.get(&only).await.expect(200);
+    assert_eq!((paths(&only).len(), &only["conflicted_entries"]), (0, told));
+    let exclude = format!("{}&conflicts=exclude", at(&base, &head));
+    let exclude = server.get(&exclude).await.expect(200);
+    assert_eq!(
+        (paths(&exclude), &exclude["conflicted_entries"]),
+        (paths(&diff), &json!([]))
+    );
+    // Its hunk ids resolve it.
+    let hunk = &diff["conflicted_entries"][1]["hunks"][0]["hunk_id"];
+    let resolutions = json!([
+        {"path": "f", "hunks": [{"hunk_id": hunk, "take": "source"}]},
+        {"path": "binary", "take": "target"},
+    ]);
+    let change = format!("/local/app/changes/{head}");
+    let resolved = server
+        .patch(&change, json!({"resolutions": resolutions}))
+        .await;
+    assert_eq!(resolved.expect(200)["is_conflicted"], json!(false));
+    let after = server.get(&at(&base, &head)).await.expect(200);
+    assert_eq!(after["conflicted_entries"], json!([]));
+    assert_eq!(paths(&after), ["f", "g"]);
 }

@@ -26,6 +26,7 @@ mod limits;
 mod merging;
 mod names;
 mod objects;
+mod patches;
 mod program;
 mod pushing;
 mod racing;

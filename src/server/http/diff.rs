@@ -1,5 +1,7 @@
 //! Two changes compared, as JSON or as a patch.
 
+use std::collections::HashSet;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
@@ -8,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::failure::Failure;
 use super::receive::{Query, Segments};
-use super::{Shared, blocking, git, ok};
+use super::{Shared, blocking, git, merge, ok};
 use crate::remote::api::{
     Diff, DiffEntry, DiffHunk, DiffLine, DiffOmitted, DiffStats, DiffStatus, LineKind,
 };
@@ -81,14 +83,14 @@ fn wants_patch(headers: &HeaderMap) -> bool {
         .any(|range| range.trim().eq_ignore_ascii_case("text/plain"))
 }
 
-fn compare(hosted: &Hosted, wanted: &Wanted) -> Result<git::Comparison, Failure> {
+fn compare(hosted: &Hosted, wanted: &Wanted) -> Result<(git::Comparison, git::Snapshot), Failure> {
     let base = hosted.git.snapshot(wanted.base)?;
     let head = hosted.git.snapshot(wanted.head)?;
-    Ok(hosted.git.compare(base.tree, head.tree)?)
+    Ok((hosted.git.compare(base.tree, head.tree)?, head))
 }
 
 fn patch(hosted: &Hosted, wanted: &Wanted) -> Result<Response, Failure> {
-    let patch = compare(hosted, wanted)?.patch()?;
+    let patch = compare(hosted, wanted)?.0.patch()?;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     Ok(([(CONTENT_TYPE, kind)], patch).into_response())
 }
@@ -102,13 +104,32 @@ fn describe(hosted: &Hosted, wanted: &Wanted) -> Result<Diff, Failure> {
         entries: Vec::new(),
         conflicted_entries: Vec::new(),
     };
-    let mut comparison = compare(hosted, wanted)?;
+    let (mut comparison, head) = compare(hosted, wanted)?;
+    let conflicts = match head.commit {
+        Some(commit) => hosted.git.conflicts(commit)?,
+        None => git::Conflicts::default(),
+    };
     if wanted.conflicts != Conflicts::Only {
         diff.truncated = comparison.is_cut;
+        // What is in conflict has a list of its own, and there its sides instead of its markers.
+        let apart: HashSet<&str> = conflicts
+            .found
+            .iter()
+            .map(|one| one.path.as_str())
+            .collect();
         for found in std::mem::take(&mut comparison.entries) {
-            let entry = entry(&mut comparison, &found, &mut diff.stats)?;
-            diff.entries.push(entry);
+            if !apart.contains(shown(&found.path).as_str()) {
+                let entry = entry(&mut comparison, &found, &mut diff.stats)?;
+                diff.entries.push(entry);
+            }
         }
+    }
+    if wanted.conflicts != Conflicts::Exclude {
+        diff.truncated |= conflicts.is_cut;
+        diff.conflicted_entries = merge::entries(&conflicts);
+        let hunks = conflicts.found.iter().map(|one| one.hunks.len() as u64);
+        diff.stats.conflicted_hunks = hunks.sum();
+        diff.stats.conflicted_entries = diff.conflicted_entries.len() as u64;
     }
     diff.stats.entries = diff.entries.len() as u64;
     diff.stats.changes = diff.stats.additions + diff.stats.deletions;

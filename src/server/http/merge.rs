@@ -127,13 +127,18 @@ fn refusal(path: &str, what: &str) -> Failure {
 
 /// What a conflict says beside its message.
 pub(super) fn details(conflicts: &git::Conflicts) -> Option<serde_json::Value> {
-    let entries = conflicts.found.iter();
+    let paths = conflicts.found.iter().map(|entry| entry.path.clone());
     let details = ConflictDetails {
-        conflict_paths: entries.clone().map(|entry| entry.path.clone()).collect(),
-        conflicted_entries: entries.map(entry).collect(),
+        conflict_paths: paths.collect(),
+        conflicted_entries: entries(conflicts),
         truncated: conflicts.is_cut,
     };
     serde_json::to_value(details).ok()
+}
+
+/// Conflicts with their lines; wherever they are shown, the same one has the same hunk ids.
+pub(super) fn entries(conflicts: &git::Conflicts) -> Vec<ConflictedEntry> {
+    conflicts.found.iter().map(entry).collect()
 }
 
 fn entry(conflict: &git::Conflict) -> ConflictedEntry {
