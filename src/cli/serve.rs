@@ -41,6 +41,12 @@ pub(super) struct Serve {
     /// Import a Git repository or a plain directory, unless there is a repository of that name.
     #[arg(long, value_name = "NAME=PATH", value_parser = OsStringValueParser::new().try_map(import))]
     import: Vec<(String, PathBuf)>,
+    /// Serve every bare repository in this folder, too, where it is.
+    #[arg(long, value_name = "DIR")]
+    repos: Option<PathBuf>,
+    /// Write nothing into the repositories of `--repos`, and let nobody else.
+    #[arg(long, requires = "repos")]
+    read_only: bool,
     /// Let webhooks be delivered to this host, too, and not only to this machine; can be repeated.
     #[arg(long, value_name = "HOST")]
     webhook_host: Vec<String>,
@@ -71,6 +77,13 @@ pub(super) fn run(arguments: Serve, context: &Context) -> Result<Exit, Error> {
             .into_iter()
             .map(|(name, path)| (name, absolute(path)))
             .collect(),
+        in_place: arguments.repos.map(|folder| {
+            let access = match arguments.read_only {
+                true => server::Access::ReadOnly,
+                false => server::Access::ReadWrite,
+            };
+            (absolute(folder), access)
+        }),
         tls: arguments
             .tls_certificate
             .zip(arguments.tls_key)

@@ -65,6 +65,11 @@ pub enum Error {
         /// The version that we know.
         known: u64,
     },
+    /// A repository is served where somebody else keeps it.
+    #[error(
+        "the repository is served in place: it is named, labelled and removed where it is kept"
+    )]
+    InPlace,
     /// An import failed.
     #[error("importing {path:?} as '{name}'")]
     Import {

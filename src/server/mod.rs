@@ -11,6 +11,8 @@
 //!   temporary/             what is being made or removed; cleared at start
 //! ```
 //!
+//! Besides, bare repositories of others can be served where they are; see `in_place`.
+//!
 //! `http` speaks, `git` keeps, and nothing but `git` knows gix. A repository is made under
 //! `temporary/` and renamed into place, so it exists whole or not at all. Writers of one
 //! repository take turns (a ticket, not a lock: it is held while Git works); readers never wait.
@@ -21,6 +23,7 @@ mod error;
 mod events;
 mod git;
 mod http;
+mod in_place;
 mod keys;
 mod listen;
 mod repositories;
@@ -35,6 +38,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
+pub use in_place::Access;
 
 /// What a server serves, and where.
 #[derive(Debug, Clone)]
@@ -47,6 +51,8 @@ pub struct Options {
     pub organization: String,
     /// Repositories to import under a name, unless the name exists.
     pub imports: Vec<(String, PathBuf)>,
+    /// A folder of bare repositories that are served where they are.
+    pub in_place: Option<(PathBuf, Access)>,
     /// Hosts, besides this machine, that webhooks may be delivered to.
     pub webhook_hosts: Vec<String>,
     /// Encrypts connections.
@@ -65,6 +71,7 @@ impl Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             organization: "local".to_owned(),
             imports: Vec::new(),
+            in_place: None,
             webhook_hosts: Vec::new(),
             tls: None,
             allow_plaintext: false,

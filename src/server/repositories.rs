@@ -5,6 +5,7 @@
 //! holds a [`Hosted`] can read and write to the end, whatever becomes of its name in between.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +38,16 @@ pub(super) struct Hosted {
     /// Writers take turns: the one permit is the turn.
     pub(super) turn: Arc<Semaphore>,
     folder: Arc<Folder>,
+    place: Place,
+}
+
+/// Whose a repository's folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Ours.
+    Data,
+    /// Somebody else's, and served as it is.
+    InPlace,
 }
 
 /// What can be set about a repository beside its content and its name.
@@ -151,6 +162,22 @@ impl Repositories {
         })
     }
 
+    /// Serves repositories that are somewhere else; a name that is taken stays what it is.
+    pub(super) fn add(&self, found: Vec<Hosted>) {
+        let mut by_name = self.by_name.write();
+        for hosted in found {
+            let path = hosted.folder.path.display().to_string();
+            match by_name.entry(hosted.name.clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(Arc::new(hosted));
+                }
+                Entry::Occupied(taken) => {
+                    tracing::warn!(path, name = taken.key(), "the name is taken: left out");
+                }
+            }
+        }
+    }
+
     /// One repository.
     pub(super) fn find(&self, name: &str) -> Option<Arc<Hosted>> {
         self.by_name.read().get(name).cloned()
@@ -208,6 +235,7 @@ impl Repositories {
         name: &str,
         traits: Traits,
     ) -> Result<Arc<Hosted>, Error> {
+        old.check_ours()?;
         let new = Hosted {
             name: name.to_owned(),
             ..old.clone()
@@ -226,6 +254,7 @@ impl Repositories {
 
     /// Removes a repository for good; on return it is gone for everybody who did not find it before.
     pub(super) fn remove(&self, hosted: &Hosted, data: &DataFolder) -> Result<(), Error> {
+        hosted.check_ours()?;
         let traits = hosted.traits.lock().clone();
         hosted.write(&traits, true)?;
         self.by_name.write().remove(&hosted.name);
@@ -277,6 +306,37 @@ impl AsRef<git::Repository> for Hosted {
 }
 
 impl Hosted {
+    /// A repository that is served where it is.
+    pub(super) fn in_place(
+        id: String,
+        name: &str,
+        created_at: u64,
+        git: git::Repository,
+        folder: &Path,
+    ) -> Hosted {
+        Hosted {
+            id,
+            name: name.to_owned(),
+            created_at,
+            traits: Arc::default(),
+            git: Arc::new(git),
+            turn: Arc::new(Semaphore::new(1)),
+            folder: Arc::new(Folder {
+                path: folder.to_owned(),
+                doom: OnceLock::new(),
+            }),
+            place: Place::InPlace,
+        }
+    }
+
+    /// Refuses what would change somebody else's folder.
+    pub(super) fn check_ours(&self) -> Result<(), Error> {
+        match self.place {
+            Place::Data => Ok(()),
+            Place::InPlace => Err(Error::InPlace),
+        }
+    }
+
     /// Writes what is to be so; on return it survives a power cut.
     fn write(&self, traits: &Traits, is_removed: bool) -> Result<(), Error> {
         let metadata = Metadata {
@@ -316,6 +376,7 @@ fn read(folder: &Path, metadata: Metadata, name: &str) -> Result<Hosted, Error> 
             path: folder.to_owned(),
             doom: OnceLock::new(),
         }),
+        place: Place::Data,
     })
 }
 
@@ -327,20 +388,5 @@ pub(super) fn random_change_id() -> ChangeId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_a_route_or_a_path_could_misread_are_refused() {
-        for bad in [
-            "", ".", "..", ".x", "-x", "a/b", "a b", "repos", "api-keys", "x.git", "x.GIT",
-            "\u{fc}",
-        ] {
-            assert!(check_name(bad).is_err(), "{bad}");
-        }
-        assert!(check_name(&"x".repeat(101)).is_err());
-        for good in ["a", "A.b_c-d", "whoami", "git"] {
-            assert!(check_name(good).is_ok(), "{good}");
-        }
-    }
-}
+#[path = "repositories_tests.rs"]
+mod tests;

@@ -46,14 +46,16 @@ impl Child {
             .unwrap();
         let stdout = child.stdout.take().unwrap();
         let child = Child(child);
-        let url = BufReader::new(stdout)
-            .lines()
+        let mut lines = BufReader::new(stdout).lines();
+        let url = lines
             .find_map(|line| {
                 line.unwrap()
                     .strip_prefix("listening on ")
                     .map(str::to_owned)
             })
             .unwrap();
+        // A test that runs for a minute says so, and dies when nobody listens.
+        std::thread::spawn(move || lines.for_each(drop));
         (child, url)
     }
 }

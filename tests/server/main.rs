@@ -20,6 +20,7 @@ mod feed;
 mod forging;
 mod gits;
 mod harness;
+mod in_place;
 mod keys;
 mod keys_crash;
 mod limits;

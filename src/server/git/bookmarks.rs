@@ -46,6 +46,15 @@ pub(in crate::server) enum Direction {
     Any,
 }
 
+/// Which bookmarks that are not where their change is were left behind by a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lag {
+    /// All: nobody else writes here.
+    Any,
+    /// Those on a version that was amended; others were put there by another program.
+    Amended,
+}
+
 /// Refuses what is not the name of a Git branch.
 pub(super) fn check_name(name: &str) -> Result<(), Error> {
     let full = format!("{HEADS}{name}");
@@ -91,6 +100,7 @@ impl Repository {
     /// One bookmark.
     pub(in crate::server) fn bookmark(&self, name: &str) -> Result<Bookmark, Error> {
         let repo = self.local();
+        self.look_again(&repo)?;
         let target = find(&repo, name)?.ok_or(Error::UnknownBookmark)?;
         Ok(Bookmark {
             name: name.to_owned(),
@@ -101,6 +111,7 @@ impl Repository {
     /// All bookmarks, by name.
     pub(in crate::server) fn bookmarks(&self) -> Result<Vec<Bookmark>, Error> {
         let repo = self.local();
+        self.look_again(&repo)?;
         let mut found = Vec::new();
         for (name, oid) in refs::below(&repo, HEADS)? {
             let target = target(&repo, oid)?;
@@ -209,12 +220,16 @@ impl Repository {
     }
 
     /// Moves bookmarks that a crash left on an older commit of their change.
-    pub(super) fn catch_up_bookmarks(&self) -> Result<(), Error> {
+    pub(super) fn catch_up_bookmarks(&self, lag: Lag) -> Result<(), Error> {
         let repo = self.local();
         for (name, from) in refs::below(&repo, HEADS)? {
             let change = commit::change_of(&repo, from)?;
             match refs::find(&repo, &format!("{CHANGES}{change}"))? {
-                Some(current) if current != from => {
+                Some(current)
+                    if current != from
+                        && (lag == Lag::Any
+                            || commit::succeeds(&repo, ours(&current), ours(&from))?) =>
+                {
                     tracing::info!(bookmark = name, %change, "bookmark caught up after a crash");
                     let name = format!("{HEADS}{name}");
                     refs::apply(

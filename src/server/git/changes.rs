@@ -71,6 +71,7 @@ impl Repository {
     /// What a change is now.
     pub(in crate::server) fn snapshot(&self, change: ChangeId) -> Result<Snapshot, Error> {
         let repo = self.local();
+        self.look_again(&repo)?;
         self.snapshot_in(&repo, change)
     }
 

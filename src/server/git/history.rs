@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::error::{Doing, Error};
-use super::{Repository, commit, ours, refs, theirs};
+use super::{Access, Repository, commit, ours, refs, theirs};
 use crate::tree::{ChangeId, GitOid};
 
 /// What the walks have found.
@@ -57,12 +57,22 @@ impl Repository {
         self.lineage.forget();
     }
 
+    /// Looks at what other programs have done to the bookmarks, where they may.
+    pub(super) fn look_again(&self, repo: &gix::Repository) -> Result<(), Error> {
+        match self.access == Access::ReadOnly || self.claim.is_some() {
+            true => self.walk_news(repo),
+            false => Ok(()),
+        }
+    }
+
     fn walk_news(&self, repo: &gix::Repository) -> Result<(), Error> {
         let mut tips = refs::below(repo, super::bookmarks::HEADS)?;
         if !self.index.read().has_walked_changes {
             tips.extend(refs::below(repo, super::changes::CHANGES)?);
         }
         let boundary = shallow(repo)?;
+        let is_first = !self.index.read().has_walked_changes;
+        let mut found_now = HashSet::new();
         for (_, tip) in tips {
             let mut pending = vec![ours(&tip)];
             while let Some(oid) = pending.pop() {
@@ -79,7 +89,12 @@ impl Repository {
                 let mut index = self.index.write();
                 index.seen.insert(oid);
                 // The walk comes from the tips, so the first commit of a change is the newest.
-                index.commits.entry(change).or_insert(oid);
+                // What came later is newer than what is known: somebody else rewrote it.
+                if found_now.insert(change) && !is_first {
+                    index.commits.insert(change, oid);
+                } else {
+                    index.commits.entry(change).or_insert(oid);
+                }
             }
         }
         self.index.write().has_walked_changes = true;

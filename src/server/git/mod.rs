@@ -46,10 +46,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::fcntl::{Flock, FlockArg};
 use parking_lot::RwLock;
 
 use crate::tree::GitOid;
 
+use bookmarks::Lag;
 pub(in crate::server) use bookmarks::{Bookmark, Direction};
 pub(in crate::server) use changes::{ChangeInput, PatchInput, Snapshot};
 pub(in crate::server) use commit::{Commit, Person};
@@ -93,6 +95,18 @@ pub(in crate::server) struct Repository {
     index: RwLock<history::Index>,
     lineage: rebase::Lineage,
     reaches: objects::Reaches,
+    access: Access,
+    /// Whose a folder is that is not ours: held while we write there.
+    claim: Option<Flock<fs::File>>,
+}
+
+/// What may be done with a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It is read, and nothing is written into it.
+    ReadOnly,
+    /// It is read and written.
+    ReadWrite,
 }
 
 /// What requests share of an open repository. gix has room for so many packs as there were when it
@@ -148,15 +162,57 @@ impl Repository {
         staging::clear(folder)?;
         uploads::sweep(folder)?;
         refs::remove_stale_locks(folder)?;
-        let repository = Repository {
+        let repository = Repository::load(folder, Access::ReadWrite, None)?;
+        repository.catch_up_bookmarks(Lag::Any)?;
+        Ok(repository)
+    }
+
+    /// Opens a repository that somebody else keeps. Lock files stay: whoever made them may live.
+    pub(in crate::server) fn open_in_place(
+        folder: &Path,
+        access: Access,
+    ) -> Result<Repository, Error> {
+        let mut claim = None;
+        if access == Access::ReadWrite {
+            let file = fs::File::open(folder).at(folder)?;
+            let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+            claim = Some(lock.map_err(|(_, errno)| errno.into()).at(folder)?);
+        }
+        let repository = Repository::load(folder, access, claim)?;
+        let repo = repository.local();
+        if repo.object_hash() != HASH {
+            return Err(Error::SourceHash {
+                path: folder.to_owned(),
+            });
+        }
+        repository.bookmarks()?;
+        if access == Access::ReadWrite {
+            staging::clear(folder)?;
+            uploads::sweep(folder)?;
+            repository.catch_up_bookmarks(Lag::Amended)?;
+        }
+        Ok(repository)
+    }
+
+    fn load(
+        folder: &Path,
+        access: Access,
+        claim: Option<Flock<fs::File>>,
+    ) -> Result<Repository, Error> {
+        Ok(Repository {
             folder: folder.to_owned(),
             shared: RwLock::new(Shared::open(folder)?),
             index: RwLock::default(),
             lineage: rebase::Lineage::default(),
             reaches: objects::Reaches::default(),
-        };
-        repository.catch_up_bookmarks()?;
-        Ok(repository)
+            access,
+            claim,
+        })
+    }
+
+    /// What may be done with it.
+    pub(in crate::server) fn access(&self) -> Access {
+        self.access
     }
 
     /// A handle for one request.

@@ -121,6 +121,8 @@ fn refusal(error: gix::Error, repo: &gix::Repository, moves: &[Move]) -> Error {
         }
         match find(repo, &step.name) {
             Ok(value) if value != step.from => return Error::Raced,
+            // Another program holds it, and has for longer than we wait.
+            _ if lock_path(&path).exists() => return Error::Raced,
             _ => {}
         }
     }

@@ -68,6 +68,11 @@ impl Failure {
         Failure::new(StatusCode::FORBIDDEN, code::FORBIDDEN, message)
     }
 
+    pub(super) fn read_only() -> Failure {
+        let message = "the repository is served read-only";
+        Failure::new(StatusCode::FORBIDDEN, code::FORBIDDEN, message)
+    }
+
     pub(super) fn not_found(message: &'static str) -> Failure {
         Failure::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
     }
@@ -235,6 +240,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
             Error::RepositoryName(_) => Failure::invalid(error.to_string()),
+            Error::InPlace => {
+                Failure::new(StatusCode::FORBIDDEN, code::FORBIDDEN, error.to_string())
+            }
             Error::TooManyKeys { .. } | Error::KeyRegistered => {
                 Failure::new(StatusCode::CONFLICT, code::CONFLICT, error.to_string())
             }

@@ -49,7 +49,7 @@ use super::git::SizeCache;
 use super::keys::{Principal, Scope};
 use super::repositories::{Hosted, Repositories};
 use super::webhooks::Webhooks;
-use super::{Options, git};
+use super::{Options, git, in_place};
 use failure::Failure;
 
 /// Most requests whose Git work runs at once; more wait. Each may hold a decoded object, and
@@ -89,6 +89,10 @@ impl Service {
         for (name, source) in &options.imports {
             repositories.import(&data, name, source, now)?;
         }
+        if let Some((folder, access)) = &options.in_place {
+            let created_at = data.organization.created_at;
+            repositories.add(in_place::open(folder, *access, created_at)?);
+        }
         let events = Events::new();
         let webhooks = Webhooks::open(
             &data.path,
@@ -127,6 +131,9 @@ impl Service {
             .filter(|hosted| self.sees(principal, hosted))
             .ok_or_else(|| Failure::not_found("no such repository"))?;
         require(principal, scope)?;
+        if scope > Scope::Read && hosted.git.access() == git::Access::ReadOnly {
+            return Err(Failure::read_only());
+        }
         Ok(hosted)
     }
 

@@ -136,6 +136,7 @@ pub(super) async fn patch(
     body: Body,
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Write)?;
+    hosted.check_ours()?;
     let patch: RepoPatch = receive::json(&service, &headers, body).await?.value;
     if let Some(name) = &patch.name {
         check_name(name)?;
@@ -228,6 +229,7 @@ pub(super) async fn delete(
     Segments((organization, name)): Segments<(String, String)>,
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Write)?;
+    hosted.check_ours()?;
     let turn = service.repositories.turn.clone().acquire_owned().await?;
     writing(&service, &hosted.turn.clone(), move |service| {
         let _turn = turn;

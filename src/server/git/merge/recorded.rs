@@ -4,7 +4,7 @@ use super::conflict::{self, Conflicts, Resolutions};
 use super::trees::{self, Referee, Trees, Unsettled};
 use crate::server::git::error::Error;
 use crate::server::git::staging::Staging;
-use crate::server::git::{Repository, commit};
+use crate::server::git::{Access, Repository, commit};
 use crate::tree::GitOid;
 
 impl Repository {
@@ -12,6 +12,10 @@ impl Repository {
     /// recorded in another way.
     pub(in crate::server) fn conflicts(&self, oid: GitOid) -> Result<Conflicts, Error> {
         let repo = self.local();
+        if self.access() == Access::ReadOnly {
+            // Working them out writes objects, if only for a moment.
+            return Ok(Conflicts::default());
+        }
         found(&repo, oid)
     }
 }
