@@ -35,7 +35,7 @@
 //! | [`remote`] | the REST contract, one attempt a call; retry policy; pushing and settling |
 //! | [`export`] | captured edits as a Git bundle, a patch or a tar, and such a tar taken in again |
 //! | [`daemon`] | wiring, lifecycle, replay workers, control socket |
-//! | [`server`] | `mesa serve`: the same REST contract over bare Git repositories |
+//! | [`server`] | `mesa serve`: the same REST contract, and Git's own protocol, over bare Git repositories |
 //! | [`failpoints`] | where a debug build can be made to die, for tests of crashes |
 //! | [`traced`] | which spans make a trace |
 //! | [`config`], [`secrets`], [`cli`] | settings and where they come from; the credential; one file a verb |
