@@ -93,8 +93,8 @@ fn story(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Python with some packages, about to tell its story.
-fn python(world: &World, name: &str, wanted: &[&str]) -> Command {
+/// A folder of Python with some packages.
+pub fn venv(world: &World, name: &str, wanted: &[&str]) -> PathBuf {
     let folder = packages(name);
     let python = folder.join("bin/python");
     if !python.exists() {
@@ -108,7 +108,13 @@ fn python(world: &World, name: &str, wanted: &[&str]) -> Command {
         .args(wanted);
     let finished = run_within(with_network(&mut pip), DEADLINE);
     assert!(finished.status.success(), "{finished}");
-    let mut command = world.command(&python);
+    folder
+}
+
+/// Python with some packages, about to tell its story.
+fn python(world: &World, name: &str, wanted: &[&str]) -> Command {
+    let folder = venv(world, name, wanted);
+    let mut command = world.command(folder.join("bin/python"));
     command.arg(story("story.py"));
     command
 }
