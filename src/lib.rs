@@ -91,7 +91,8 @@
 //! [`secrets`] holds what environment, files, store and command have, and chooses. Every change raises
 //! a generation, and the daemon's keeper wakes the replay workers; a refused request is sent again with
 //! the next credential that there is, and a refused credential is probed by one request for all. Nothing
-//! that is local ever asks for one.
+//! that is local ever asks for one. An organization's private key is never sent: [`remote`] signs a
+//! token with it for each request.
 //!
 //! # What is where
 //!

@@ -23,6 +23,7 @@ mod harness;
 mod in_place;
 mod keys;
 mod keys_crash;
+mod levels;
 mod limits;
 mod merging;
 mod names;

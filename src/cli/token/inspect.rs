@@ -139,18 +139,28 @@ fn text(shown: &Shown, now: u64) -> String {
     let repositories = match (shown.claims.get("repos"), shown.claims.get("repo_ids")) {
         (Some(Value::Null), None) | (None, Some(Value::Null)) => "all that the key reaches".into(),
         (None, Some(ids)) => format!("the ids {ids}"),
+        // The newest official clients say both at once, in other words.
+        (None, None) if shown.claims.contains_key("admin") => "all that the key reaches".into(),
+        (None, None) if shown.claims.contains_key("access") => claim("access"),
         _ => claim("repos"),
+    };
+    let scopes = match shown.claims.get("admin") {
+        Some(Value::Bool(true)) => "[\"admin\"]".to_owned(),
+        _ if shown.claims.contains_key("access") => "as below, by repository".to_owned(),
+        _ => claim("scopes"),
     };
     let mut lines = vec![
         format!(
             "signed by: {}",
             signed_by.unwrap_or("(unknown)").escape_debug()
         ),
-        format!("scopes: {}", claim("scopes")),
+        format!("scopes: {scopes}"),
         format!("repositories: {repositories}"),
     ];
-    if shown.claims.contains_key("author") {
-        lines.push(format!("author: {}", claim("author")));
+    for name in ["author", "authors"] {
+        if shown.claims.contains_key(name) {
+            lines.push(format!("{name}: {}", claim(name)));
+        }
     }
     let end = shown.claims.get("exp").and_then(Value::as_u64);
     let left = end.map(|end| match end.checked_sub(now) {

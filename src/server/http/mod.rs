@@ -130,11 +130,24 @@ impl Service {
             .find(name)
             .filter(|hosted| self.sees(principal, hosted))
             .ok_or_else(|| Failure::not_found("no such repository"))?;
-        require(principal, scope)?;
+        self.require_in(principal, &hosted, scope)?;
         if scope > Scope::Read && hosted.git.access() == git::Access::ReadOnly {
             return Err(Failure::read_only());
         }
         Ok(hosted)
+    }
+
+    /// Lets those pass who may do that in a repository that they see.
+    fn require_in(
+        &self,
+        principal: &Principal,
+        hosted: &Hosted,
+        scope: Scope,
+    ) -> Result<(), Failure> {
+        match principal.may_in(&self.full_name(hosted), scope) {
+            true => Ok(()),
+            false => Err(Failure::forbidden()),
+        }
     }
 
     fn organization(&self, slug: &str) -> Result<(), Failure> {
@@ -151,8 +164,11 @@ impl Service {
     }
 
     fn sees(&self, principal: &Principal, hosted: &Hosted) -> bool {
-        let full_name = format!("{}/{}", self.data.organization.slug, hosted.name);
-        principal.sees(&hosted.id, &full_name)
+        principal.sees(&hosted.id, &self.full_name(hosted))
+    }
+
+    fn full_name(&self, hosted: &Hosted) -> String {
+        format!("{}/{}", self.data.organization.slug, hosted.name)
     }
 }
 

@@ -200,6 +200,7 @@ pub(super) async fn patch_tags(
             if !ids.contains(&hosted.id) || !service.sees(&principal, &hosted) {
                 continue;
             }
+            service.require_in(&principal, &hosted, Scope::Write)?;
             let mut traits = hosted.traits.lock().clone();
             match &value {
                 Some(value) => traits.tags.insert(key.clone(), value.clone()),

@@ -1,10 +1,10 @@
 //! Who asks.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Scope;
 use crate::remote::api::Author;
-use crate::remote::api::token::Repositories;
+use crate::remote::api::token::{Level, Repositories};
 
 /// The two forms of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(super) enum Reach {
     /// By `org/repo` names, looked up when a repository is asked for.
     Names(HashSet<String>),
     Ids(HashSet<String>),
+    /// As by names, each with what may be done there.
+    Levels(HashMap<String, Scope>),
 }
 
 impl From<Repositories> for Reach {
@@ -45,6 +47,15 @@ impl From<Repositories> for Reach {
             Repositories::All => Reach::All,
             Repositories::Names(names) => Reach::Names(names.into_iter().collect()),
             Repositories::Ids(ids) => Reach::Ids(ids.into_iter().collect()),
+            Repositories::Levels(levels) => Reach::Levels(
+                levels
+                    .into_iter()
+                    .map(|(name, level)| match level {
+                        Level::Read => (name, Scope::Read),
+                        Level::Write => (name, Scope::Write),
+                    })
+                    .collect(),
+            ),
         }
     }
 }
@@ -77,6 +88,16 @@ impl Principal {
                 Reach::All => true,
                 Reach::Names(names) => names.contains(full_name),
                 Reach::Ids(ids) => ids.contains(id),
+                Reach::Levels(levels) => levels.contains_key(full_name),
             }
+    }
+
+    /// Whether the scopes include one in a repository that exists for this credential.
+    pub(in crate::server) fn may_in(&self, full_name: &str, scope: Scope) -> bool {
+        let is_level = match &self.reach {
+            Reach::Levels(levels) => levels.get(full_name).is_some_and(|own| *own >= scope),
+            Reach::All | Reach::Names(_) | Reach::Ids(_) => true,
+        };
+        is_level && self.may(scope)
     }
 }

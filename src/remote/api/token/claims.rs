@@ -1,5 +1,7 @@
 //! What a token says, and whether that can be.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -32,6 +34,19 @@ pub enum Repositories {
     Names(Vec<String>),
     /// Those of these ids.
     Ids(Vec<String>),
+    /// As by names, each with what may be done there.
+    Levels(Vec<(String, Level)>),
+}
+
+/// What a token may do in one repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Level {
+    /// Read it.
+    #[serde(rename = "read-repo")]
+    Read,
+    /// Read and write it.
+    #[serde(rename = "write-repo")]
+    Write,
 }
 
 /// The payload, read.
@@ -39,13 +54,20 @@ pub enum Repositories {
 struct Payload {
     iss: String,
     aud: String,
-    scopes: Vec<String>,
+    #[serde(default, deserialize_with = "present")]
+    scopes: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present")]
     repos: Option<Option<Vec<String>>>,
     #[serde(default, deserialize_with = "present")]
     repo_ids: Option<Option<Vec<String>>>,
     #[serde(default, deserialize_with = "present")]
     author: Option<Vec<(String, Option<String>)>>,
+    #[serde(default, deserialize_with = "present")]
+    admin: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    access: Option<BTreeMap<String, Level>>,
+    #[serde(default, deserialize_with = "present")]
+    authors: Option<Vec<Author>>,
     iat: u64,
     exp: u64,
 }
@@ -70,12 +92,7 @@ impl Claims {
         if payload.iss != issuer || payload.aud != AUDIENCE {
             return Err(TokenError::Claim);
         }
-        let repositories = match (payload.repos, payload.repo_ids) {
-            (Some(Some(names)), None) => Repositories::Names(names),
-            (None, Some(Some(ids))) if ids.len() <= REPOSITORY_IDS_MAX => Repositories::Ids(ids),
-            (Some(None), None) | (None, Some(None)) => Repositories::All,
-            _ => return Err(TokenError::Claim),
-        };
+        let (scopes, repositories) = payload.reach(issuer)?;
         if payload.exp <= now {
             return Err(TokenError::Expired);
         }
@@ -87,28 +104,72 @@ impl Claims {
             return Err(TokenError::Future);
         }
         Ok(Claims {
-            issuer: payload.iss,
-            scopes: payload.scopes,
+            issuer: issuer.to_owned(),
+            scopes,
             repositories,
-            authors: payload.author.map(authors).transpose()?.unwrap_or_default(),
             issued_at: payload.iat,
             expires_at: payload.exp,
+            authors: payload.authors()?,
         })
     }
 }
 
-/// Authors end up in headers of commits.
-fn authors(pairs: Vec<(String, Option<String>)>) -> Result<Vec<Author>, TokenError> {
-    let is_plain = |text: &str| !text.contains(['<', '>', '\r', '\n', '\0']);
-    let is_good = (1..=AUTHORS_MAX).contains(&pairs.len())
-        && pairs.iter().all(|(name, email)| {
-            !name.trim().is_empty() && is_plain(name) && email.as_deref().is_none_or(is_plain)
-        });
-    match is_good {
-        true => Ok(pairs
-            .into_iter()
-            .map(|(name, email)| Author { name, email })
-            .collect()),
-        false => Err(TokenError::Claim),
+impl Payload {
+    /// Scopes and repositories, in the words of one generation and not of two.
+    fn reach(&self, issuer: &str) -> Result<(Vec<String>, Repositories), TokenError> {
+        let scoped = match (&self.repos, &self.repo_ids) {
+            (Some(Some(names)), None) => Some(Repositories::Names(names.clone())),
+            (None, Some(Some(ids))) if ids.len() <= REPOSITORY_IDS_MAX => {
+                Some(Repositories::Ids(ids.clone()))
+            }
+            (Some(None), None) | (None, Some(None)) => Some(Repositories::All),
+            (None, None) => None,
+            _ => return Err(TokenError::Claim),
+        };
+        match (&self.scopes, scoped, self.admin, &self.access) {
+            (Some(scopes), Some(repositories), None, None) => Ok((scopes.clone(), repositories)),
+            (None, None, Some(true), None) => Ok((vec!["admin".to_owned()], Repositories::All)),
+            (None, None, None, Some(levels)) if is_bounded(levels.len(), REPOSITORY_IDS_MAX) => {
+                let most = levels.values().max();
+                let scope = if most == Some(&Level::Write) {
+                    "write"
+                } else {
+                    "read"
+                };
+                let levels = levels.iter();
+                let named = levels.map(|(name, level)| (format!("{issuer}/{name}"), *level));
+                Ok((
+                    vec![scope.to_owned()],
+                    Repositories::Levels(named.collect()),
+                ))
+            }
+            _ => Err(TokenError::Claim),
+        }
     }
+
+    /// Authors end up in headers of commits.
+    fn authors(self) -> Result<Vec<Author>, TokenError> {
+        let authors: Vec<Author> = match (self.author, self.authors) {
+            (None, None) => return Ok(Vec::new()),
+            (Some(pairs), None) if self.scopes.is_some() => pairs
+                .into_iter()
+                .map(|(name, email)| Author { name, email })
+                .collect(),
+            (None, Some(authors)) if self.scopes.is_none() => authors,
+            _ => return Err(TokenError::Claim),
+        };
+        let is_plain = |text: &str| !text.contains(['<', '>', '\r', '\n', '\0']);
+        let is_good = is_bounded(authors.len(), AUTHORS_MAX)
+            && authors.iter().all(|Author { name, email }| {
+                !name.trim().is_empty() && is_plain(name) && email.as_deref().is_none_or(is_plain)
+            });
+        match is_good {
+            true => Ok(authors),
+            false => Err(TokenError::Claim),
+        }
+    }
+}
+
+fn is_bounded(count: usize, most: usize) -> bool {
+    (1..=most).contains(&count)
 }

@@ -28,7 +28,7 @@ mod unverified;
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use self::claims::{Claims, Repositories};
+pub use self::claims::{Claims, Level, Repositories};
 pub use self::private_key::{PrivateKey, PrivateKeyError, PublicKey};
 pub use self::secret::SigningSecret;
 pub use self::unverified::{Decoded, Signer, Unverified, Verifier};
@@ -46,7 +46,7 @@ pub const LIFETIME_SECONDS_DEFAULT: u64 = 3_600;
 pub const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
 /// Most authors that a token names.
 pub const AUTHORS_MAX: usize = 100;
-/// Most ids of repositories that a token names.
+/// Most ids of repositories, or names with levels, that a token has.
 pub const REPOSITORY_IDS_MAX: usize = 250;
 
 const HMAC: &str = "HS256";

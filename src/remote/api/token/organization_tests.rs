@@ -289,3 +289,52 @@ fn claims_of_the_wrong_shape_fail_closed() {
     let most = payload(r#","repos":null,"iat":1750000000,"exp":1750014400"#);
     assert!(verify(&forged(HEADER, &most), ISSUED).is_ok());
 }
+
+#[test]
+fn the_claims_of_the_newest_clients_are_read_and_not_mixed_with_the_older_ones() {
+    let newest = |claims: &str| format!(r#"{{"iss":"acme","aud":"mesa-api"{claims}{TIMES}}}"#);
+    let admin = newest(r#","authors":[{"name":"Ann","email":null}],"admin":true"#);
+    let claims = verify(&forged(HEADER, &admin), ISSUED).unwrap();
+    assert_eq!(claims.scopes, ["admin"]);
+    assert_eq!(claims.repositories, Repositories::All);
+    assert_eq!(claims.authors[0].name, "Ann");
+    let access = newest(r#","access":{"a":"read-repo","b":"write-repo"}"#);
+    let claims = verify(&forged(HEADER, &access), ISSUED).unwrap();
+    assert_eq!(claims.scopes, ["write"]);
+    let levels = vec![
+        ("acme/a".to_owned(), Level::Read),
+        ("acme/b".to_owned(), Level::Write),
+    ];
+    assert_eq!(claims.repositories, Repositories::Levels(levels));
+    let many: Vec<String> = (0..251)
+        .map(|at| format!(r#""{at}":"read-repo""#))
+        .collect();
+    for claims in [
+        "",
+        r#","admin":false"#,
+        r#","admin":null"#,
+        r#","admin":"true""#,
+        r#","access":{}"#,
+        r#","access":null"#,
+        r#","access":["a"]"#,
+        r#","access":{"a":"admin-repo"}"#,
+        r#","access":{"a":"WRITE-REPO"}"#,
+        r#","access":{"a":null}"#,
+        &format!(r#","access":{{{}}}"#, many.join(",")),
+        r#","admin":true,"access":{"a":"read-repo"}"#,
+        r#","admin":true,"scopes":["read"]"#,
+        r#","admin":true,"repos":null"#,
+        r#","admin":true,"repo_ids":null"#,
+        r#","access":{"a":"read-repo"},"scopes":["read"],"repos":null"#,
+        r#","admin":true,"authors":[]"#,
+        r#","admin":true,"authors":null"#,
+        r#","admin":true,"authors":[["Ann",1]]"#,
+        r#","admin":true,"authors":[{"email":"a"}]"#,
+        r#","admin":true,"authors":[{"name":"A<","email":null}]"#,
+        r#","admin":true,"author":[["Ann",null]]"#,
+        r#","scopes":["read"],"repos":null,"authors":[{"name":"Ann","email":null}]"#,
+    ] {
+        let refused = verify(&forged(HEADER, &newest(claims)), ISSUED);
+        assert_eq!(refused, Err(TokenError::Claim), "{claims}");
+    }
+}
