@@ -11,12 +11,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::git;
 use super::repositories::Hosted;
-use crate::tree::{ChangeId, GitOid};
 
 /// Events that a listener may be behind: it is woken for each, and only takes it over.
 const BEHIND_MAX: usize = 1_024;
@@ -146,33 +144,6 @@ impl Events {
         let _ = self.live.send(event);
     }
 
-    /// Tells what happened to a bookmark, which is where it is told to be.
-    pub(super) fn tell_bookmark(&self, kind: EventKind, hosted: &Hosted, now: &git::Bookmark) {
-        let default = hosted.git.default_bookmark();
-        let data = json!({
-            "name": now.name,
-            "is_default": default.is_ok_and(|name| name == now.name),
-            "change_id": now.target.change.to_string(),
-            "commit_oid": now.target.commit.unwrap_or(GitOid([0; 20])).to_string(),
-        });
-        self.tell(kind, hosted, data);
-    }
-
-    /// Tells that a change was made, or has a new commit.
-    pub(super) fn tell_change(
-        &self,
-        kind: EventKind,
-        hosted: &Hosted,
-        change: ChangeId,
-        commit: GitOid,
-    ) {
-        let data = json!({
-            "change_id": change.to_string(),
-            "commit_oid": commit.to_string(),
-        });
-        self.tell(kind, hosted, data);
-    }
-
     /// Listens to everything that happens from now on.
     pub(super) fn listen(&self) -> broadcast::Receiver<Arc<Event>> {
         self.live.subscribe()
@@ -210,6 +181,8 @@ fn microseconds() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn note(events: &Events, repository: &str, number: usize) -> u64 {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::sdk::venv;
+use crate::sdk::python_packages;
 use crate::support::fixture;
 use crate::support::git::git_text;
 use crate::support::process::{run, run_within};
@@ -37,11 +37,12 @@ fn no_request_that_can_be_made_up_breaks_the_server() {
     );
     let settings_file = world.folder().join("schemathesis.toml");
     fs::write(&settings_file, settings).unwrap();
-    let folder = venv(&world, "schemathesis-4.32.5", &["schemathesis==4.32.5"]);
+    let folder = python_packages(&world, "schemathesis-4.32.5", &["schemathesis==4.32.5"]);
     let url = world.url();
     let mut command = world.command(folder.join("bin/schemathesis"));
     command
         .current_dir(world.folder())
+        .env("PYTHONPATH", &folder)
         .arg("--config-file")
         .arg(&settings_file)
         .arg("run")

@@ -81,7 +81,7 @@ fn the_python_sdk_0_38_drives_every_resource() {
 fn the_newest_python_sdk_drives_every_resource() {
     let world = World::serve(&[]);
     let python = python(&world, "sdk-python-newest", &["mesa-sdk"]);
-    let mut create = world.mesa(&["key", "create", "--private-key", "--name", "story"]);
+    let mut create = world.mesa(&["key", "create", "--private-key", "--scope", "admin"]);
     create.env("MESA_API_KEY", admin_key(&world));
     let key = run(&mut create).success().text();
     tell(&world, python, key.trim());
@@ -93,18 +93,13 @@ fn story(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A folder of Python with some packages.
-pub fn venv(world: &World, name: &str, wanted: &[&str]) -> PathBuf {
+/// A folder with some packages of Python. Debian's Python makes no environments by itself, so it is
+/// told of the folder by `PYTHONPATH`.
+pub fn python_packages(world: &World, name: &str, wanted: &[&str]) -> PathBuf {
     let folder = packages(name);
-    let python = folder.join("bin/python");
-    if !python.exists() {
-        let mut venv = world.command("python3");
-        venv.args(["-m", "venv"]).arg(&folder);
-        let finished = run_within(&mut venv, DEADLINE);
-        assert!(finished.status.success(), "{finished}");
-    }
-    let mut pip = world.command(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--upgrade"])
+    let mut pip = world.command("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"])
+        .arg(&folder)
         .args(wanted);
     let finished = run_within(with_network(&mut pip), DEADLINE);
     assert!(finished.status.success(), "{finished}");
@@ -113,8 +108,8 @@ pub fn venv(world: &World, name: &str, wanted: &[&str]) -> PathBuf {
 
 /// Python with some packages, about to tell its story.
 fn python(world: &World, name: &str, wanted: &[&str]) -> Command {
-    let folder = venv(world, name, wanted);
-    let mut command = world.command(folder.join("bin/python"));
-    command.arg(story("story.py"));
+    let folder = python_packages(world, name, wanted);
+    let mut command = world.command("python3");
+    command.env("PYTHONPATH", folder).arg(story("story.py"));
     command
 }

@@ -82,7 +82,7 @@ async fn what_happens_is_heard_once_and_in_order_also_after_a_break() {
         (name.as_str(), &data["type"]),
         ("change.created", &json!("change.created"))
     );
-    assert_eq!(data["data"]["change_id"], first);
+    assert_eq!(data["data"]["change"]["id"], first);
     // Away for two events, one of another repository.
     drop(ear);
     server
@@ -97,12 +97,12 @@ async fn what_happens_is_heard_once_and_in_order_also_after_a_break() {
         .expect(201);
     let mut ear = Ear::new(&server, &server.key, Some(id)).await;
     let heard = [ear.hear().await.unwrap(), ear.hear().await.unwrap()];
-    assert_eq!(heard[0].2["data"]["change_id"], second);
+    assert_eq!(heard[0].2["data"]["change"]["id"], second);
     assert_eq!(heard[1].1, "bookmark.created");
-    assert_eq!(heard[1].2["data"]["name"], "b");
+    assert_eq!(heard[1].2["data"]["bookmark"]["name"], "b");
     let third = change(&server, "three").await;
     let live = ear.hear().await.unwrap();
-    assert_eq!(live.2["data"]["change_id"], third);
+    assert_eq!(live.2["data"]["change"]["id"], third);
     // A restart ends the stream at once, and what it told is not known any more.
     let begun = std::time::Instant::now();
     server.stop().await;

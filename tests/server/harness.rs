@@ -81,6 +81,22 @@ pub struct Server {
     pub served: Option<JoinHandle<()>>,
 }
 
+impl Drop for Server {
+    /// Threads of the server may still write for a moment, and a file that appears while the folder
+    /// is removed would keep it.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        for _ in 0..100 {
+            match fs::remove_dir_all(self.folder.path()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                _ => break,
+            }
+        }
+    }
+}
+
 pub struct Answer {
     pub status: StatusCode,
     pub headers: reqwest::header::HeaderMap,

@@ -353,12 +353,13 @@ async fn whoever_listens_hears_of_a_push() {
         .zip([("bookmark.created", "new"), ("bookmark.moved", "trunk")])
     {
         assert_eq!(event["type"], json!(kind));
-        assert_eq!(event["data"]["name"], json!(name));
-        assert_eq!(event["data"]["commit_oid"], json!(after));
+        assert_eq!(event["data"]["bookmark"]["name"], json!(name));
+        assert_eq!(event["data"]["bookmark"]["commit_oid"], json!(after));
     }
     clone.git(&["push", "-q", "origin", ":new"]);
     let heard = receiver.take(2).await;
     assert_eq!(heard[0].json()["type"], json!("bookmark.deleted"));
-    let gone = json!([{"name": "refs/heads/new", "before": after, "after": null}]);
-    assert_eq!(heard[1].json()["data"]["refs"], gone);
+    let gone = json!([{"ref": "refs/heads/new", "bookmark": "new", "before": after,
+        "after": null, "action": "deleted"}]);
+    assert_eq!(heard[1].json()["data"]["updates"], gone);
 }

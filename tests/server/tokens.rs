@@ -241,13 +241,22 @@ async fn changes_are_the_work_of_the_author_that_the_token_names() {
         signed["author"] = json!({"name": "Body", "email": "b@example.com"});
         let made = create(&named, &signed).await;
         assert_eq!(made["author"]["name"], "Body");
-        // Who amends commits; who began stays the author.
+        // Whoever amends it with a token that names authors says whose it is now.
         let at = format!("/local/app/changes/{}", text(&made["id"]));
         let patch = json!({"files": [upsert("f", b"y")]});
         let amended = server.with(&named, Method::PATCH, &at, patch).await;
         let amended = amended.expect(200);
-        assert_eq!(amended["author"]["name"], "Body");
+        assert_eq!(amended["author"]["name"], "Ann \u{c9}");
         assert_eq!(amended["committer"]["name"], "Ann \u{c9}");
+        let both = json!([
+            {"name": "Ann \u{c9}", "email": "ann@example.com"},
+            {"name": "Second", "email": null},
+        ]);
+        assert_eq!(amended["authors"], both);
+        let silent = owner.token(&["write"], None);
+        let patch = json!({"files": [upsert("f", b"z")]});
+        let amended = server.with(&silent, Method::PATCH, &at, patch).await;
+        assert_eq!(amended.expect(200)["authors"], both);
     }
 }
 

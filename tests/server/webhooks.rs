@@ -180,15 +180,15 @@ async fn every_effect_is_told_signed_and_in_order() {
         ("repo.updated", json!({"tags": {"a": "b"}})),
         (
             "change.created",
-            json!({"change_id": first["id"], "commit_oid": first["current_commit_oid"]}),
+            json!({"id": first["id"], "current_commit_oid": first["current_commit_oid"]}),
         ),
         (
             "change.created",
-            json!({"change_id": second["id"], "commit_oid": second["current_commit_oid"]}),
+            json!({"id": second["id"], "current_commit_oid": second["current_commit_oid"]}),
         ),
         (
             "change.evolved",
-            json!({"change_id": second["id"], "commit_oid": evolved["current_commit_oid"]}),
+            json!({"id": second["id"], "current_commit_oid": evolved["current_commit_oid"]}),
         ),
         (
             "bookmark.moved",
@@ -216,12 +216,13 @@ async fn every_effect_is_told_signed_and_in_order() {
         let event = delivery.json();
         assert_eq!(event["type"], kind);
         for (name, value) in data.as_object().unwrap() {
-            assert_eq!(&event["data"][name], value, "{kind} {name}");
+            let about = kind.split('.').next().unwrap();
+            assert_eq!(&event["data"][about][name], value, "{kind} {name}");
         }
         assert_eq!(event["organization"]["slug"], "local");
         assert_eq!(
             event["repository"],
-            json!({"id": repo["id"], "name": "app"})
+            json!({"id": repo["id"], "name": "app", "url": "/local/app.git"})
         );
         assert!(text(&event["occurred_at"]).ends_with('Z'));
         let id: u64 = text(&event["id"])
@@ -340,13 +341,16 @@ async fn a_target_hears_only_of_what_it_wants() {
             .expect(200);
     }
     // One event comes, and behind it nothing that it should have overtaken.
-    assert_eq!(receiver.take(1).await[0].json()["data"]["tags"]["of"], "b");
+    assert_eq!(
+        receiver.take(1).await[0].json()["data"]["repo"]["tags"]["of"],
+        "b"
+    );
     server
         .patch("/local/b", json!({"tags": {"of": "again"}}))
         .await
         .expect(200);
     assert_eq!(
-        receiver.take(1).await[0].json()["data"]["tags"]["of"],
+        receiver.take(1).await[0].json()["data"]["repo"]["tags"]["of"],
         "again"
     );
 }

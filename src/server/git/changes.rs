@@ -8,7 +8,7 @@ use super::path::FilePath;
 use super::refs::{self, Move};
 use super::staging::Staging;
 use super::{Repository, ours, rebase, theirs};
-use crate::remote::api::FileMode;
+use crate::remote::api::{Author, FileMode};
 use crate::tree::{ChangeId, GitOid};
 use gix::objs::tree::{EntryKind, EntryMode};
 
@@ -42,6 +42,8 @@ pub(in crate::server) struct ChangeInput {
     pub(in crate::server) base: ChangeId,
     pub(in crate::server) message: String,
     pub(in crate::server) author: Person,
+    /// Everybody whose work it is; empty if it is the author's alone.
+    pub(in crate::server) authors: Vec<Author>,
     pub(in crate::server) committer: Person,
     pub(in crate::server) steps: Vec<Step>,
 }
@@ -53,6 +55,8 @@ pub(in crate::server) struct PatchInput {
     pub(in crate::server) expected: Option<GitOid>,
     pub(in crate::server) message: Option<String>,
     pub(in crate::server) author: Option<Person>,
+    /// With a new author, everybody whose work it is now.
+    pub(in crate::server) authors: Vec<Author>,
     pub(in crate::server) committer: Person,
     pub(in crate::server) steps: Vec<Step>,
     /// What is wanted in place of the conflicts that the change records.
@@ -64,7 +68,15 @@ pub(in crate::server) struct PatchInput {
 pub(in crate::server) struct Patched {
     pub(in crate::server) commit: Commit,
     /// What has a new commit: the change, and those that moved along.
-    pub(in crate::server) evolved: Vec<(ChangeId, GitOid)>,
+    pub(in crate::server) evolved: Vec<Evolution>,
+}
+
+/// A change that has a new commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) struct Evolution {
+    pub(in crate::server) change: ChangeId,
+    pub(in crate::server) from: GitOid,
+    pub(in crate::server) to: GitOid,
 }
 
 impl Repository {
@@ -133,6 +145,7 @@ impl Repository {
                 tree,
                 parents: base.commit.map(theirs).into_iter().collect(),
                 author: &input.author,
+                authors: &input.authors,
                 committer: &input.committer,
                 message: &input.message,
                 conflict: None,
@@ -179,6 +192,7 @@ impl Repository {
             tree,
             conflict,
             author: input.author.as_ref(),
+            authors: &input.authors,
             committer: &input.committer,
             message: input.message.as_deref(),
         };
@@ -199,7 +213,14 @@ impl Repository {
         }
         Ok(Patched {
             commit: commit::read(&repo, new)?,
-            evolved: steps.iter().map(|step| (step.change, step.new)).collect(),
+            evolved: steps
+                .iter()
+                .map(|step| Evolution {
+                    change: step.change,
+                    from: step.old,
+                    to: step.new,
+                })
+                .collect(),
         })
     }
 }

@@ -1,8 +1,10 @@
 //! Commits as changes: reading one, deriving its change id, and writing one.
 
+use super::authors;
 use super::error::{Doing, Error};
 use super::staging::Staging;
 use super::{ours, theirs};
+use crate::remote::api::Author;
 use crate::tree::{ChangeId, GitOid};
 
 /// The commit header that carries the change id, as Jujutsu writes it.
@@ -70,6 +72,8 @@ pub(in crate::server) struct Commit {
     pub(in crate::server) parents: Vec<ChangeId>,
     pub(in crate::server) message: String,
     pub(in crate::server) author: Person,
+    /// Everybody whose work it is, the author first.
+    pub(in crate::server) authors: Vec<Author>,
     pub(in crate::server) committer: Person,
     pub(in crate::server) is_conflicted: bool,
 }
@@ -117,13 +121,15 @@ pub(super) fn read(repo: &gix::Repository, oid: GitOid) -> Result<Commit, Error>
     if parents.is_empty() {
         parents.push(ChangeId::ROOT);
     }
+    let author = Person::of(decoded.author().doing("reading an author")?);
     Ok(Commit {
         oid,
         change: change_id(&id, &decoded),
         tree: ours(&decoded.tree()),
         parents,
         message: decoded.message.to_string(),
-        author: Person::of(decoded.author().doing("reading an author")?),
+        authors: authors::of(&decoded, &author),
+        author,
         committer: Person::of(decoded.committer().doing("reading a committer")?),
         is_conflicted: is_conflicted(&decoded),
     })
@@ -184,6 +190,8 @@ pub(super) struct NewCommit<'a> {
     pub(super) tree: gix::ObjectId,
     pub(super) parents: Vec<gix::ObjectId>,
     pub(super) author: &'a Person,
+    /// Everybody whose work it is; empty if it is the author's alone.
+    pub(super) authors: &'a [Author],
     pub(super) committer: &'a Person,
     pub(super) message: &'a str,
     /// The trees of a conflict that is recorded.
@@ -200,6 +208,7 @@ pub(super) fn write(staging: &mut Staging<'_>, new: &NewCommit<'_>) -> Result<Gi
         let trees = trees.map(|tree| tree.to_string());
         extra_headers.push((TREES.into(), trees.join(" ").into()));
     }
+    extra_headers.extend(authors::header(new.authors, new.author)?);
     store(
         staging,
         &gix::objs::Commit {
@@ -218,6 +227,8 @@ pub(super) fn write(staging: &mut Staging<'_>, new: &NewCommit<'_>) -> Result<Gi
 pub(super) struct Amendment<'a> {
     pub(super) tree: gix::ObjectId,
     pub(super) author: Option<&'a Person>,
+    /// With a new author, everybody whose work it is now.
+    pub(super) authors: &'a [Author],
     pub(super) committer: &'a Person,
     pub(super) message: Option<&'a str>,
     pub(super) conflict: Conflict,
@@ -247,6 +258,12 @@ pub(super) fn amend(
     if let Some(author) = amendment.author {
         author.check()?;
         commit.author = author.signature();
+        commit
+            .extra_headers
+            .retain(|(name, _)| name != authors::HEADER);
+        commit
+            .extra_headers
+            .extend(authors::header(amendment.authors, author)?);
     }
     commit.committer = amendment.committer.signature();
     if let Some(message) = amendment.message {

@@ -205,6 +205,7 @@ fn directory(source: &Path, target: &Path, id: ChangeId, author: &Person) -> Res
         tree,
         parents: Vec::new(),
         author,
+        authors: &[],
         committer: author,
         message,
         conflict: None,

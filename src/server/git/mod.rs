@@ -19,6 +19,7 @@
 //! moves its bookmark first, so a merge that exists took effect. One
 //! process owns the folder, and one writer at a time moves references (the caller's ticket).
 
+mod authors;
 mod bookmarks;
 mod changes;
 mod commit;
@@ -53,7 +54,7 @@ use crate::tree::GitOid;
 
 use bookmarks::Lag;
 pub(in crate::server) use bookmarks::{Bookmark, Direction};
-pub(in crate::server) use changes::{ChangeInput, PatchInput, Snapshot};
+pub(in crate::server) use changes::{ChangeInput, Evolution, PatchInput, Snapshot};
 pub(in crate::server) use commit::{Commit, Person};
 pub(in crate::server) use compare::{
     Comparison, Entry as Compared, Hunks, LineKind, NoLines, Status,

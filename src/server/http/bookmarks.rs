@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::failure::Failure;
 use super::page::Page;
 use super::receive::{self, Query, Segments};
-use super::{Shared, blocking, created, git, ok, writing};
+use super::{Shared, blocking, created, git, news, ok, writing};
 use crate::remote::api::{
     Bookmark, BookmarkMove, BookmarkPage, Expected, MovedBookmark, NewBookmark, Success,
 };
@@ -67,8 +67,7 @@ pub(super) async fn create(
     let new: NewBookmark = receive::json(&service, &headers, body).await?.value;
     writing(&service, &hosted.turn.clone(), move |service| {
         let made = hosted.git.create_bookmark(&new.name, new.change_id)?;
-        let events = &service.events;
-        events.tell_bookmark(EventKind::BookmarkCreated, &hosted, &made);
+        news::bookmark(service, EventKind::BookmarkCreated, &hosted, &made)?;
         Ok(created(describe(&hosted, made)?))
     })
     .await
@@ -103,13 +102,13 @@ pub(super) async fn patch(
         false => git::Direction::Forward,
     };
     writing(&service, &hosted.turn.clone(), move |service| {
+        let before = hosted.git.bookmark(&bookmark)?;
         let from = hosted
             .git
             .move_bookmark(&bookmark, to.change_id, direction, &to.expected)?;
         let moved = hosted.git.bookmark(&bookmark)?;
         if moved.target.change != from {
-            let events = &service.events;
-            events.tell_bookmark(EventKind::BookmarkMoved, &hosted, &moved);
+            news::moved(service, &hosted, &before, &moved)?;
         }
         Ok(ok(MovedBookmark {
             bookmark: describe(&hosted, moved)?,
@@ -135,8 +134,7 @@ pub(super) async fn delete(
     writing(&service, &hosted.turn.clone(), move |service| {
         let doomed = hosted.git.bookmark(&bookmark)?;
         hosted.git.delete_bookmark(&bookmark, &expected)?;
-        let events = &service.events;
-        events.tell_bookmark(EventKind::BookmarkDeleted, &hosted, &doomed);
+        news::bookmark(service, EventKind::BookmarkDeleted, &hosted, &doomed)?;
         Ok(ok(Success { success: true }))
     })
     .await

@@ -10,12 +10,11 @@ use sha2::{Digest, Sha256};
 use super::failure::Failure;
 use super::page::{self, Page};
 use super::receive::{self, Query, Segments, now};
-use super::{Shared, blocking, created, git, merge, ok, writing};
+use super::{Shared, blocking, created, git, merge, news, ok, writing};
 use crate::remote::api::{
-    Action, Author, Change, ChangeDetail, ChangePage, ChangePatch, FileOp, Ident, NewChange,
-    Resolution, format_date, header, parse_date,
+    Action, Change, ChangeDetail, ChangePage, ChangePatch, FileOp, Ident, NewChange, Resolution,
+    format_date, header, parse_date,
 };
-use crate::server::events::EventKind;
 use crate::server::keys::{Principal, Scope};
 use crate::server::repositories::{Hosted, random_change_id};
 use crate::tree::{ChangeId, GitOid};
@@ -30,7 +29,7 @@ fn ident(person: &git::Person) -> Ident {
     }
 }
 
-fn describe(commit: git::Commit) -> Change {
+pub(super) fn describe(commit: git::Commit) -> Change {
     let authored_at = format_date(commit.author.seconds);
     Change {
         id: commit.change,
@@ -38,10 +37,7 @@ fn describe(commit: git::Commit) -> Change {
         is_conflicted: commit.is_conflicted,
         message: commit.message,
         author: Some(ident(&commit.author)),
-        authors: vec![Author {
-            name: commit.author.name,
-            email: Some(commit.author.email),
-        }],
+        authors: commit.authors,
         authored_at: Some(authored_at.clone()),
         parents: commit.parents,
         // Amending keeps the author's date, so it says when the change began.
@@ -239,9 +235,9 @@ pub(super) async fn create(
     let received = receive::json::<NewChange>(&service, &headers, body).await?;
     let (new, share) = (received.value, received.share);
     let now = now();
-    let author = match new.author {
-        Some(author) => person(author, now)?,
-        None => key_person(&principal, now),
+    let (author, authors) = match new.author {
+        Some(author) => (person(author, now)?, Vec::new()),
+        None => (key_person(&principal, now), principal.authors),
     };
     let committer = match new.committer {
         Some(committer) => person(committer, now)?,
@@ -255,6 +251,7 @@ pub(super) async fn create(
         base: new.base_change_id,
         message: new.message.unwrap_or_default(),
         author,
+        authors,
         committer,
         steps: steps(new.files)?,
     };
@@ -262,8 +259,7 @@ pub(super) async fn create(
         let _share = share;
         let made = hosted.git.create_change(input)?;
         // A repeated request tells of its change again: better twice than never.
-        let events = &service.events;
-        events.tell_change(EventKind::ChangeCreated, &hosted, made.change, made.oid);
+        news::made(service, &hosted, made.clone());
         Ok(created(describe(made)))
     })
     .await
@@ -333,7 +329,12 @@ pub(super) async fn patch(
         return Err(Failure::invalid("files: want at least one"));
     }
     let now = now();
-    let author = patch.author.map(|author| person(author, now)).transpose()?;
+    // Whoever resolves a conflict does not take the work over.
+    let (author, authors) = match patch.author {
+        Some(author) => (Some(person(author, now)?), Vec::new()),
+        None if principal.authors.is_empty() || resolutions.is_some() => (None, Vec::new()),
+        None => (Some(key_person(&principal, now)), principal.authors.clone()),
+    };
     let committer = match (patch.committer, &author) {
         (Some(committer), _) => person(committer, now)?,
         (None, Some(author)) => git::Person {
@@ -347,6 +348,7 @@ pub(super) async fn patch(
         expected: patch.base_commit_oid,
         message: patch.message,
         author,
+        authors,
         committer,
         steps: steps(patch.files.unwrap_or_default())?,
         resolutions,
@@ -354,9 +356,8 @@ pub(super) async fn patch(
     writing(&service, &hosted.turn.clone(), move |service| {
         let _share = share;
         let patched = hosted.git.patch_change(input)?;
-        for (change, oid) in patched.evolved {
-            let events = &service.events;
-            events.tell_change(EventKind::ChangeEvolved, &hosted, change, oid);
+        for evolution in &patched.evolved {
+            news::evolved(service, &hosted, evolution)?;
         }
         Ok(ok(describe(patched.commit)))
     })

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::changes::{key_person, new_id};
 use super::failure::Failure;
 use super::receive::{self, Segments, now};
-use super::{Shared, git, ok, writing};
+use super::{Shared, git, news, ok, writing};
 use crate::remote::api::{
     ConflictDetails, ConflictHunk, ConflictedEntry, HunkContent, MergeAnswer, MergeRequest,
     MergeType, OmittedReason, Resolution, Take,
@@ -48,6 +48,7 @@ pub(super) async fn create(
             format!("Merge bookmark {} into {}", request.source, request.target)
         }),
         author: key_person(&principal, now()),
+        authors: principal.authors.clone(),
         resolutions: resolutions(request.resolutions)?,
         expected: request.expected,
         unsettled: match request.allow_conflicted {
@@ -64,12 +65,10 @@ pub(super) async fn create(
         let merged = hosted.git.merge_bookmarks(input)?;
         if merged.outcome == git::Outcome::MergeCommit {
             let now = hosted.git.bookmark(&target)?;
-            let events = &service.events;
-            events.tell_bookmark(EventKind::BookmarkMerged, &hosted, &now);
+            news::bookmark(service, EventKind::BookmarkMerged, &hosted, &now)?;
         }
         if let (true, Ok(gone)) = (merged.source_deleted, gone) {
-            let events = &service.events;
-            events.tell_bookmark(EventKind::BookmarkDeleted, &hosted, &gone);
+            news::bookmark(service, EventKind::BookmarkDeleted, &hosted, &gone)?;
         }
         Ok(ok(MergeAnswer {
             merge_type: match merged.outcome {

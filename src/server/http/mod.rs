@@ -20,6 +20,7 @@ mod feed;
 mod limits;
 mod merge;
 mod metrics;
+mod news;
 mod objects;
 mod organization;
 mod page;

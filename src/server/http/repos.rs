@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::page::Page;
 use super::receive::{self, Query, Segments, now};
 use super::tags::{self, Filter};
-use super::{Service, Shared, blocking, created, git, ok, require, upstream, writing};
+use super::{Service, Shared, blocking, created, git, news, ok, require, upstream, writing};
 use crate::remote::api::{
     NewRepo, Repo, RepoPage, RepoPatch, Success, TagAction, TagPatch, TagsUpdated, format_date,
 };
@@ -38,12 +38,6 @@ pub(super) fn describe(service: &Service, hosted: &Hosted) -> Result<Repo, Failu
         created_at: format_date(hosted.created_at.cast_signed()),
         tags: traits.tags,
     })
-}
-
-/// Tells that something happened to a repository, which is as it is described.
-fn tell(service: &Service, kind: EventKind, hosted: &Hosted, repo: &Repo) {
-    let data = serde_json::to_value(repo).unwrap_or_default();
-    service.events.tell(kind, hosted, data);
 }
 
 /// `GET /v1/{org}/repos`.
@@ -111,7 +105,7 @@ pub(super) async fn create(
         git::Repository::create(&made, default)?;
         let hosted = service.repositories.publish(&made, &name, traits, now())?;
         let repo = describe(service, &hosted)?;
-        tell(service, EventKind::RepoCreated, &hosted, &repo);
+        news::repository(service, EventKind::RepoCreated, &hosted, &repo, None);
         Ok(created(repo))
     })
     .await
@@ -146,6 +140,7 @@ pub(super) async fn patch(
     writing(&service, &hosted.turn.clone(), move |service| {
         let _turn = turn;
         let hosted = service.current(&hosted)?;
+        let before = describe(service, &hosted)?;
         let name = patch.name.unwrap_or_else(|| hosted.name.clone());
         if name != hosted.name && service.repositories.find(&name).is_some() {
             return Err(Failure::conflict("the repository exists"));
@@ -166,7 +161,8 @@ pub(super) async fn patch(
         }
         let hosted = service.repositories.change(&hosted, &name, traits)?;
         let repo = describe(service, &hosted)?;
-        tell(service, EventKind::RepoUpdated, &hosted, &repo);
+        let kind = EventKind::RepoUpdated;
+        news::repository(service, kind, &hosted, &repo, Some(&before));
         Ok(ok(repo))
     })
     .await
@@ -214,9 +210,11 @@ pub(super) async fn patch_tags(
             if *hosted.traits.lock() == traits {
                 continue;
             }
+            let before = describe(service, &hosted)?;
             let hosted = service.repositories.change(&hosted, &hosted.name, traits)?;
             let repo = describe(service, &hosted)?;
-            tell(service, EventKind::RepoUpdated, &hosted, &repo);
+            let kind = EventKind::RepoUpdated;
+            news::repository(service, kind, &hosted, &repo, Some(&before));
         }
         Ok(ok(TagsUpdated { updated }))
     })
@@ -237,7 +235,7 @@ pub(super) async fn delete(
         let hosted = service.current(&hosted)?;
         let repo = describe(service, &hosted)?;
         service.repositories.remove(&hosted, &service.data)?;
-        tell(service, EventKind::RepoDeleted, &hosted, &repo);
+        news::repository(service, EventKind::RepoDeleted, &hosted, &repo, None);
         Ok(ok(Success { success: true }))
     })
     .await

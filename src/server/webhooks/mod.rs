@@ -300,8 +300,17 @@ fn envelope(organization: &Organization, event: &Event) -> Arc<Message> {
     let body = json!({
         "id": event_id,
         "occurred_at": format_date(event.at.cast_signed()),
-        "organization": {"id": organization.id, "slug": organization.slug},
-        "repository": {"id": event.repository_id, "name": event.repository_name},
+        "organization": {
+            "id": organization.id,
+            "slug": organization.slug,
+            "name": organization.slug,
+        },
+        "repository": {
+            "id": event.repository_id,
+            "name": event.repository_name,
+            // What we are called from outside, nobody has told us.
+            "url": format!("/{}/{}.git", organization.slug, event.repository_name),
+        },
         "type": event.kind,
         "data": event.data,
     });

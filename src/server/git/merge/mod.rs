@@ -38,7 +38,7 @@ use super::error::{Doing, Error};
 use super::refs::{self, Move};
 use super::staging::Staging;
 use super::{Repository, ours, theirs};
-use crate::remote::api::Expected;
+use crate::remote::api::{Author, Expected};
 use crate::tree::{ChangeId, GitOid};
 
 /// What becomes of the source bookmark.
@@ -58,6 +58,8 @@ pub(in crate::server) struct MergeInput {
     pub(in crate::server) fate: SourceFate,
     pub(in crate::server) message: String,
     pub(in crate::server) author: Person,
+    /// Everybody whose work it is; empty if it is the author's alone.
+    pub(in crate::server) authors: Vec<Author>,
     pub(in crate::server) resolutions: Resolutions,
     /// Where the target must be.
     pub(in crate::server) expected: Expected,
@@ -163,6 +165,7 @@ impl Repository {
             tree,
             parents: parents.map(theirs).collect(),
             author: &input.author,
+            authors: &input.authors,
             committer: &input.author,
             message: &input.message,
             conflict,

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(in crate::server) use quarantine::Quarantine;
 
 use super::bookmarks::{self, Bookmark, HEADS, Target};
-use super::changes::{CHANGES, Snapshot, tree_of};
+use super::changes::{CHANGES, Evolution, Snapshot, tree_of};
 use super::error::{Doing, Error};
 use super::packets::{Command, Verdict};
 use super::refs::{self, Move};
@@ -37,7 +37,7 @@ pub(in crate::server) enum Together {
 pub(in crate::server) struct Pushed {
     pub(in crate::server) verdicts: Vec<Verdict>,
     /// Changes that have a new commit.
-    pub(in crate::server) evolved: Vec<(ChangeId, GitOid)>,
+    pub(in crate::server) evolved: Vec<Evolution>,
 }
 
 /// Most commands in one push: more branches than any project has, at about 1 ms each.
@@ -141,9 +141,10 @@ impl Repository {
             match refs::apply(&self.local(), &moves) {
                 Ok(()) => {
                     self.note_pushed(evolved.iter().map(|(change, (_, new))| (*change, *new)));
-                    let is_next = |(_, (old, _)): &(_, (Option<GitOid>, _))| old.is_some();
-                    let evolved = evolved.into_iter().filter(is_next);
-                    done.extend(evolved.map(|(change, (_, new))| (change, new)));
+                    done.extend(evolved.into_iter().filter_map(|(change, (from, to))| {
+                        let from = from?;
+                        Some(Evolution { change, from, to })
+                    }));
                 }
                 Err(Error::Raced) => refuse_rest(&mut refusals, "moved meanwhile; fetch first"),
                 Err(Error::BookmarkName) => {

@@ -24,14 +24,13 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::receive::{Query, Segments};
-use super::{Service, Shared, access, blocking, git, writing};
+use super::{Service, Shared, access, blocking, git, news, writing};
 use crate::server::events::EventKind;
 use crate::server::keys::{Principal, Refusal, Scope};
 use crate::server::repositories::Hosted;
@@ -228,32 +227,34 @@ fn tell(
     commands: &[git::Command],
     pushed: &git::Pushed,
 ) -> Result<(), Failure> {
-    let mut references = Vec::new();
+    let mut updates = Vec::new();
     for (command, verdict) in commands.iter().zip(&pushed.verdicts) {
         if verdict.refusal.is_some() {
             continue;
         }
+        updates.push(command.clone());
         let name = String::from_utf8_lossy(&command.name);
-        references.push(json!({
-            "name": name,
-            "before": command.from.map(|oid| oid.to_string()),
-            "after": command.to.map(|oid| oid.to_string()),
-        }));
         let name = name.strip_prefix("refs/heads/").unwrap_or(&name);
-        let (kind, bookmark) = match (command.from, command.to) {
-            (None, Some(_)) => (EventKind::BookmarkCreated, hosted.git.bookmark(name)?),
-            (_, Some(_)) => (EventKind::BookmarkMoved, hosted.git.bookmark(name)?),
-            (from, None) => (EventKind::BookmarkDeleted, hosted.git.former(name, from)?),
-        };
-        service.events.tell_bookmark(kind, hosted, &bookmark);
+        let former = || hosted.git.former(name, command.from);
+        match (command.from, command.to) {
+            (None, Some(_)) => {
+                let now = hosted.git.bookmark(name)?;
+                news::bookmark(service, EventKind::BookmarkCreated, hosted, &now)?;
+            }
+            (_, Some(_)) => {
+                let now = hosted.git.bookmark(name)?;
+                news::moved(service, hosted, &former()?, &now)?;
+            }
+            (_, None) => {
+                news::bookmark(service, EventKind::BookmarkDeleted, hosted, &former()?)?;
+            }
+        }
     }
-    for (change, oid) in &pushed.evolved {
-        let events = &service.events;
-        events.tell_change(EventKind::ChangeEvolved, hosted, *change, *oid);
+    for evolution in &pushed.evolved {
+        news::evolved(service, hosted, evolution)?;
     }
-    if !references.is_empty() {
-        let data = json!({ "refs": references });
-        service.events.tell(EventKind::Push, hosted, data);
+    if !updates.is_empty() {
+        news::push(service, hosted, &updates, pushed.evolved.len());
     }
     Ok(())
 }
