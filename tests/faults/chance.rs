@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::pulse::Pulse;
 use crate::support::faults::{Fault, FaultProxy, Line};
 use crate::support::git::{commit_all, git_text};
+use crate::support::stopwatch::holds_within;
 use crate::support::tree::{Entry, GitFolder, Tree};
 use crate::support::world::World;
 use crate::workload::{Dice, Model};
@@ -20,6 +21,12 @@ use crate::{LOCAL_MAX, REMOTE_MAX, variable};
 pub const UNREAD: usize = 2_000;
 /// How long each seed's network is bad.
 const BAD: Duration = Duration::from_secs(20);
+/// A mount asks a server that is away every three seconds, and each time for as long.
+const NOTICED_MAX: Duration = Duration::from_secs(10);
+/// For so long a read is told what another of the same file was just told.
+const ECHO: Duration = Duration::from_millis(1_500);
+/// A file that nobody reads before the network is good for ever.
+const LAST: &str = "last";
 /// Paths of the writer.
 const PATHS_MAX: usize = 80;
 /// What a reader may be told while the network is bad; that a name is not there is none of it.
@@ -63,6 +70,7 @@ pub fn repository(folder: &Path) -> PathBuf {
     fs::create_dir(&root).unwrap();
     git_text(&root, &["init", "--quiet"]);
     fs::write(root.join("cached"), content(299)).unwrap();
+    fs::write(root.join(LAST), content(298)).unwrap();
     for index in 0..UNREAD {
         let path = root.join(unread(index));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -120,6 +128,11 @@ fn one_seed(seed: &Seed) {
         "mount (left), what was written (right)",
     );
     let healed = Instant::now();
+    // A mount that has nothing to push asks nobody, and notices within seconds that the network is
+    // good again; and what was waited for in vain is told once more for a second.
+    let is_noticed = || fs::read(app.join(LAST)).is_ok();
+    assert!(holds_within(NOTICED_MAX, is_noticed), "still no network");
+    thread::sleep(ECHO.saturating_sub(healed.elapsed()));
     let local = world.flush_and_compare("app");
     println!(
         "seed {}: {} operations, {} files read and {} reads refused, {struck} requests harmed; \
