@@ -49,10 +49,15 @@ fn the_typescript_sdk_drives_every_resource() {
         .join("node_modules/@mesadev/sdk/package.json")
         .exists()
     {
+        // In its folder, not by `--prefix`: that would hide the machine's settings of npm.
+        fs::write(folder.join("package.json"), "{}").unwrap();
         let mut npm = world.command("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--prefix"])
-            .arg(&folder)
-            .arg("@mesadev/sdk@0.38.0");
+        npm.current_dir(&folder).args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "@mesadev/sdk@0.38.0",
+        ]);
         let finished = run_within(with_network(&mut npm), DEADLINE);
         assert!(finished.status.success(), "{finished}");
     }
