@@ -18,6 +18,7 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
 use super::receive::{Query, Segments};
@@ -82,24 +83,29 @@ impl Listener {
             return Some(line);
         }
         let stopping = self.service.stopping.clone();
+        let beat = Instant::now() + BEAT;
         loop {
             let heard = tokio::select! {
                 () = stopping.cancelled() => return None,
-                heard = tokio::time::timeout(BEAT, self.live.recv()) => heard,
+                heard = timeout_at(beat, self.live.recv()) => heard,
             };
+            // What happens elsewhere costs nothing, and puts no beat off.
+            if let Ok(Ok(event)) = &heard
+                && event.repository_id != self.hosted.id
+            {
+                continue;
+            }
             if !self.may_listen() {
                 return None;
             }
             match heard {
                 Err(_) => return Some(Line::default().comment("")),
-                Ok(Ok(event)) if event.repository_id == self.hosted.id => {
-                    // Events that were missed may be among the first live ones as well.
-                    if event.id > self.last {
-                        self.last = event.id;
-                        return Some(line(&event));
-                    }
+                // Events that were missed may be among the first live ones as well.
+                Ok(Ok(event)) if event.id <= self.last => {}
+                Ok(Ok(event)) => {
+                    self.last = event.id;
+                    return Some(line(&event));
                 }
-                Ok(Ok(_)) => {}
                 Ok(Err(RecvError::Lagged(_))) => {
                     let feed = self.service.events.resume(&self.hosted.id, None);
                     self.live = feed.live;
@@ -114,12 +120,10 @@ impl Listener {
     /// Whether the credential is still good, and the repository still there.
     fn may_listen(&self) -> bool {
         let principal = access::principal(&self.service, &self.headers);
-        let repositories = &self.service.repositories;
         principal.is_ok_and(|principal| {
-            let all = repositories.all();
-            let hosted = all.iter().find(|hosted| hosted.id == self.hosted.id);
+            let hosted = self.service.current(&self.hosted);
             principal.may(Scope::Read)
-                && hosted.is_some_and(|hosted| self.service.sees(&principal, hosted))
+                && hosted.is_ok_and(|hosted| self.service.sees(&principal, &hosted))
         })
     }
 }
