@@ -39,13 +39,8 @@ pub(in crate::server) struct LargeBlobs {
 pub(in crate::server) struct Unpacked {
     file: Arc<File>,
     size: u64,
-    progress: watch::Receiver<Progress>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Ready(u64),
-    Failed,
+    /// Bytes that are there; a sender that is gone before the last one has failed.
+    ready: watch::Receiver<u64>,
 }
 
 impl Unpacked {
@@ -55,18 +50,17 @@ impl Unpacked {
     ///
     /// The blob could not be unpacked; the log says why.
     pub(in crate::server) async fn ready(&self, offset: u64) -> io::Result<u64> {
-        let mut progress = self.progress.clone();
-        let seen = progress
-            .wait_for(|now| match now {
-                Progress::Ready(bytes) => *bytes > offset || *bytes == self.size,
-                Progress::Failed => true,
-            })
-            .await;
-        match seen.as_deref() {
-            Ok(Progress::Ready(bytes)) => Ok(bytes.saturating_sub(offset)),
-            // The thread ended without an end.
-            Ok(Progress::Failed) | Err(_) => Err(io::Error::other("a blob could not be unpacked")),
+        let mut ready = self.ready.clone();
+        let seen = ready.wait_for(|ready| *ready > offset || *ready == self.size);
+        match seen.await {
+            Ok(bytes) => Ok(bytes.saturating_sub(offset)),
+            Err(_) => Err(io::Error::other("a blob could not be unpacked")),
         }
+    }
+
+    /// Whether its bytes are there, or still come.
+    fn is_good(&self) -> bool {
+        *self.ready.borrow() == self.size || self.ready.has_changed().is_ok()
     }
 
     /// Reads bytes that are ready; blocks.
@@ -89,18 +83,14 @@ impl LargeBlobs {
         let mut kept = self.kept.lock();
         if let Some(at) = kept.iter().position(|(of, _)| *of == oid)
             && let Some(found) = kept.remove(at)
-            && *found.1.progress.borrow() != Progress::Failed
+            && found.1.is_good()
         {
             kept.push_front(found.clone());
             return Ok(found.1);
         }
         let file = Arc::new(tempfile::tempfile_in(folder).at(folder)?);
-        let (sender, progress) = watch::channel(Progress::Ready(0));
-        let unpacked = Unpacked {
-            file,
-            size,
-            progress,
-        };
+        let (sender, ready) = watch::channel(0);
+        let unpacked = Unpacked { file, size, ready };
         kept.push_front((oid, unpacked.clone()));
         let mut sum = 0_u64;
         kept.retain(|(_, one)| {
@@ -115,11 +105,10 @@ impl LargeBlobs {
             .spawn(move || {
                 let repository = (*repository).as_ref();
                 let result = unpack(repository, oid, size, &file, &decoding, |bytes| {
-                    sender.send_replace(Progress::Ready(bytes));
+                    sender.send_replace(bytes);
                 });
                 if let Err(error) = result {
                     tracing::error!(%oid, %error, "a large blob could not be unpacked");
-                    sender.send_replace(Progress::Failed);
                 }
             })
             .at(folder)?;

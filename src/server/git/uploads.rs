@@ -70,13 +70,10 @@ impl Repository {
     /// [`Error::UploadOffset`] if it is elsewhere, [`Error::Raced`] if somebody else appends.
     pub(in crate::server) fn open_upload(&self, id: &str, offset: u64) -> Result<Part, Error> {
         let folder = self.folder.join(FOLDER);
-        match fs::create_dir(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).at(&folder);
-            }
-            _ => {}
+        fs::create_dir_all(&folder).at(&folder)?;
+        if offset == 0 {
+            sweep(&self.folder)?;
         }
-        sweep(&self.folder)?;
         let path = folder.join(id);
         let file = File::options()
             .create(true)

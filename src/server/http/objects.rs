@@ -39,19 +39,23 @@ enum Sight {
 impl Sight {
     /// A credential for some repositories sees what a commit of the repository has: a store may
     /// be shared with other repositories, or hold what nothing leads to.
-    fn of(
-        hosted: &Hosted,
+    async fn of(
+        service: &Shared,
+        hosted: &Arc<Hosted>,
         principal: &Principal,
         commit: Option<GitOid>,
     ) -> Result<Sight, Failure> {
         if !principal.is_restricted() {
             return Ok(Sight::All);
         }
-        let reach = match commit {
-            Some(commit) => hosted.git.reach(commit)?,
-            None => None,
+        let Some(commit) = commit else {
+            return Ok(Sight::Commit(None));
         };
-        Ok(Sight::Commit(reach))
+        let hosted = hosted.clone();
+        blocking(service, move |_| {
+            Ok(Sight::Commit(hosted.git.reach(commit)?))
+        })
+        .await
     }
 
     fn has(&self, oid: GitOid) -> bool {
@@ -74,11 +78,16 @@ pub(super) async fn show(
     let unknown = || Failure::not_found("no such blob");
     let oid: GitOid = sha.parse().map_err(|_| unknown())?;
     let commit = Query::of(&uri).parsed("commit_oid")?;
-    let (hosted, size) = blocking(&service, move |service| {
-        let is_seen = Sight::of(&hosted, &principal, commit)?.has(oid);
-        let size = hosted.git.blob_size(oid, &service.sizes)?;
-        let size = size.filter(|_| is_seen).ok_or_else(unknown)?;
-        Ok((hosted, size))
+    if !Sight::of(&service, &hosted, &principal, commit)
+        .await?
+        .has(oid)
+    {
+        return Err(unknown());
+    }
+    let place = hosted.clone();
+    let size = blocking(&service, move |service| {
+        let size = place.git.blob_size(oid, &service.sizes)?;
+        size.ok_or_else(unknown)
     })
     .await?;
     bytes::answer(&service, hosted, oid, size, &headers).await
@@ -95,12 +104,7 @@ pub(super) async fn objects(
     let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
     let wanted: ObjectsRequest = receive::json(&service, &headers, body).await?.value;
     check_count(wanted.objects.len())?;
-    let commit = wanted.commit_oid;
-    let (hosted, sight) = blocking(&service, move |_| {
-        let sight = Sight::of(&hosted, &principal, commit)?;
-        Ok((hosted, sight))
-    })
-    .await?;
+    let sight = Sight::of(&service, &hosted, &principal, wanted.commit_oid).await?;
     let mut left = wanted.objects.into_iter();
     let step = move |service: &Service, out: &mut Vec<u8>| {
         while out.len() < STEP_BYTES {
@@ -151,12 +155,7 @@ pub(super) async fn trees(
     let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
     let wanted: TreesRequest = receive::json(&service, &headers, body).await?.value;
     check_count(wanted.trees.len())?;
-    let commit = wanted.commit_oid;
-    let (hosted, sight) = blocking(&service, move |_| {
-        let sight = Sight::of(&hosted, &principal, commit)?;
-        Ok((hosted, sight))
-    })
-    .await?;
+    let sight = Sight::of(&service, &hosted, &principal, wanted.commit_oid).await?;
     let mut known: HashSet<GitOid> = HashSet::new();
     let mut pending: VecDeque<GitOid> = VecDeque::new();
     pending.extend(wanted.trees.into_iter().filter(|tree| known.insert(*tree)));
