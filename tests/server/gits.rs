@@ -141,12 +141,11 @@ impl Clone {
     }
 }
 
-/// Checks a repository of the server as a stranger would.
+/// Checks a bare repository as a stranger would.
 #[track_caller]
-pub fn fsck(server: &Server, name: &str) {
-    let bare = server.bare(name);
+pub fn sound(bare: &Path) {
     let said = git(
-        &bare,
+        bare,
         &[
             "fsck",
             "--strict",
@@ -156,6 +155,13 @@ pub fn fsck(server: &Server, name: &str) {
         ],
     );
     assert_eq!(said, "");
+}
+
+/// Checks a repository of the server, which has nothing on its way in.
+#[track_caller]
+pub fn fsck(server: &Server, name: &str) {
+    let bare = server.bare(name);
+    sound(&bare);
     let incoming = std::fs::read_dir(bare.join("incoming")).unwrap().count();
     assert_eq!(incoming, 0, "something is left on its way in");
 }
