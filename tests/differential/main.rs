@@ -18,9 +18,6 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
-#[path = "../durability/disk.rs"]
-#[allow(dead_code, reason = "each test binary uses its own part")]
-mod disk;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../mount/workload.rs"]

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::disk::{Disk, Format};
 use crate::others::{self, meddle};
 use crate::shared;
 use crate::show::{agrees, everything};
+use crate::support::disk::{Disk, Format};
 use crate::support::fixture::noise;
 use crate::support::git::initialise;
 use crate::support::leaks::Leaks;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
 
-use crate::disk::{Disk, Format};
+use crate::support::disk::{Disk, Format};
 use crate::support::fixture::noise;
 use crate::support::git;
 use crate::support::process::run;

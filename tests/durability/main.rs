@@ -20,7 +20,6 @@ mod support;
 mod workload;
 
 mod chaos;
-mod disk;
 mod full;
 mod power;
 

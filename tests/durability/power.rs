@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::disk::{Disk, Format};
+use crate::support::disk::{Disk, Format};
 use crate::support::fixture;
 use crate::support::git::commit_all;
 use crate::support::process::run;

@@ -12,6 +12,7 @@
     reason = "each test binary and bench uses its own part"
 )]
 
+pub mod disk;
 pub mod faults;
 pub mod fixture;
 pub mod git;

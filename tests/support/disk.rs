@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::process::run;
-use crate::support::stopwatch::wait_until;
+use super::process::run;
+use super::stopwatch::wait_until;
 
 /// What a disk is formatted with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,6 +94,18 @@ impl Disk {
         run(command.arg(&self.point)).success();
     }
 
+    /// Has the loop device read and write its image past the page cache, so that what is read again
+    /// after a sync is not in memory twice, and a sync waits for the disk beneath.
+    pub fn bypass_cache(&self) {
+        let table = fs::read_to_string("/proc/self/mounts").unwrap();
+        let point = self.point.to_str().unwrap();
+        let line = table
+            .lines()
+            .find(|line| line.split(' ').nth(1) == Some(point));
+        let device = line.unwrap().split(' ').next().unwrap();
+        run(Command::new("losetup").args(["--direct-io=on", device])).success();
+    }
+
     /// Pulls the plug: whatever is not on the disk now never will be.
     pub fn cut(&self) {
         let root = File::open(&self.point).unwrap();
@@ -114,7 +126,7 @@ impl Disk {
 
     /// Bytes that can still be written.
     pub fn available(&self) -> u64 {
-        let space = crate::support::syscall::space(&self.point);
+        let space = super::syscall::space(&self.point);
         let block = u64::try_from(space.f_bsize).unwrap();
         space.f_bavail * block
     }
