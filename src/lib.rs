@@ -51,6 +51,8 @@
 //!    thread fetches and calls again, so the threads that serve the kernel never wait for a network.
 //! 2. The first write since the last capture appends a `Write` record; the bytes go to the body file by
 //!    `pwrite`. Both are in the page cache then and survive `kill -9`.
+//!    With passthrough the kernel does the latter by itself: the record is there from the opening on,
+//!    and whether bytes were written the body tells (`overlay/through.rs`).
 //! 3. The reply goes out. A sync makes bodies durable first, then the journal: on `fsync`, and once an
 //!    interval.
 //! 4. The replay worker wakes, waits until the edits pause, captures, announces the push in the
@@ -97,7 +99,8 @@
 //! # What is where
 //!
 //! `<data>/repos/<org>/<repo>/` has `journal/` (the truth), `bodies/` (bytes of edited files, by inode
-//! number), `index/` (sled; deleting it costs a rebuild) and `ignore.json` (the ignore rules of the last
+//! number), `index/` (sled; deleting it costs a rebuild), `through` (there while programs may write bodies
+//! without us; deleting it after a crash costs what they write on) and `ignore.json` (the ignore rules of the last
 //! push; deleting it costs another push). `selection.json` above them is what was opened and closed by
 //! hand in an explicit mount; `<data>/secrets.*` is the store of credentials.
 //! `<cache>/` has the store of objects; deleting it costs fetching again. A commit stays pinned under a

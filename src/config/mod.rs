@@ -45,8 +45,8 @@ pub use show::{Line, Value};
 pub use template::template;
 pub use types::{
     AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Credentials, Log, LogLevel, LogTarget,
-    MountMode, Organization, Prefetch, Publish, RepositorySettings, Revision, is_organization,
-    is_repository,
+    MountMode, Opens, Organization, Prefetch, Publish, RepositorySettings, Revision,
+    is_organization, is_repository,
 };
 
 /// What flags say; empty when no flag was given.
@@ -113,6 +113,8 @@ pub struct Config {
     pub commit_interval: Duration,
     /// Whether bookmarks follow what is pushed, of repositories for which the file says nothing else.
     pub publish: Publish,
+    /// Who serves open files.
+    pub opens: Opens,
     /// Ignore rules instead of the built-in ones.
     pub mesaignore: Option<PathBuf>,
     /// The lower layer's store.

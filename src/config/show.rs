@@ -88,6 +88,7 @@ impl Config {
             Key::AllowOther => Value::Boolean(self.allow_other == AllowOther::Everyone),
             Key::CommitInterval => text(&humantime::format_duration(self.commit_interval)),
             Key::Publish => text(&self.publish.name()),
+            Key::Opens => text(&self.opens.name()),
             Key::MesaignorePath => optional_path(&self.mesaignore),
             Key::SecretsBackend => text(&self.credentials.backend.name()),
             Key::SecretsCommand => {

@@ -69,6 +69,17 @@ choice! {
 }
 
 choice! {
+    /// Who serves open files.
+    Opens {
+        /// We do.
+        #[default]
+        Plain = "plain",
+        /// The kernel by itself where it can, we where it cannot.
+        Passthrough = "passthrough",
+    }
+}
+
+choice! {
     /// How much is logged.
     LogLevel {
         /// What failed for good.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::given::{Given, Raw};
 use super::{
     AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Config, Credentials, Effect, Key,
-    Kind, Log, LogLevel, LogTarget, MountMode, Notes, Organization, Origin, Prefetch, Problem,
-    Publish, Reason, Surroundings, is_organization, lists, meant,
+    Kind, Log, LogLevel, LogTarget, MountMode, Notes, Opens, Organization, Origin, Prefetch,
+    Problem, Publish, Reason, Surroundings, is_organization, lists, meant,
 };
 use crate::secrets::{Credential, Passphrase, Place, Secrets, Sources};
 
@@ -99,6 +99,7 @@ impl<'a> Values<'a> {
                 .value(Key::CommitInterval, Kind::duration)
                 .unwrap_or(COMMIT_INTERVAL),
             publish: self.choice(Key::Publish, Publish::of_name),
+            opens: self.choice(Key::Opens, Opens::of_name),
             mesaignore: self.path(Key::MesaignorePath),
             cache: cache?,
             prefetch: self.prefetch(),

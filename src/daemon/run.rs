@@ -19,7 +19,7 @@ use super::{
     DataLock, Error, Holding, control_socket, exporting, harden, holders, keeper, private_folder,
     signals, space, supervisor, upkeep,
 };
-use crate::config::{AllowOther, Config};
+use crate::config::{AllowOther, Config, Opens};
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
 
 /// How long SIGTERM and Ctrl+C push what is left before they unmount.
@@ -165,6 +165,10 @@ fn mount_options(config: &Config) -> fuse::Options {
         },
         owner: (config.uid, config.gid),
         special_files: SpecialFiles::Inert,
+        opens: match config.opens {
+            Opens::Plain => fuse::Opens::Plain,
+            Opens::Passthrough => fuse::Opens::Passthrough,
+        },
         helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),
     }
 }

@@ -35,9 +35,10 @@ use tracing::info_span;
 use super::counters::{Counters, RequestKind};
 use super::current::{Current, Scope};
 use super::inode::NodeId;
+use super::passthrough::Passthrough;
 use super::root::VirtualRoot;
 use super::workers::{self, Job, Turn, Workers};
-use super::{Opened, Slot, attributes, errno, incident};
+use super::{Opened, Opens, Slot, attributes, errno, incident};
 use crate::lower::Want;
 use crate::overlay::{Error, Overlay};
 use crate::traced::TRACED;
@@ -145,6 +146,7 @@ pub(super) enum Target {
 /// by theme in `namespace`, `content`, `ranges`, `directory`, `metadata` and `xattr`.
 pub(super) struct Adapter {
     pub(super) root: Arc<VirtualRoot>,
+    pub(super) passthrough: Arc<Passthrough>,
     counters: Arc<Counters>,
     hashers: Workers,
     openers: Workers,
@@ -158,9 +160,14 @@ impl Adapter {
     /// # Errors
     ///
     /// That of a thread that does not start.
-    pub(super) fn start(root: VirtualRoot, counters: Arc<Counters>) -> std::io::Result<Adapter> {
+    pub(super) fn start(
+        root: VirtualRoot,
+        counters: Arc<Counters>,
+        opens: Opens,
+    ) -> std::io::Result<Adapter> {
         Ok(Adapter {
             root: Arc::new(root),
+            passthrough: Arc::new(Passthrough::new(opens, Arc::clone(&counters))),
             counters,
             hashers: Workers::start("mesa-hash", HASH_THREADS, HERE_QUEUE)?,
             openers: Workers::start("mesa-open", OPEN_THREADS, HERE_QUEUE)?,
@@ -322,7 +329,10 @@ pub(super) fn answer<R: Refuse, T>(
 /// Replies with an entry that is valid until further notice.
 pub(super) fn reply_entry(place: &Place, attributes: Attributes, reply: ReplyEntry) {
     match place.file_attr(&attributes) {
-        Ok(attr) => reply.entry(&attributes::TTL, &attr, fuser::Generation(0)),
+        Ok(attr) => {
+            let valid = attributes::valid(&attributes);
+            reply.entry_with_ttls(&valid, &attributes::TTL, &attr, fuser::Generation(0));
+        }
         Err(errno) => reply.error(errno),
     }
 }
@@ -330,7 +340,7 @@ pub(super) fn reply_entry(place: &Place, attributes: Attributes, reply: ReplyEnt
 /// Replies with attributes that are valid until further notice.
 pub(super) fn reply_attr(place: &Place, attributes: Attributes, reply: ReplyAttr) {
     match place.file_attr(&attributes) {
-        Ok(attr) => reply.attr(&attributes::TTL, &attr),
+        Ok(attr) => reply.attr(&attributes::valid(&attributes), &attr),
         Err(errno) => reply.error(errno),
     }
 }

@@ -14,6 +14,15 @@ use crate::tree::{Attributes, Kind, Timestamp};
 /// tree from outside has to send a notification first.
 pub(super) const TTL: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// How long the kernel may believe these attributes. A store through a map changes a file that the kernel
+/// writes by itself, and the kernel does not take it for a change of ours.
+pub(super) fn valid(attributes: &Attributes) -> Duration {
+    match attributes.volatile {
+        true => Duration::ZERO,
+        false => TTL,
+    }
+}
+
 /// How long the kernel may believe that an organization has no such repository, and what it knows of
 /// the virtual directories: repositories are made on the server, and nobody tells us.
 pub(super) const TTL_VIRTUAL: Duration = Duration::from_secs(1);

@@ -1,8 +1,9 @@
 //! File contents: open, read, write, release, fsync.
 //!
-//! There are no file handles but those of reports: `fh` is 0, and the overlay counts opens by inode. Every open keeps the
-//! kernel's pages (`FOPEN_KEEP_CACHE`): whatever changes a file's bytes either goes through the
-//! kernel or sends a notification.
+//! There are no file handles but those of reports: the overlay counts opens by inode, and `fh` says no more
+//! than of which kind an open was. Every open that asks us keeps the kernel's pages (`FOPEN_KEEP_CACHE`),
+//! unless the kernel has written the body by itself: whatever else changes a file's bytes either goes
+//! through the kernel or sends a notification.
 
 use fuser::{
     Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyData, ReplyEmpty, ReplyOpen,
@@ -10,8 +11,54 @@ use fuser::{
 };
 
 use super::adapter::{self, Adapter, Place, Refuse, Target};
-use crate::overlay::{Error, Overlay};
+use super::passthrough;
+use crate::overlay::{Aim, Error, Overlay, Pages, Way};
 use crate::tree::Ino;
+
+/// An open whose reads and writes are requests, or of a passage that is only read.
+const ORDINARY: FileHandle = FileHandle(0);
+/// An open for writing by a passage.
+const WRITER: FileHandle = FileHandle(1);
+
+pub(super) fn aim(flags: OpenFlags) -> Aim {
+    match flags.0 & libc::O_ACCMODE {
+        libc::O_RDONLY => Aim::Reading,
+        _ => Aim::Writing,
+    }
+}
+
+/// What a release of this open is to tell.
+pub(super) fn handle(aim: Aim, way: &Way) -> FileHandle {
+    match (aim, way) {
+        (Aim::Writing, Way::Through(_)) => WRITER,
+        (Aim::Writing | Aim::Reading, _) => ORDINARY,
+    }
+}
+
+/// Undoes an open.
+fn release(overlay: &Overlay, ino: Ino, handle: FileHandle) {
+    match handle {
+        WRITER => overlay.release_writer(ino),
+        _ => overlay.release(ino),
+    }
+}
+
+/// Of a file that is written synchronously by a passage, the kernel syncs the body at each write and asks
+/// us nothing: so what the journal has of it becomes durable before the first one.
+pub(super) fn settle_open(
+    overlay: &Overlay,
+    ino: Ino,
+    flags: OpenFlags,
+    way: &Way,
+) -> Result<(), Error> {
+    let handle = handle(aim(flags), way);
+    match handle == WRITER && flags.0 & libc::O_DSYNC != 0 {
+        true => overlay
+            .sync(ino)
+            .inspect_err(|_| release(overlay, ino, handle)),
+        false => Ok(()),
+    }
+}
 
 impl Adapter {
     /// A regular file or symbolic link; there are none in the virtual directories.
@@ -31,17 +78,35 @@ impl Adapter {
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
         };
-        let writes = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
+        let aim = aim(flags);
+        let passthrough = self.passthrough.clone();
         self.run(
             place,
             reply,
-            move |overlay, _| {
-                if writes {
-                    overlay.check_edits()?;
+            move |overlay, reply: &mut ReplyOpen| {
+                if !passthrough.is_wanted() {
+                    if aim == Aim::Writing {
+                        overlay.check_edits()?;
+                    }
+                    return overlay.open(ino).map(|()| Way::Asking(Pages::Kept));
                 }
-                overlay.open(ino)
+                let mut pass = |body: &_| passthrough.pass(|| reply.open_backing(body));
+                let way = overlay.open_through(ino, aim, &mut pass)?;
+                settle_open(overlay, ino, flags, &way)?;
+                Ok(way)
             },
-            |_, (), reply| reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
+            move |_, way, reply| {
+                let handle = handle(aim, &way);
+                match (passthrough::backing(&way), &way) {
+                    (Some(backing), _) => {
+                        reply.opened_passthrough(handle, FopenFlags::empty(), backing);
+                    }
+                    (None, Way::Asking(Pages::Kept)) => {
+                        reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE);
+                    }
+                    (None, _) => reply.opened(handle, FopenFlags::empty()),
+                }
+            },
         );
     }
 
@@ -112,7 +177,7 @@ impl Adapter {
             return reply.ok();
         }
         if let Some(((place, ino), reply)) = reply.given(self.file(node)) {
-            place.overlay.release(ino);
+            release(&place.overlay, ino, handle);
             reply.ok();
         }
     }

@@ -4,7 +4,7 @@
 //! times. Requests to the virtual root and its organization directories count as one kind of their
 //! own: their attributes expire by the clock, so their number is not a function of the workload.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::latency::{Histogram, Latency};
@@ -72,6 +72,8 @@ pub struct Counters {
     counts: [AtomicU64; KINDS],
     latencies: [Histogram; KINDS],
     finished: AtomicU64,
+    passes: AtomicBool,
+    passed: AtomicU64,
 }
 
 impl Default for Counters {
@@ -80,6 +82,8 @@ impl Default for Counters {
             counts: [const { AtomicU64::new(0) }; KINDS],
             latencies: std::array::from_fn(|_| Histogram::default()),
             finished: AtomicU64::new(0),
+            passes: AtomicBool::new(false),
+            passed: AtomicU64::new(0),
         }
     }
 }
@@ -99,6 +103,22 @@ impl Counters {
             latency.record(took);
         }
         self.finished.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says whether bodies are given to the kernel.
+    pub(super) fn pass(&self, passes: bool) {
+        self.passes.store(passes, Ordering::Relaxed);
+    }
+
+    /// Counts a body that was given to the kernel.
+    pub(super) fn passed(&self) {
+        self.passed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether bodies are given to the kernel, which reads and writes them by itself, and how many were.
+    pub fn passthrough(&self) -> (bool, u64) {
+        let passes = self.passes.load(Ordering::Relaxed);
+        (passes, self.passed.load(Ordering::Relaxed))
     }
 
     /// How long requests of one kind took so far, from their arrival to their reply.

@@ -113,7 +113,8 @@ impl Adapter {
                     Some(number) => {
                         let attr = attributes::file_attr(number, child);
                         let name = OsStr::from_bytes(name);
-                        visit(reply.add(number, cookie, name, &TTL, &attr, Generation(0)))
+                        let valid = attributes::valid(child);
+                        visit(reply.add(number, cookie, name, &valid, &attr, Generation(0)))
                     }
                     None => Visit::Full,
                 }

@@ -25,6 +25,7 @@ use crate::overlay::Overlay;
 impl Filesystem for Adapter {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         capabilities::negotiate(config);
+        self.passthrough.negotiate(config);
         Ok(())
     }
 
@@ -132,11 +133,11 @@ impl Filesystem for Adapter {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _flags: i32,
+        flags: i32,
         reply: ReplyCreate,
     ) {
         self.guard(Kind::Create, request, parent, || {
-            self.on_create(request, parent, name, mode, reply)
+            self.on_create(request, (parent, name), mode, OpenFlags(flags), reply)
         });
     }
 

@@ -39,6 +39,16 @@ pub enum SpecialFiles {
     Honoured,
 }
 
+/// Who serves open files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Opens {
+    /// We do: each read that the kernel has no pages for, and each write, is a request.
+    #[default]
+    Plain,
+    /// The kernel reads and writes bodies by itself. It lets nobody but root ask for that.
+    Passthrough,
+}
+
 /// How to mount.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -50,6 +60,8 @@ pub struct Options {
     pub owner: (u32, u32),
     /// What set-user-id bits and device nodes do.
     pub special_files: SpecialFiles,
+    /// Who serves open files.
+    pub opens: Opens,
     /// The program that mounts for a user who is not root: `FUSERMOUNT_PATH`; else `fusermount3`.
     pub helper: Option<PathBuf>,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty,
+    Errno, FopenFlags, Generation, INodeNo, OpenFlags, RenameFlags, ReplyCreate, ReplyEmpty,
     ReplyEntry, Request,
 };
 
@@ -14,8 +14,8 @@ use super::adapter::{self, Adapter, Place, Refuse, Target};
 use super::inode::NodeId;
 use super::reports::{self, Report};
 use super::root::{self, VirtualNode};
-use super::{OpenError, attributes, errno, incident, workers};
-use crate::overlay::{Error, NewNode, Overlay, Owner, Rename};
+use super::{OpenError, attributes, content, errno, incident, passthrough, workers};
+use crate::overlay::{Error, NewNode, Overlay, Owner, Pages, Rename, Way};
 use crate::tree::{Ino, Name, NameError, Permissions};
 
 /// A name that the kernel sent. It may be over 255 bytes long, which is ours to refuse.
@@ -204,9 +204,9 @@ impl Adapter {
     pub(super) fn on_create(
         &self,
         request: &Request,
-        parent: INodeNo,
-        name: &OsStr,
+        (parent, name): (INodeNo, &OsStr),
         mode: u32,
+        flags: OpenFlags,
         reply: ReplyCreate,
     ) {
         let Some((name, reply)) = reply.given(checked(name)) else {
@@ -216,14 +216,45 @@ impl Adapter {
             return;
         };
         let (owner, permissions) = (owner(request), Permissions::of_mode(mode));
+        let (passthrough, aim) = (self.passthrough.clone(), content::aim(flags));
         self.run(
             place,
             reply,
-            move |overlay, _| overlay.create(parent, &name, permissions, owner),
-            |place, attributes, reply| {
-                if let Some((attr, reply)) = reply.given(place.file_attr(&attributes)) {
-                    let flags = FopenFlags::FOPEN_KEEP_CACHE;
-                    reply.created(&attributes::TTL, &attr, Generation(0), FileHandle(0), flags);
+            move |overlay, reply: &mut ReplyCreate| match passthrough.is_on() {
+                false => {
+                    let made = overlay.create(parent, &name, permissions, owner)?;
+                    Ok((made, Way::Asking(Pages::Kept)))
+                }
+                true => {
+                    let mut pass = |body: &_| passthrough.pass(|| reply.open_backing(body));
+                    let place = (parent, &name);
+                    let (made, way) =
+                        overlay.create_through(place, permissions, owner, aim, &mut pass)?;
+                    content::settle_open(overlay, made.ino, flags, &way)?;
+                    Ok((made, way))
+                }
+            },
+            move |place, (attributes, way), reply| {
+                let Some((attr, reply)) = reply.given(place.file_attr(&attributes)) else {
+                    return;
+                };
+                let (handle, ttl) = (content::handle(aim, &way), attributes::TTL);
+                match passthrough::backing(&way) {
+                    Some(backing) => {
+                        let flags = FopenFlags::empty();
+                        reply.created_passthrough(
+                            &ttl,
+                            &attr,
+                            Generation(0),
+                            handle,
+                            flags,
+                            backing,
+                        );
+                    }
+                    None => {
+                        let flags = FopenFlags::FOPEN_KEEP_CACHE;
+                        reply.created(&ttl, &attr, Generation(0), handle, flags);
+                    }
                 }
             },
         );

@@ -141,6 +141,7 @@ impl VirtualRoot {
             atime: time,
             mtime: time,
             ctime: time,
+            volatile: false,
         };
         Ok(attributes::file_attr(number, &attributes))
     }

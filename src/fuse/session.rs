@@ -75,7 +75,8 @@ impl Mounted {
     ) -> Result<Mounted, Error> {
         let counters = Arc::new(Counters::default());
         let root = VirtualRoot::new(repositories, reports, options.owner);
-        let adapter = Adapter::start(root, counters.clone()).map_err(Error::Threads)?;
+        let adapter = Adapter::start(root, counters.clone(), options.opens);
+        let adapter = adapter.map_err(Error::Threads)?;
         let (device, identity) = mount::mount(options)?;
         // From here on, dropping this is what undoes the mount.
         let mounted = Mounted {

@@ -62,6 +62,7 @@ impl State {
                         atime: node.atime,
                         mtime: node.mtime,
                         ctime: node.ctime,
+                        volatile: self.standing.contains_key(&ino),
                     },
                     body: node.body.then(|| live.and_then(|live| live.body.clone())),
                 })
@@ -95,6 +96,7 @@ impl State {
             atime: self.lower_time,
             mtime: self.lower_time,
             ctime: self.lower_time,
+            volatile: false,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::edits::Edits;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::open::Overlay;
+use super::stamp::Stamp;
 use super::state::Work;
 use crate::failpoints;
 use crate::tree::{ContentSource, Edit, Ino, TreePath};
@@ -114,6 +115,7 @@ impl Overlay {
         let _gate = self.gate.write();
         let mut state = self.state.lock();
         self.renew_rules(&mut state)?;
+        self.look(&mut state);
         let mut edits = Edits::new(self, &state, bodies);
         edits.everything()?;
         let (edits, kept_local) = edits.finish_whole();
@@ -128,6 +130,8 @@ impl Overlay {
         let _gate = self.gate.write();
         let mut state = self.state.lock();
         self.renew_rules(&mut state)?;
+        // The stamps that this leaves are those of the capture.
+        self.look(&mut state);
         let mut edits = Edits::new(self, &state, bodies);
         match scope {
             Scope::Everything => edits.everything()?,
@@ -141,6 +145,8 @@ impl Overlay {
         let (edits, mut kept_local) = edits.finish();
         // The rules and the tree tell of it at any time.
         kept_local.retain(|kept| kept.reason != KeptLocalReason::Ignored);
+        let through = self.journal.head();
+        self.stand_again(&mut state)?;
         state.marked.clear();
         state.ignore.capture();
         if edits.is_empty() && kept_local.is_empty() {
@@ -152,7 +158,7 @@ impl Overlay {
         state.since_capture = Some(Work::default());
         failpoints::CAPTURED.reach();
         Ok(Some(Capture {
-            through: self.journal.head(),
+            through,
             edits,
             kept_local,
         }))
@@ -166,6 +172,8 @@ pub(super) struct CapturedBody {
     pub(super) ino: Ino,
     pub(super) generation: u64,
     pub(super) size: u64,
+    /// Of a body that the kernel may write by itself.
+    pub(super) stamp: Option<Stamp>,
 }
 
 impl ContentSource for CapturedBody {
@@ -174,13 +182,22 @@ impl ContentSource for CapturedBody {
     }
 
     fn open(&self) -> io::Result<File> {
-        self.ledger.bodies.file(self.ino)
+        match self.stamp {
+            None => self.ledger.bodies.file(self.ino),
+            Some(_) => self.ledger.open_settled(self.ino),
+        }
     }
 
     fn is_unchanged(&self) -> bool {
         // The generation of a removed file is forgotten after its body was deleted.
+        let metadata = self.ledger.bodies.metadata(self.ino);
+        let holds = |stamp: Stamp| {
+            let metadata = metadata.as_ref();
+            metadata.is_ok_and(|metadata| stamp.still_holds(metadata))
+        };
         self.ledger.generation(self.ino) == self.generation
-            && self.ledger.bodies.path(self.ino).exists()
+            && metadata.is_ok()
+            && self.stamp.is_none_or(holds)
     }
 }
 

@@ -36,26 +36,26 @@ impl Overlay {
     /// [`Error::IsDirectory`], [`Error::Invalid`] for what has no bytes.
     pub fn open(&self, ino: Ino) -> Result<(), Error> {
         let mut state = self.state.lock();
-        match state.kind(ino)? {
-            Kind::File => {}
-            Kind::Directory => return Err(Error::IsDirectory),
-            _ => return Err(Error::Invalid),
-        }
+        state.check_openable(ino)?;
         state.live.entry(ino).or_default().opens += 1;
         Ok(())
     }
 
     /// Undoes one open. With the last one, a file without a name is gone.
     pub fn release(&self, ino: Ino) {
-        let mut state = self.state.lock();
+        self.close_one(&mut self.state.lock(), ino);
+    }
+
+    pub(super) fn close_one(&self, state: &mut MutexGuard<'_, State>, ino: Ino) {
         if let Some(live) = state.live.get_mut(&ino) {
             live.opens = live.opens.saturating_sub(1);
             if live.opens == 0 {
                 live.body = None;
                 live.object = None;
+                live.passage = None;
             }
         }
-        self.reap(&mut state, ino);
+        self.reap(state, ino);
     }
 
     /// How many opens were not released yet, of all files.
@@ -312,6 +312,17 @@ impl Overlay {
             return Err(Error::TooLong);
         }
         Ok(bytes)
+    }
+}
+
+impl State {
+    /// Succeeds for a regular file.
+    pub(super) fn check_openable(&self, ino: Ino) -> Result<(), Error> {
+        match self.kind(ino)? {
+            Kind::File => Ok(()),
+            Kind::Directory => Err(Error::IsDirectory),
+            _ => Err(Error::Invalid),
+        }
     }
 }
 

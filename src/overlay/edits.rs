@@ -283,9 +283,14 @@ impl<'a> Edits<'a> {
     fn content(&self, ino: Ino, node: &Node) -> Result<Content, Error> {
         let ledger = &self.overlay.ledger;
         if node.body {
-            let file = ledger.bodies.file(ino).map_err(Error::Body)?;
-            let size = file.metadata().map_err(Error::Body)?.len();
+            let stamp = self.state.standing.get(&ino).map(|standing| standing.seen);
+            let size = ledger.bodies.metadata(ino).map_err(Error::Body)?.len();
             if self.bodies == Bodies::Copied {
+                let file = match stamp {
+                    None => ledger.bodies.file(ino),
+                    Some(_) => ledger.open_settled(ino),
+                };
+                let file = file.map_err(Error::Body)?;
                 let copy = ledger.bodies.prepare(&file, size).map_err(Error::Body)?;
                 return Ok(Content::Body(Arc::new(CopiedBody { copy, size })));
             }
@@ -294,6 +299,7 @@ impl<'a> Edits<'a> {
                 ino,
                 generation: ledger.generation(ino),
                 size,
+                stamp,
             })));
         }
         Ok(match &node.origin {

@@ -5,10 +5,14 @@
 //! caller who finds nothing to do knows that whoever took it has finished. A failed sync is final:
 //! the kernel may have dropped the pages and will not report it twice.
 //!
+//! What the kernel writes by itself passes nobody here, so a body with such a writer is looked at (see
+//! `stamp.rs`) whenever it matters whether it has unsynced bytes.
+//!
 //! Bodies of removed files are deleted here too, but only once their removal is durable: after a
 //! power cut that takes the removal back, the file must still have its bytes.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use journal::{Barrier, Sequence};
 use parking_lot::Mutex;
 
+use super::stamp::Stamp;
 use crate::failpoints;
 use crate::tree::Ino;
 use crate::upper::Bodies;
@@ -25,6 +30,8 @@ use crate::upper::Bodies;
 pub(super) struct Ledger {
     pub(super) bodies: Bodies,
     unsynced: Mutex<HashSet<Ino>>,
+    /// Bodies that the kernel may write by itself, as they were when they were last synced.
+    written_unseen: Mutex<HashMap<Ino, Option<Stamp>>>,
     generations: Mutex<HashMap<Ino, u64>>,
     graves: Mutex<Vec<(Sequence, Ino)>>,
     syncing: Mutex<()>,
@@ -38,6 +45,7 @@ impl Ledger {
         Ledger {
             bodies,
             unsynced: Mutex::default(),
+            written_unseen: Mutex::default(),
             generations: Mutex::default(),
             graves: Mutex::default(),
             syncing: Mutex::default(),
@@ -50,6 +58,46 @@ impl Ledger {
     pub(super) fn note_write(&self, ino: Ino) {
         *self.generations.lock().entry(ino).or_default() += 1;
         self.unsynced.lock().insert(ino);
+    }
+
+    /// Notes that the kernel may write a body by itself from now on.
+    pub(super) fn note_writer(&self, ino: Ino) {
+        self.written_unseen.lock().entry(ino).or_default();
+    }
+
+    /// Notes the end of that.
+    pub(super) fn forget_writer(&self, ino: Ino) {
+        let Some(synced) = self.written_unseen.lock().remove(&ino) else {
+            return;
+        };
+        let is_synced = |synced: Stamp| {
+            let metadata = self.bodies.metadata(ino);
+            metadata.is_ok_and(|metadata| synced.still_holds(&metadata))
+        };
+        if !synced.is_some_and(is_synced) {
+            self.unsynced.lock().insert(ino);
+        }
+    }
+
+    /// Bodies that the kernel has written by itself since they were synced, as they are now.
+    fn changed_unseen(&self) -> Vec<(Ino, Stamp)> {
+        let writers = self.written_unseen.lock();
+        let changed = |(ino, synced): (&Ino, &Option<Stamp>)| {
+            // One that is gone needs no sync.
+            let metadata = self.bodies.metadata(*ino).ok()?;
+            let holds = synced.is_some_and(|synced| synced.still_holds(&metadata));
+            (!holds).then(|| (*ino, Stamp::of(&metadata)))
+        };
+        writers.iter().filter_map(changed).collect()
+    }
+
+    /// Opens a body so that every store through a map from now on shows in its stamp.
+    pub(super) fn open_settled(&self, ino: Ino) -> io::Result<File> {
+        let _one_at_a_time = self.syncing.lock();
+        self.check()?;
+        let body = self.bodies.file(ino)?;
+        self.settled(body.sync_data())?;
+        Ok(body)
     }
 
     /// The sync that failed, if one did: nothing more is acknowledged that could not be made durable.
@@ -89,17 +137,30 @@ impl Ledger {
 
     /// Whether any body has bytes that a power cut would take.
     pub(super) fn has_unsynced(&self) -> bool {
-        !self.unsynced.lock().is_empty()
+        !self.unsynced.lock().is_empty() || !self.changed_unseen().is_empty()
     }
 
     /// Makes all bodies survive a power cut.
     pub(super) fn sync(&self) -> io::Result<()> {
         let _one_at_a_time = self.syncing.lock();
         self.check()?;
-        let inodes: Vec<Ino> = std::mem::take(&mut *self.unsynced.lock())
-            .into_iter()
-            .collect();
-        self.bodies.sync(&inodes).or_else(|error| {
+        let mut inodes = std::mem::take(&mut *self.unsynced.lock());
+        let changed = self.changed_unseen();
+        inodes.extend(changed.iter().map(|(ino, _)| *ino));
+        let inodes: Vec<Ino> = inodes.into_iter().collect();
+        self.settled(self.bodies.sync(&inodes))?;
+        let mut writers = self.written_unseen.lock();
+        for (ino, stamp) in changed {
+            if let Some(synced) = writers.get_mut(&ino) {
+                *synced = Some(stamp);
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of a sync: the first that fails is remembered.
+    fn settled(&self, synced: io::Result<()>) -> io::Result<()> {
+        synced.or_else(|error| {
             let _first_counts = self.failure.set(Arc::new(error));
             self.check()
         })
@@ -134,6 +195,7 @@ impl Ledger {
             failpoints::GRAVE_SWEPT.reach();
             self.generations.lock().remove(&ino);
             self.unsynced.lock().remove(&ino);
+            self.written_unseen.lock().remove(&ino);
         }
     }
 }

@@ -16,6 +16,9 @@
 //! says, and then all of them are pushed once more (`witness.rs`). On a full disk what was removed
 //! makes room at once (`room.rs`).
 //!
+//! The kernel may read and write bodies by itself, also when we are dead; then their ctime tells what nobody
+//! else does (`through.rs`, `stamp.rs`).
+//!
 //! What an ignore rule matches is journaled and recovered like all else, and left out where a capture
 //! makes edits of it (`ignore/`).
 //!
@@ -46,15 +49,18 @@ mod links;
 mod locks;
 mod namespace;
 mod open;
+mod passing;
 mod ranges;
 mod recover;
 mod remote;
 mod rename;
 mod repair;
 mod room;
+mod stamp;
 mod state;
 #[cfg(test)]
 mod tests;
+mod through;
 mod types;
 mod upkeep;
 mod verify;
@@ -68,8 +74,10 @@ pub use open::{Local, Options, Overlay};
 pub use recover::Opening;
 pub use remote::{Pending, PendingEffect, Position};
 pub use repair::{Repaired, repair};
+pub use through::{Pages, Pass, Passage, Way};
 pub use types::{
-    Access, Allocation, AttributeChange, NewNode, Owner, Rename, Sought, Space, Visit, XattrMode,
+    Access, Aim, Allocation, AttributeChange, NewNode, Owner, Rename, Sought, Space, Visit,
+    XattrMode,
 };
 pub use upkeep::Usage;
 pub use verify::{Soundness, verify};

@@ -15,6 +15,7 @@ use super::error::Error;
 use super::ignore::Ignore;
 use super::ledger::Ledger;
 use super::locks::{Mutex, MutexGuard, RwLock};
+use super::passing::Passing;
 use super::recover::{Opening, rebuild};
 use super::state::{Purpose, State};
 use super::types::{Access, Owner};
@@ -50,6 +51,7 @@ pub struct Local {
     pub(super) ledger: Arc<Ledger>,
     pub(super) state: State,
     witness: Witness,
+    passing: Passing,
     opening: Opening,
     /// Files whose bytes may be newer than the journal says.
     pub(super) doubtful: Vec<Ino>,
@@ -68,6 +70,7 @@ pub struct Overlay {
     /// Whether edits are taken; while it is opened, they are.
     access: Access,
     pub(super) witness: Witness,
+    pub(super) passing: Passing,
     opening: Opening,
     wake: Sender<()>,
     woken: Receiver<()>,
@@ -103,6 +106,8 @@ impl Local {
             .sweep(|ino| state.upper.node(ino).is_some_and(|node| node.body))
             .map_err(Error::Body)?;
         ledger.note_inherited(state.upper.bodies());
+        let passing = Passing::of(folder);
+        state.inherit_writers(&passing, &ledger);
         let witness = Witness::of(folder);
         let mut doubtful: Vec<Ino> = match witness.look() {
             Left::Whole => Vec::new(),
@@ -132,6 +137,7 @@ impl Local {
             ledger,
             state,
             witness,
+            passing,
             opening,
             doubtful,
         })
@@ -173,6 +179,7 @@ impl Local {
             commit_interval: options.commit_interval,
             access: Access::ReadWrite,
             witness: self.witness,
+            passing: self.passing,
             opening: self.opening,
             wake,
             woken,
@@ -276,19 +283,10 @@ impl Overlay {
         record: &Record,
         purpose: Purpose,
     ) -> Result<Sequence, Error> {
-        self.check_writable()?;
         if is_edit(record) {
             self.check_edits()?;
         }
-        let append = || match purpose {
-            Purpose::Change => self.journal.append(record),
-            Purpose::Freeing => self.journal.append_freeing(record),
-        };
-        let sequence = match append() {
-            // The state's lock is held over a sync here, so that the disk is full to everybody.
-            Err(journal::Error::NoSpace { .. }) if self.make_room() => append()?,
-            appended => appended?,
-        };
+        let sequence = self.append_for(record, purpose)?;
         state.absorb(sequence, record, now())?;
         if record.is_pending_work() {
             self.wake_replay();
@@ -366,6 +364,7 @@ impl Overlay {
     pub(super) fn reap(&self, state: &mut MutexGuard<'_, State>, ino: Ino) {
         if let Some(gone) = state.let_go(ino) {
             state.marked.remove(&gone);
+            state.standing.remove(&gone);
             self.ledger.bury(gone, self.journal.head());
         }
     }

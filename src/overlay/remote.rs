@@ -1,5 +1,7 @@
 //! The remote side of the history: what replay records here, and what is still to be pushed.
 
+use std::collections::HashSet;
+
 use journal::{Effect, Record, Sequence};
 
 use super::error::Error;
@@ -9,7 +11,7 @@ use super::open::{Local, Overlay, now};
 use super::state::State;
 use crate::failpoints;
 use crate::tree::{ChangeId, GitOid, Ino, Kind, Timestamp};
-use crate::upper::{RemoteState, tree_path};
+use crate::upper::{RemoteState, journal_path, tree_path};
 
 /// What the remote does not have yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -158,20 +160,20 @@ impl Overlay {
         self.state.lock().upper.remote().clone()
     }
 
-    /// Whether the remote lacks anything: costs nothing, where [`Overlay::pending`] measures it.
+    /// Whether the remote lacks anything: costs a look at each body that the kernel writes by itself, where [`Overlay::pending`] measures it.
     pub fn has_pending(&self) -> bool {
-        self.state.lock().has_pending()
+        self.looked().has_pending()
     }
 
     /// What the remote does not have yet, measured: coalesces it and asks the disk for sizes.
     pub fn pending(&self) -> Pending {
-        let unsent = Unsent::of(&self.state.lock(), Some(self));
+        let unsent = Unsent::of(&self.looked(), Some(self));
         unsent.measure(&self.ledger)
     }
 
     /// What the remote does not have, one by one: for listings. Asks the disk for sizes.
     pub fn pending_effects(&self) -> Vec<PendingEffect> {
-        let effects = effects_of(&self.state.lock(), Some(self));
+        let effects = effects_of(&self.looked(), Some(self));
         measured(effects, &self.ledger)
     }
 
@@ -182,7 +184,16 @@ impl Overlay {
     ///
     /// The journal's.
     pub fn unpushed_records(&self) -> Result<Vec<(Sequence, Record)>, Error> {
-        let pushed = self.state.lock().upper.remote().pushed;
+        let (pushed, quiet) = {
+            let state = self.looked();
+            let quiet = |ino: &&Ino| !state.marked.contains(*ino);
+            let quiet = state.standing.keys().filter(quiet);
+            let paths = quiet.filter_map(|ino| state.paths(*ino).ok()).flatten();
+            let paths = paths.map(|path| journal_path(&path));
+            let quiet = paths.filter(|path| !state.work.plan.touches(path));
+            let quiet: HashSet<_> = quiet.collect();
+            (state.upper.remote().pushed, quiet)
+        };
         let journal::Read {
             snapshot,
             mut records,
@@ -190,6 +201,8 @@ impl Overlay {
         records.retain(|(sequence, record)| {
             let is_work = match record {
                 Record::Pending { .. } => true,
+                // Of a file that may be written to at any moment, and was not.
+                Record::Write { path, .. } if quiet.contains(path) => false,
                 record if *sequence <= snapshot => matches!(record, Record::PendingLater { .. }),
                 record => record.is_pending_work() || matches!(record, Record::Dropped { .. }),
             };

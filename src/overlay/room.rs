@@ -4,6 +4,8 @@
 
 use std::io;
 
+use journal::{Record, Sequence};
+
 use super::error::Error;
 use super::locks::MutexGuard;
 use super::open::Overlay;
@@ -28,6 +30,20 @@ impl Overlay {
     /// Adopts, for a change: see [`Overlay::adopt_for`].
     pub(super) fn adopt(&self, state: &mut MutexGuard<'_, State>, ino: Ino) -> Result<(), Error> {
         self.adopt_for(state, ino, Purpose::Change)
+    }
+
+    /// Appends a record, which is still to be applied. The state is locked.
+    pub(super) fn append_for(&self, record: &Record, purpose: Purpose) -> Result<Sequence, Error> {
+        self.check_writable()?;
+        let append = || match purpose {
+            Purpose::Change => self.journal.append(record),
+            Purpose::Freeing => self.journal.append_freeing(record),
+        };
+        Ok(match append() {
+            // The state's lock is held over a sync here, so that the disk is full to everybody.
+            Err(journal::Error::NoSpace { .. }) if self.make_room() => append()?,
+            appended => appended?,
+        })
     }
 
     /// Does what takes space on the disk, and once more if there was none and some could be made.

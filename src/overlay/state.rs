@@ -8,6 +8,7 @@ use std::sync::Arc;
 use journal::{Effect, Path, Plan, Record, Sequence, Time};
 
 use super::ignore::Ignore;
+use super::through::{Passage, Standing};
 use super::types::Owner;
 use crate::lower::EntryKind;
 use crate::tree::{GitOid, Ino, Name, Timestamp, TreePath};
@@ -34,6 +35,10 @@ pub(super) struct State {
     pub(super) since_capture: Option<Work>,
     /// Files with a `Write` record since the last capture.
     pub(super) marked: HashSet<Ino>,
+    /// Files that the kernel may write by itself.
+    pub(super) standing: HashMap<Ino, Standing>,
+    /// The last record that says so of one.
+    pub(super) stood: Sequence,
     /// Whom files of the lower layer belong to.
     pub(super) owner: Owner,
     /// The time of the pinned commit, which files of the lower layer show.
@@ -57,6 +62,10 @@ pub(super) struct Live {
     pub(super) body: Option<Arc<File>>,
     /// The lower object, opened, while there are opens.
     pub(super) object: Option<Arc<File>>,
+    /// What lets the kernel read and write the body by itself, while there are opens of that kind.
+    pub(super) passage: Option<Passage>,
+    /// Whether the kernel may have pages from before the body changed without it.
+    pub(super) pages_stale: bool,
     /// Of a directory that shows a lower one through: how many of that one's directories are seen.
     pub(super) seen: Option<Seen>,
 }
@@ -165,6 +174,8 @@ impl State {
             work: Work::default(),
             since_capture: None,
             marked: HashSet::new(),
+            standing: HashMap::new(),
+            stood: Sequence::ZERO,
             owner,
             lower_time,
             ignore: Ignore::default(),
@@ -195,11 +206,16 @@ impl State {
         now: Timestamp,
     ) -> Result<(), crate::upper::Error> {
         self.upper.apply(sequence, record)?;
+        self.count(record, now);
+        Ok(())
+    }
+
+    /// Counts a record as work.
+    pub(super) fn count(&mut self, record: &Record, now: Timestamp) {
         self.work.add(record, now);
         if let Some(work) = &mut self.since_capture {
             work.add(record, now);
         }
-        Ok(())
     }
 }
 

@@ -21,6 +21,15 @@ pub enum Access {
     ReadOnly,
 }
 
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Aim {
+    /// Its bytes stay.
+    Reading,
+    /// Its bytes may change.
+    Writing,
+}
+
 /// Attributes to set; `None` leaves one as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AttributeChange {

@@ -25,6 +25,8 @@ pub struct Usage {
     pub inodes: u64,
     /// Opens that it did not release.
     pub opens: u64,
+    /// Bodies that may be written without us.
+    pub written_unseen: u64,
 }
 
 impl Overlay {
@@ -46,13 +48,14 @@ impl Overlay {
         }
     }
 
-    /// Makes what is older than the commit interval survive a power cut, and deletes bodies that
-    /// nothing can bring back. Call it once an interval.
+    /// Makes what is older than the commit interval survive a power cut, looks at what the kernel writes
+    /// by itself, and deletes bodies that nothing can bring back. Call it once an interval.
     ///
     /// # Errors
     ///
     /// A sync that failed, which is final.
     pub fn sync_in_background(&self) -> Result<(), Error> {
+        self.settle_writers();
         // What a killed process left is in the page cache, journaled or not, and nobody has synced it.
         if self.ledger.has_unsynced() || self.journal.synced() < self.journal.head() {
             return self.sync_all();
@@ -72,6 +75,7 @@ impl Overlay {
         Usage {
             inodes: state.live.len() as u64,
             opens: state.live.values().map(|live| u64::from(live.opens)).sum(),
+            written_unseen: state.standing.len() as u64,
         }
     }
 
@@ -124,6 +128,7 @@ impl Overlay {
             let _gate = self.gate.write();
             self.ledger.close();
         }
+        self.rest_writers()?;
         self.sync_all()?;
         self.witness.at_rest().map_err(Error::Body)?;
         self.checkpoint()?;
@@ -169,10 +174,12 @@ impl Overlay {
     /// As [`Overlay::compact_if_large`].
     pub fn compact(&self) -> Result<(), Error> {
         let (through, records) = {
-            let state = self.state.lock();
+            let mut state = self.state.lock();
             let mut records = state.upper.snapshot();
             records.extend(state.unsent_records());
-            (self.journal.head(), records)
+            let through = self.journal.head();
+            self.stand_again(&mut state)?;
+            (through, records)
         };
         self.sync_all()?;
         self.journal.compact(through, &mut records.into_iter())?;

@@ -19,7 +19,7 @@ const XATTR_VALUE_BYTES_MAX: usize = 65_536;
 /// longer one, so no more names are taken.
 const XATTR_LIST_BYTES_MAX: usize = 65_536;
 /// Privileges that a program has by itself. Whoever changes the file must not have given them.
-const CAPABILITY: &[u8] = b"security.capability";
+pub(super) const CAPABILITY: &[u8] = b"security.capability";
 
 impl Overlay {
     /// The value of an extended attribute.

@@ -154,6 +154,8 @@ pub struct Attributes {
     pub mtime: Timestamp,
     /// Last change of content or attributes.
     pub ctime: Timestamp,
+    /// Whether the content, and its times with it, may change without anybody being told.
+    pub volatile: bool,
 }
 
 #[cfg(test)]

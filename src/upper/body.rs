@@ -49,6 +49,15 @@ impl Bodies {
         self.folder.join(ino.to_string())
     }
 
+    /// What the disk knows of a body: its size and times.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn metadata(&self, ino: Ino) -> io::Result<fs::Metadata> {
+        fs::metadata(self.path(ino))
+    }
+
     /// Opens a body that must be there.
     ///
     /// # Errors

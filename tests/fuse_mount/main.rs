@@ -147,6 +147,7 @@ fn options(path: &Path) -> Options {
             nix::unistd::getegid().as_raw(),
         ),
         special_files: SpecialFiles::Inert,
+        opens: mesa::fuse::Opens::Plain,
         helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),
     }
 }

@@ -174,6 +174,7 @@ impl Fixture {
             } else {
                 SpecialFiles::Inert
             },
+            opens: mesa::fuse::Opens::Plain,
             helper: None,
         };
         let mounted = Mounted::start(&options, Arc::new(one), Arc::new(Silent)).unwrap();

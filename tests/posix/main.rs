@@ -23,6 +23,7 @@ mod locks;
 mod maps;
 mod opens;
 mod pair;
+mod passthrough;
 mod privileges;
 mod ranges;
 mod readonly;

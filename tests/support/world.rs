@@ -65,7 +65,11 @@ impl World {
                 .iter()
                 .map(|(name, path)| ((*name).to_owned(), (*path).to_owned()))
                 .collect(),
-            settings: Vec::new(),
+            // A whole run of a test program can be of another mode than the default.
+            settings: std::env::var("MESA_OPENS")
+                .map(|opens| ("MESA_OPENS".to_owned(), opens))
+                .into_iter()
+                .collect(),
             token: String::new(),
             folder,
         };

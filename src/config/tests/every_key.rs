@@ -16,6 +16,7 @@ fn every_setting_can_be_given_by_its_variable_and_by_the_file() {
         (Key::AllowOther, "yes", "true"),
         (Key::CommitInterval, "250ms", "'250ms'"),
         (Key::Publish, "merge", "'merge'"),
+        (Key::Opens, "passthrough", "'passthrough'"),
         (Key::MesaignorePath, "/i", "'/i'"),
         (Key::SecretsBackend, "plaintext-file", "'plaintext-file'"),
         (Key::SecretsCommand, "print  it", "['print', 'it']"),
@@ -49,6 +50,7 @@ fn every_setting_can_be_given_by_its_variable_and_by_the_file() {
         assert_eq!((config.uid, config.gid), (7, 8));
         assert_eq!(config.allow_other, AllowOther::Everyone);
         assert_eq!(config.commit_interval, Duration::from_millis(250));
+        assert_eq!(config.opens, Opens::Passthrough);
         assert_eq!(config.mesaignore.as_deref(), Some(Path::new("/i")));
         let credentials = &config.credentials;
         assert_eq!(credentials.backend, Backend::PlaintextFile);

@@ -8,12 +8,14 @@ use nix::errno::Errno;
 use nix::unistd::Uid;
 
 use super::Finding;
-use crate::config::{AllowOther, Config};
+use crate::config::{AllowOther, Config, Opens};
 
 const DEVICE: &str = "/dev/fuse";
 const FUSE_CONFIGURATION: &str = "/etc/fuse.conf";
 /// `FUSE_HANDLE_KILLPRIV_V2`: without it the kernel asks for an attribute before each write.
 const KILLPRIV_SINCE: (u32, u32) = (5, 11);
+/// `FUSE_PASSTHROUGH`.
+const PASSTHROUGH_SINCE: (u32, u32) = (6, 9);
 /// The oldest kernel with long-term support that is still looked after.
 const KERNEL_MIN: (u32, u32) = (5, 4);
 
@@ -41,7 +43,40 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         .map(|name| name.release().to_string_lossy().into_owned())
         .unwrap_or_default();
     findings.push(judge_kernel(&release));
+    if config.opens == Opens::Passthrough {
+        findings.push(judge_passthrough(may_pass(), &release));
+    }
     findings
+}
+
+/// Whether this process has the capability in the first user namespace, whose users are all users.
+fn may_pass() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    may_mount() && map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+fn judge_passthrough(may: bool, release: &str) -> Finding {
+    const CHECK: &str = "passthrough";
+    const CURE: &str = "opens = \"plain\", MESA_OPENS=plain";
+    match may {
+        false => Finding::warning(
+            CHECK,
+            "the kernel serves files by itself for root alone (CAP_SYS_ADMIN in the first user namespace): \
+             they are opened plainly",
+            CURE,
+        ),
+        true if version_of(release).is_some_and(|version| version < PASSTHROUGH_SINCE) => {
+            Finding::warning(
+                CHECK,
+                format!("Linux {release} cannot serve files by itself: they are opened plainly"),
+                CURE,
+            )
+        }
+        true => Finding::ok(
+            CHECK,
+            "the kernel may serve files with local bytes by itself",
+        ),
+    }
 }
 
 /// How this process would mount.
@@ -154,11 +189,15 @@ fn judge_others(configuration: &str) -> Finding {
     }
 }
 
-fn judge_kernel(release: &str) -> Finding {
-    const CHECK: &str = "kernel";
+fn version_of(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
     let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok());
-    match number().zip(number()) {
+    number().zip(number())
+}
+
+fn judge_kernel(release: &str) -> Finding {
+    const CHECK: &str = "kernel";
+    match version_of(release) {
         None => Finding::warning(
             CHECK,
             format!("the kernel's version is not known ({release})"),
@@ -246,6 +285,25 @@ mod tests {
             &judge_others("#user_allow_other\n"),
             Verdict::Problem,
             "/etc/fuse.conf",
+        );
+    }
+
+    #[test]
+    fn who_cannot_have_passthrough_is_told_why() {
+        is(
+            &judge_passthrough(true, "6.18.44"),
+            Verdict::Ok,
+            "may serve",
+        );
+        is(
+            &judge_passthrough(true, "6.8.0-45-generic"),
+            Verdict::Warning,
+            "plain",
+        );
+        is(
+            &judge_passthrough(false, "6.18.44"),
+            Verdict::Warning,
+            "CAP_SYS_ADMIN",
         );
     }
 

@@ -70,6 +70,17 @@ fn of_fuse(collector: &mut Collector, counters: &Counters) {
     for (kind, count) in counters.all() {
         collector.add(&[("kind", kind.name())], count);
     }
+    let (passes, passed) = counters.passthrough();
+    collector.gauge(
+        "mesa_fuse_passthrough",
+        "Whether open files with local bytes are left to the kernel (opens = passthrough, and it can be had).",
+    );
+    collector.add(&[], u64::from(passes));
+    collector.counter(
+        "mesa_fuse_passed_total",
+        "Files that were left to the kernel.",
+    );
+    collector.add(&[], passed);
     collector.gauge(
         "mesa_fuse_requests_in_flight",
         "Requests of the kernel that wait for their reply.",
@@ -138,7 +149,7 @@ fn of_remote(collector: &mut Collector, remote: &Remote) {
 /// A figure of a repository: what it is, and how it is read.
 type Read = (FamilyKind, &'static str, &'static str, fn(&Figures) -> u64);
 
-const OF_REPOSITORY: [Read; 12] = [
+const OF_REPOSITORY: [Read; 13] = [
     (
         FamilyKind::Gauge,
         "mesa_pending_operations",
@@ -204,6 +215,12 @@ const OF_REPOSITORY: [Read; 12] = [
         "mesa_open_files",
         "Opens that were not yet released.",
         |figures| figures.usage.opens,
+    ),
+    (
+        FamilyKind::Gauge,
+        "mesa_written_unseen",
+        "Files that programs may write without asking: left to the kernel, and open for writing or mapped.",
+        |figures| figures.usage.written_unseen,
     ),
     (
         FamilyKind::Counter,

@@ -15,3 +15,4 @@ mod repair;
 mod schedules;
 mod special;
 mod support;
+mod through;
