@@ -57,6 +57,14 @@ pub(super) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The cache of fetched content.
+    #[error("the cache {} cannot be read", folder.display())]
+    Cache {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is no current directory.
     #[error("the current directory cannot be found")]
     CurrentFolder(#[source] io::Error),
@@ -164,6 +172,14 @@ impl Error {
         match self {
             Error::Daemon(error) => error.failure(),
             Error::Config(error) => Failure::of(error, Reason::Failed, None),
+            Error::Cache { .. } => Failure::of(
+                self,
+                Reason::Failed,
+                Some(
+                    "`mesa doctor` looks at whose it is; with nothing mounted it may be deleted"
+                        .into(),
+                ),
+            ),
             Error::Output(_) | Error::CurrentFolder(_) => Failure::of(self, Reason::Failed, None),
             Error::ConfigFile { source, .. } => {
                 let there = source.kind() == io::ErrorKind::AlreadyExists;

@@ -4,6 +4,7 @@
 //! why, and what to do; its class is the exit code. A panic is a bug of ours and says so.
 
 mod auth;
+mod cache;
 mod config;
 mod conflicts;
 mod context;
@@ -77,6 +78,9 @@ enum Verb {
     /// Store credentials, and show which one is used.
     #[command(subcommand)]
     Auth(auth::Auth),
+    /// Look after the cache of fetched content.
+    #[command(subcommand)]
+    Cache(cache::Cache),
     /// Show the configuration, and write one to begin with.
     #[command(subcommand)]
     Config(config::Config),
@@ -148,6 +152,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Publish(arguments) => publish::run(&arguments, &context),
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),
         Verb::Auth(verb) => auth::run(&verb, &context),
+        Verb::Cache(verb) => cache::run(&verb, &context),
         Verb::Config(verb) => config::run(&verb, &context),
         Verb::Key(verb) => key::run(&verb, &context),
         Verb::Token(verb) => token::run(&verb, &context),

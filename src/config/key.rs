@@ -132,16 +132,17 @@ settings! {
     SecretsCommand = "secrets.command", "secrets-command", "MESA_SECRETS_COMMAND", Kind::Words, Now;
     /// A file that holds a credential, and is read again when it changes.
     ApiKeyFile = "secrets.api-key-file", "api-key-file", "MESA_API_KEY_FILE", Kind::Path, Now;
-    /// Whether fetched content is kept on disk.
-    CacheEnabled = "cache.enabled", "cache-enabled", "MESA_CACHE_ENABLED", Kind::Boolean, Later;
+    /// Whether fetched content outlives the mount.
+    CacheEnabled = "cache.enabled", "cache-enabled", "MESA_CACHE_ENABLED", Kind::Boolean, Now;
     /// Fetched content; may be deleted while nothing is mounted.
     CachePath = "cache.path", "cache-path", "MESA_CACHE_PATH", Kind::Path, Now;
-    /// How large the cache on disk may grow, as in 10GiB, or unlimited.
+    /// How large the cache on disk may grow, as in 10GiB, or unlimited; what was
+    /// not used for longest goes first.
     CacheSize = "cache.max-size", "cache-max-size", "MESA_CACHE_MAX_SIZE",
-        Kind::SizeLimit(CACHE_BYTES_MIN, CACHE_BYTES_MAX), Later;
+        Kind::SizeLimit(CACHE_BYTES_MIN, CACHE_BYTES_MAX), Now;
     /// How large the cache in memory may grow, as in 320MB.
     CacheMemorySize = "cache.max-memory-size", "cache-max-memory-size", "MESA_CACHE_MAX_MEMORY_SIZE",
-        Kind::Size(CACHE_MEMORY_BYTES_MIN, CACHE_MEMORY_BYTES_MAX), Later;
+        Kind::Size(CACHE_MEMORY_BYTES_MIN, CACHE_MEMORY_BYTES_MAX), Now;
     /// Whether content is fetched before it is asked for.
     PrefetchEnabled = "prefetch.enabled", "prefetch-enabled", "MESA_PREFETCH_ENABLED",
         Kind::Boolean, Later;

@@ -155,7 +155,7 @@ pub struct Log {
 /// The cache of fetched content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
-    /// Whether fetched content is kept on disk.
+    /// Whether fetched content outlives the mount.
     pub enabled: bool,
     /// Where.
     pub folder: PathBuf,

@@ -20,7 +20,7 @@ use super::slots::Slots;
 use super::{Error, private_folder, space};
 use crate::config::{Config, DEFAULT_MESAIGNORE, Revision};
 use crate::fuse::OpenError;
-use crate::lower::{Lower, Pin, Source, SourceError, Store};
+use crate::lower::{Limits, Lower, Pin, Source, SourceError, Store};
 use crate::overlay::{self, Access, Local, Owner};
 use crate::remote::{Failure, Pusher, Remote, RepositoryName, RepositorySource, Resolved, Target};
 use crate::traced::TRACED;
@@ -63,7 +63,7 @@ impl Opener {
             source,
         };
         Ok(Opener {
-            store: Arc::new(Store::open(&config.cache.folder).map_err(Error::Store)?),
+            store: Arc::new(open_store(config)?),
             slots: Mutex::new(Slots::open(&config.data_folder).map_err(failed)?),
             folder: repositories_folder(&config.data_folder),
             ignore: ignore_rules(config)?,
@@ -72,6 +72,11 @@ impl Opener {
             lists: Arc::clone(lists),
             selection: Arc::clone(selection),
         })
+    }
+
+    /// The store of fetched content.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Whether a repository has local state.
@@ -262,6 +267,17 @@ fn target(revision: &Revision) -> Result<Target, Failure> {
             Err(_) => return Err(Failure::NotFound),
         },
     })
+}
+
+/// The store of fetched content, within the configured limits.
+fn open_store(config: &Config) -> Result<Store, Error> {
+    let cache = &config.cache;
+    let limits = Limits {
+        is_kept: cache.enabled,
+        disk_bytes_max: cache.bytes_max,
+        memory_bytes_max: cache.memory_bytes_max,
+    };
+    Store::open_within(&cache.folder, limits).map_err(Error::Store)
 }
 
 /// The configured rules; the built-in ones where there are none.

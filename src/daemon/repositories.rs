@@ -28,6 +28,7 @@ use super::status::{PublishState, RepoStatus};
 use super::{Error, Service, clock, credentials, known, private_folder, space, verification};
 use crate::config::Config;
 use crate::fuse::{OpenError, Opened, Repositories, Slot};
+use crate::lower::Store;
 use crate::overlay::{Overlay, Space};
 use crate::remote::Remote;
 use crate::secrets::Scope;
@@ -85,6 +86,11 @@ impl Drop for Turn<'_> {
 }
 
 impl OpenRepositories {
+    /// The store of fetched content, which all of them share.
+    pub(super) fn store(&self) -> &Store {
+        self.opener.store()
+    }
+
     /// Opens the store, finds the organizations, and opens the repositories that have work to push,
     /// so that it is pushed also if nobody looks at them.
     ///

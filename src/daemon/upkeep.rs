@@ -1,6 +1,6 @@
 //! What has to be done now and then for every open repository: syncing what is older than the
 //! commit interval, checkpoints of the index, compaction of the journal. One thread for all, since
-//! they share a disk; it also gives memory back.
+//! they share a disk; it also gives memory back, and holds the cache to its limit.
 
 use std::io;
 use std::sync::Weak;
@@ -16,6 +16,9 @@ use super::rounds::Rounds;
 /// How often the index is brought up to the journal's head, in milliseconds: reopening reads at most
 /// what half a minute of edits wrote.
 const CHECKPOINT_EVERY_MS: u64 = 30_000;
+/// How often the cache is counted, if it has a limit; each publication adds to the count, and what makes
+/// it wrong (a killed daemon, files removed by hand) is rare.
+const COUNT_EVERY: Duration = Duration::from_secs(600);
 /// Shortest pause between two rounds, for a commit interval of zero, which needs no rounds to sync.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
@@ -36,6 +39,7 @@ pub(super) fn start(
 fn rounds(repositories: &Weak<OpenRepositories>, pause: Duration, ended: &Receiver<()>) {
     let every = Duration::from_millis(limit("MESA_TEST_CHECKPOINT_MS", CHECKPOINT_EVERY_MS));
     let mut checkpointed = Instant::now();
+    let mut counted: Option<Instant> = None;
     while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         let Some(repositories) = repositories.upgrade() else {
             return;
@@ -52,6 +56,12 @@ fn rounds(repositories: &Weak<OpenRepositories>, pause: Duration, ended: &Receiv
             for error in done.into_iter().filter_map(Result::err) {
                 tracing::error!(repository = %repository.name(), error = %error, "upkeep failed");
             }
+        }
+        if counted.is_none_or(|counted| counted.elapsed() >= COUNT_EVERY) {
+            if let Err(error) = repositories.store().enforce() {
+                tracing::warn!(error = %error, "the cache cannot be counted");
+            }
+            counted = Some(Instant::now());
         }
         if due {
             memory::give_back();

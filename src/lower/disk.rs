@@ -5,12 +5,16 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::tree::ContentHash;
+
+/// What files and folders are rounded up to on most disks; a count corrects what is not.
+pub(super) const BLOCK_BYTES: u64 = 4096;
 
 /// Makes a folder, and those above it, for our eyes only.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
@@ -134,4 +138,50 @@ pub(super) fn write_index(
         }
         other => other,
     }
+}
+
+/// Where something of that name is.
+pub(super) fn place(folder: &Path, kind: &str, name: &[u8]) -> PathBuf {
+    let mut path = folder.join(kind);
+    if let Some((first, rest)) = name.split_first() {
+        path.push(hex(&[*first]));
+        path.push(hex(rest));
+    }
+    path
+}
+
+/// Makes the folder of a place; gives the bytes that this takes on disk.
+pub(super) fn make_parent(place: &Path) -> io::Result<u64> {
+    match place.parent().filter(|folder| !folder.exists()) {
+        Some(folder) => make_folder(folder).map(|()| BLOCK_BYTES),
+        None => Ok(0),
+    }
+}
+
+/// Nobody takes the object away while this is open. If somebody is just about to, the bytes stay all the
+/// same, without a name.
+pub(super) fn held(file: File) -> File {
+    let _going = file.try_lock_shared();
+    file
+}
+
+/// Makes the object one that was used now. Where that cannot be done, it goes sooner.
+pub(super) fn mark_used(file: &File) {
+    if let Err(error) = file.set_modified(SystemTime::now()) {
+        tracing::debug!(%error, "the time of a cached object stays");
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| {
+        DIGITS
+            .get(usize::from(value))
+            .map(|digit| char::from(*digit))
+    };
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .flatten()
+        .collect()
 }

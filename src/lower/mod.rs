@@ -18,31 +18,42 @@
 //! * Every listing was decoded into [`Name`](crate::tree::Name)s, without duplicates.
 //! * Memory is bounded by constants, not by the size of a repository.
 //! * A full disk costs fetching again: what it does not take is served from memory (`unkept.rs`).
+//! * A store with a limit stays within 5 % of it; what is open or pinned is not evicted (`evict.rs`).
 //! * No lock is held over I/O or over a call of the source.
 //!
 //! The layer knows nothing of HTTP or FUSE, or that anything can be written.
 
 mod audit;
+mod census;
 mod codec;
 mod disk;
 mod echo;
 mod error;
+mod evict;
 mod fetch;
 mod flight;
+mod fresh;
 mod incoming;
+mod limits;
 mod listing;
 mod recent;
 mod source;
 mod store;
 mod temporary;
 mod unkept;
+mod usage;
 
 pub use audit::{Audit, audit};
+pub use census::{Held, held};
 pub use error::{Error, SourceError};
+pub use evict::{Evicted, collect};
 pub use fetch::{Counters, Lower};
+pub use limits::Limits;
 pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};
 pub use source::{Domain, Pin, Source, Want};
 pub use store::Store;
 
+#[cfg(test)]
+mod evict_tests;
 #[cfg(test)]
 mod tests;

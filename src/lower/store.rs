@@ -5,6 +5,7 @@
 //! index/ab/<38 hex digits>              blob sha -> blake3
 //! listings/<domain>/ab/<38 hex digits>  tree sha -> blake3 of the encoded listing
 //! tmp/<random>/<number>                 what is being written
+//! usage, evicting                       where there is a limit: its account, and whose turn it is
 //! ```
 //!
 //! An index entry is a symbolic link whose target text is the hash, in base64: its 43 characters
@@ -17,34 +18,45 @@
 //! what is about to be read), which also notices what a disk forgot; later uses compare the length
 //! only. Objects over [`HASH_AT_ONCE_BYTES_MAX`] are not hashed on the caller's thread: they count
 //! as missing, and `fetch`, which may block, finds them and makes them known.
+//!
+//! **Limits.** The time of an object is that of its last use, to a minute, and what was not used for
+//! longest goes first (`evict.rs`). Every file that is given out has a shared flock, for as long as it is
+//! open, which keeps the object in its place.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 pub(super) use super::disk::make_folder;
-use super::disk::{discard, has_hash, open_regular, read_index, write_index};
+use super::disk::{
+    BLOCK_BYTES, discard, has_hash, held, hex, make_parent, mark_used, open_regular, place,
+    read_index, write_index,
+};
+use super::evict::Keeper;
+use super::fresh::Fresh;
 use super::incoming::Incoming;
 use super::recent::Recent;
 use super::temporary::Temporary;
 use super::unkept::{Unkept, is_full};
-use super::{Domain, Error, Listing, codec};
+use super::{Domain, Error, Limits, Listing, codec};
 use crate::tree::{ContentHash, GitOid};
 
 /// Largest object that is hashed on the event loop: 1 MiB is a quarter of a millisecond.
 const HASH_AT_ONCE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Entries of listings in memory, at about 100 bytes each: 20 MiB of the daemon's 150.
-const LISTING_ENTRIES_IN_MEMORY_MAX: usize = 200_000;
+/// What an entry of a listing takes in memory, with its name.
+const ENTRY_BYTES: u64 = 100;
+/// What an object takes that was hashed and need not be again.
+const KNOWN_BYTES: u64 = 70;
 
-/// Objects that were hashed and need not be again; at about 70 bytes each some 4 MiB, and more
-/// files than a build reads.
-const KNOWN_OBJECTS_MAX: usize = 65_536;
-
+/// How old the time of an object's last use may be: a minute is nothing beside the hours after which it
+/// may go, and setting a time dirties an inode.
+const USED_EVERY: Duration = Duration::from_secs(60);
 /// How much a look-up may cost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effort {
@@ -58,6 +70,17 @@ pub(super) enum Effort {
 struct Known {
     content: ContentHash,
     length: u64,
+    used: Instant,
+}
+
+impl Known {
+    fn now(content: ContentHash, length: u64) -> Known {
+        Known {
+            content,
+            length,
+            used: Instant::now(),
+        }
+    }
 }
 
 /// The content-addressed store on disk, shared by all repositories (and by other daemons).
@@ -67,50 +90,89 @@ pub struct Store {
     known: Mutex<Recent<GitOid, Known>>,
     listings: Mutex<Recent<(Domain, GitOid), Arc<Listing>>>,
     unkept: Mutex<Unkept>,
+    keeper: Keeper,
+    fresh: Mutex<Fresh>,
 }
 
 impl Store {
+    /// As [`Store::open_within`] the limits that a daemon has by default.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn open(folder: &Path) -> Result<Store, Error> {
+        Store::open_within(folder, Limits::default())
+    }
+
     /// Opens the store in `folder`, makes it if need be, and sweeps what dead processes left. On a
     /// full disk it serves what is there, and keeps nothing new.
+    ///
+    /// A store that is not kept is a folder of its own below this one, and goes with this value.
     ///
     /// # Errors
     ///
     /// [`Error::Store`] when the folder cannot be made or written to.
-    pub fn open(folder: &Path) -> Result<Store, Error> {
+    pub fn open_within(folder: &Path, limits: Limits) -> Result<Store, Error> {
         match make_folder(folder) {
             Err(error) if !is_full(&error) => return Err(Error::Store(error)),
             _ => {}
         }
-        let temporary = Temporary::open(&folder.join("tmp"));
+        let temporary = Temporary::open(&folder.join("tmp")).map_err(Error::Store)?;
+        let folder = match limits.is_kept {
+            true => folder.to_owned(),
+            false => temporary.path().map_err(Error::Store)?,
+        };
+        let of_memory = |parts: u64, bytes: u64| {
+            usize::try_from(limits.memory_bytes_max / parts / bytes).unwrap_or(usize::MAX)
+        };
         Ok(Store {
-            folder: folder.to_owned(),
-            temporary: temporary.map_err(Error::Store)?,
-            known: Mutex::new(Recent::new(KNOWN_OBJECTS_MAX)),
-            listings: Mutex::new(Recent::new(LISTING_ENTRIES_IN_MEMORY_MAX)),
-            unkept: Mutex::default(),
+            keeper: Keeper::new(&folder, limits.disk_bytes_max),
+            folder,
+            temporary,
+            known: Mutex::new(Recent::new(of_memory(16, KNOWN_BYTES))),
+            listings: Mutex::new(Recent::new(of_memory(4, ENTRY_BYTES))),
+            unkept: Mutex::new(Unkept::new(limits.memory_bytes_max / 4)),
+            fresh: Mutex::new(Fresh::new(limits.disk_bytes_max)),
         })
     }
 
-    fn place(&self, kind: &str, name: &[u8]) -> PathBuf {
-        let mut path = self.folder.join(kind);
-        if let Some((first, rest)) = name.split_first() {
-            path.push(hex(&[*first]));
-            path.push(hex(rest));
-        }
-        path
+    /// Counts what is on disk, and evicts what is too much; nothing without a limit. Looks at every
+    /// object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] when the folder cannot be read.
+    pub fn enforce(&self) -> Result<(), Error> {
+        let enforced = self.keeper.enforce(&self.folder);
+        enforced.map(drop).map_err(Error::Store)
+    }
+
+    /// The share of the limit on disk that is used; 0 without one.
+    pub fn pressure(&self) -> f64 {
+        self.keeper.pressure()
+    }
+
+    /// Bytes on disk where there is a limit, and how many objects this process evicted.
+    pub fn figures(&self) -> (Option<u64>, u64) {
+        (self.keeper.used(), self.keeper.evicted())
+    }
+
+    #[cfg(test)]
+    pub(super) fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     fn object_place(&self, content: ContentHash) -> PathBuf {
-        self.place("objects", &content.0)
+        place(&self.folder, "objects", &content.0)
     }
 
     fn blob_place(&self, oid: GitOid) -> PathBuf {
-        self.place("index", &oid.0)
+        place(&self.folder, "index", &oid.0)
     }
 
     fn listing_place(&self, domain: Domain, oid: GitOid) -> PathBuf {
         let kind = format!("listings/{}", hex(domain.bytes()));
-        self.place(&kind, &oid.0)
+        place(&self.folder, &kind, &oid.0)
     }
 
     /// The blob's file; `None` when it is not here, or not within this effort.
@@ -119,7 +181,14 @@ impl Store {
         if let Some(known) = known {
             let place = self.object_place(known.content);
             match open_regular(&place).map_err(Error::Store)? {
-                Some((file, length)) if length == known.length => return Ok(Some(file)),
+                Some((file, length)) if length == known.length => {
+                    if known.used.elapsed() >= USED_EVERY {
+                        mark_used(&file);
+                        let now = Known::now(known.content, length);
+                        self.known.lock().insert(oid, now, 1);
+                    }
+                    return Ok(Some(held(file)));
+                }
                 Some(_) => {
                     tracing::warn!(%oid, "a cached object changed its length");
                     discard(&place);
@@ -158,9 +227,11 @@ impl Store {
             discard(&index);
             return Ok(None);
         }
-        let known = Known { content, length };
-        self.known.lock().insert(oid, known, 1);
-        Ok(Some(file))
+        mark_used(&file);
+        self.known
+            .lock()
+            .insert(oid, Known::now(content, length), 1);
+        Ok(Some(held(file)))
     }
 
     /// A file for `size` bytes that are about to come.
@@ -185,37 +256,50 @@ impl Store {
             return Ok(false);
         }
         let content = arrived.content;
+        if size > self.keeper.object_bytes_max() {
+            tracing::debug!(%oid, size, "served without being kept: too large for the cache");
+            let file = incoming.file().map_err(Error::Store)?;
+            self.unkept.lock().insert(oid, file, size);
+            return Ok(true);
+        }
         match self.publish(&mut incoming, content, &self.blob_place(oid)) {
-            Ok(()) => {}
+            Ok(taken) => {
+                self.known.lock().insert(oid, Known::now(content, size), 1);
+                self.published(&incoming, taken);
+            }
             Err(error) if is_full(&error) => {
                 tracing::debug!(%oid, size, "served without being kept: the disk is full");
                 let file = incoming.file().map_err(Error::Store)?;
                 self.unkept.lock().insert(oid, file, size);
-                return Ok(true);
             }
             Err(error) => return Err(Error::Store(error)),
         }
-        let known = Known {
-            content,
-            length: size,
-        };
-        self.known.lock().insert(oid, known, 1);
         Ok(true)
     }
 
-    /// First the object, then the index entry: an entry without an object is damage.
+    /// Accounts for what was published, and keeps it for whoever waits for it.
+    fn published(&self, incoming: &Incoming<'_>, taken: u64) {
+        if let Ok(file) = incoming.file() {
+            self.fresh.lock().insert(held(file), taken);
+        }
+        if let Err(error) = self.keeper.published(&self.folder, taken) {
+            tracing::warn!(%error, "the cache may grow over its limit");
+        }
+    }
+
+    /// First the object, then the index entry: an entry without an object is damage. Gives the bytes that
+    /// this took on disk.
     fn publish(
         &self,
         incoming: &mut Incoming<'_>,
         content: ContentHash,
         index: &Path,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         let place = self.object_place(content);
-        if let Some(folder) = place.parent().filter(|folder| !folder.exists()) {
-            make_folder(folder)?;
-        }
+        let folders = make_parent(&place)? + make_parent(index)?;
         incoming.publish(&place)?;
-        write_index(index, content, || self.temporary.path())
+        write_index(index, content, || self.temporary.path())?;
+        Ok(folders + incoming.arrived().length.next_multiple_of(BLOCK_BYTES))
     }
 
     /// The listing, if it is in memory.
@@ -247,6 +331,7 @@ impl Store {
             discard(&index);
             return Ok(None);
         };
+        mark_used(&file);
         Ok(Some(self.remember(domain, oid, listing)))
     }
 
@@ -269,27 +354,16 @@ impl Store {
             |mut incoming| {
                 incoming.write_all(&bytes)?;
                 let content = incoming.arrived().content;
-                self.publish(&mut incoming, content, &self.listing_place(domain, oid))
+                let taken =
+                    self.publish(&mut incoming, content, &self.listing_place(domain, oid))?;
+                self.published(&incoming, taken);
+                Ok(())
             },
         );
         if let Err(error) = kept {
             tracing::warn!(%oid, %error, "a listing is kept in memory only");
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| {
-        DIGITS
-            .get(usize::from(value))
-            .map(|digit| char::from(*digit))
-    };
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .flatten()
-        .collect()
 }
 
 fn read_listing(file: &File, length: u64, content: ContentHash) -> Option<Listing> {

@@ -1,5 +1,5 @@
-//! Objects that the disk had no room for: kept open without a name, a few at a time, so that a full
-//! disk costs fetching again and not an error.
+//! Objects that the disk had no room for, or that are too large for the store's limit: kept open without a
+//! name, a few at a time, so that this costs fetching again and not an error.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 
 use crate::tree::GitOid;
 
-/// Bytes that are held, all in all and of one object: most source files by the hundred, or one large
-/// one, within the daemon's memory. A larger object fails with the disk's own error.
+/// Bytes of one object that may be in memory: any source file. A larger one fails with the disk's own
+/// error when the disk is full.
 pub(super) const UNKEPT_BYTES_MAX: u64 = 64 << 20;
 
 /// Whether an error says that a disk is full.
@@ -21,22 +21,30 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 }
 
 /// The latest such objects, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unkept {
     objects: VecDeque<(GitOid, File, u64)>,
     bytes: u64,
+    bytes_max: u64,
 }
 
 impl Unkept {
+    /// Holds so many bytes, and the newest object whatever its size.
+    pub(super) fn new(bytes_max: u64) -> Unkept {
+        Unkept {
+            objects: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
     /// Takes an object. Older ones go for it; whoever has one open keeps it.
     pub(super) fn insert(&mut self, oid: GitOid, file: File, length: u64) {
         self.bytes += length;
         self.objects.push_back((oid, file, length));
-        while self.bytes > UNKEPT_BYTES_MAX {
-            let Some((_, _, length)) = self.objects.pop_front() else {
-                return;
-            };
-            self.bytes -= length;
+        while self.bytes > self.bytes_max && self.objects.len() > 1 {
+            let oldest = self.objects.pop_front();
+            self.bytes -= oldest.map_or(0, |(_, _, length)| length);
         }
     }
 
@@ -54,13 +62,17 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room_for_the_newest() {
-        let mut unkept = Unkept::default();
+        let mut unkept = Unkept::new(100);
         for number in 0..4 {
             let file = tempfile::tempfile().unwrap();
-            unkept.insert(GitOid([number; 20]), file, UNKEPT_BYTES_MAX / 2);
+            unkept.insert(GitOid([number; 20]), file, 50);
         }
         let held = (0..4).filter(|number| unkept.find(GitOid([*number; 20])).is_some());
         assert_eq!(held.collect::<Vec<_>>(), [2, 3]);
-        assert_eq!(unkept.bytes, UNKEPT_BYTES_MAX);
+        assert_eq!(unkept.bytes, 100);
+        let large = GitOid([9; 20]);
+        unkept.insert(large, tempfile::tempfile().unwrap(), 1_000);
+        assert!(unkept.find(large).is_some());
+        assert_eq!(unkept.objects.len(), 1);
     }
 }

@@ -41,7 +41,7 @@ fn every_value_says_where_it_comes_from_and_credentials_stay_hidden() {
     assert_eq!(size["value"], "10GiB");
     assert_eq!(size["origin"]["source"], "file");
     assert_eq!(size["origin"]["line"], 4);
-    assert_eq!(size["effective"], false);
+    assert_eq!(size["effective"], true);
     let url = setting("api-url");
     assert_eq!(
         (&url["value"], &url["effective"]),
@@ -129,7 +129,6 @@ fn every_problem_is_told_at_once_with_its_place() {
 #[test]
 fn what_has_no_effect_is_said_when_mounting_and_never_else() {
     let mut world = World::serve(&[]);
-    world.set("MESA_CACHE_MAX_SIZE", "10GiB");
     world.set("MESA_PREFETCH_ENABLED", "false");
     world.set("MESA_MOUNTPOINT", "/elsewhere");
     let mounted = run(&mut world.mesa(&["mount", "--daemonize"])).success();
@@ -137,8 +136,7 @@ fn what_has_no_effect_is_said_when_mounting_and_never_else() {
     let said = mounted.errors();
     assert!(
         said.contains(
-            "warning: this version does not act on these settings yet: MESA_CACHE_MAX_SIZE; \
-             MESA_PREFETCH_ENABLED"
+            "warning: this version does not act on these settings yet: MESA_PREFETCH_ENABLED"
         ),
         "{mounted}"
     );

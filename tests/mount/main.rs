@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cache;
 mod cli;
 mod conflicts;
 mod contents;

@@ -9,6 +9,7 @@ use crate::daemon::control::{FamilyKind, Metrics};
 use crate::daemon::repositories::OpenRepositories;
 use crate::daemon::repository::{Figures, Repository};
 use crate::fuse::{Counters, RequestKind};
+use crate::lower::Store;
 use crate::remote::{OUTCOMES, Remote};
 
 /// Where figures come from.
@@ -31,6 +32,7 @@ pub(in crate::daemon) fn gather(sources: &Sources<'_>) -> Metrics {
     of_remote(&mut collector, sources.remote);
     let all = sources.repositories.all();
     of_repositories(&mut collector, &all);
+    of_store(&mut collector, sources.repositories.store());
     collector.0
 }
 
@@ -278,4 +280,16 @@ fn of_repositories(collector: &mut Collector, all: &[Arc<Repository>]) {
             collector.add(&[("repo", repository), ("outcome", outcome)], count);
         }
     }
+}
+
+fn of_store(collector: &mut Collector, store: &Store) {
+    let (used, evicted) = store.figures();
+    if let Some(used) = used {
+        let help = "Bytes of the cache on disk, by whoever shares it; only where it has a limit.";
+        collector.gauge("mesa_cache_bytes", help);
+        collector.add(&[], used);
+    }
+    let help = "Objects that were removed to keep the cache within its limit.";
+    collector.counter("mesa_cache_evicted_total", help);
+    collector.add(&[], evicted);
 }
