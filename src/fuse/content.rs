@@ -1,9 +1,9 @@
 //! File contents: open, read, write, release, fsync.
 //!
-//! There are no file handles but those of reports: the overlay counts opens by inode, and `fh` says no more
-//! than of which kind an open was. Every open that asks us keeps the kernel's pages (`FOPEN_KEEP_CACHE`),
-//! unless the kernel has written the body by itself: whatever else changes a file's bytes either goes
-//! through the kernel or sends a notification.
+//! There are no file handles: the overlay counts opens by inode, and `fh` says no more than of which kind an
+//! open was. Every open that asks us keeps the kernel's pages (`FOPEN_KEEP_CACHE`), unless the kernel has
+//! written the body by itself: whatever else changes a file's bytes either goes through the kernel or sends
+//! a notification.
 
 use fuser::{
     Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyData, ReplyEmpty, ReplyOpen,
@@ -61,10 +61,11 @@ pub(super) fn settle_open(
 }
 
 impl Adapter {
-    /// A regular file or symbolic link; there are none in the virtual directories.
+    /// A regular file or symbolic link of a repository; those of the virtual root are read-only.
     pub(super) fn file(&self, node: INodeNo) -> Result<(Place, Ino), Errno> {
         match self.target(node)? {
             Target::Repository(place, ino) => Ok((place, ino)),
+            Target::Virtual(_) if self.report(node).is_some() => Err(Errno::EROFS),
             Target::Virtual(_) => Err(Errno::EISDIR),
         }
     }
@@ -72,8 +73,8 @@ impl Adapter {
     /// Opens. Nothing is fetched yet, so that a file that is cut to nothing next, by the setattr that the
     /// kernel makes of `O_TRUNC`, never is.
     pub(super) fn on_open(&self, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        if let Some(report) = self.report(node) {
-            return self.open_report(report, flags, reply);
+        if self.report(node).is_some() {
+            return self.open_report(flags, reply);
         }
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
@@ -110,16 +111,9 @@ impl Adapter {
         );
     }
 
-    pub(super) fn on_read(
-        &self,
-        node: INodeNo,
-        handle: FileHandle,
-        offset: u64,
-        size: u32,
-        reply: ReplyData,
-    ) {
-        if self.report(node).is_some() {
-            return self.read_report(handle, offset, size, reply);
+    pub(super) fn on_read(&self, node: INodeNo, offset: u64, size: u32, reply: ReplyData) {
+        if let Some((_, ino)) = self.report(node) {
+            return self.read_report(ino, offset, size, reply);
         }
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
@@ -173,7 +167,6 @@ impl Adapter {
 
     pub(super) fn on_release(&self, node: INodeNo, handle: FileHandle, reply: ReplyEmpty) {
         if self.report(node).is_some() {
-            self.root.reports.release(handle.0);
             return reply.ok();
         }
         if let Some(((place, ino), reply)) = reply.given(self.file(node)) {

@@ -191,7 +191,7 @@ impl Filesystem for Adapter {
         &self,
         request: &Request,
         node: INodeNo,
-        handle: FileHandle,
+        _: FileHandle,
         offset: u64,
         size: u32,
         _: OpenFlags,
@@ -199,7 +199,7 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         self.guard(Kind::Read, request, node, || {
-            self.on_read(node, handle, offset, size, reply)
+            self.on_read(node, offset, size, reply)
         });
     }
 
@@ -363,13 +363,13 @@ impl Filesystem for Adapter {
         &self,
         request: &Request,
         node: INodeNo,
-        handle: FileHandle,
+        _: FileHandle,
         offset: i64,
         whence: i32,
         reply: ReplyLseek,
     ) {
         self.guard(Kind::Lseek, request, node, || {
-            self.on_lseek((node, handle), offset, whence, reply)
+            self.on_lseek(node, offset, whence, reply)
         });
     }
 

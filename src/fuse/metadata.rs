@@ -80,7 +80,9 @@ impl Adapter {
             Ok(Target::Repository(place, ino)) if ino != Ino::ROOT => {
                 place.overlay.forget(ino, lookups);
             }
-            Ok(_) => {}
+            // The others of these are few, and stay.
+            Ok(Target::Virtual(ino)) => self.root.reports.forget(ino, lookups),
+            Ok(Target::Repository(..)) => {}
             Err(_) => tracing::debug!(node = node.0, "forgot an inode of a closed repository"),
         }
     }
@@ -97,8 +99,8 @@ impl Adapter {
                 adapter::reply_attr,
             ),
             Target::Virtual(ino) => {
-                if let Some(report) = self.report(node) {
-                    return self.getattr_report(report, reply);
+                if let Some((report, ino)) = self.report(node) {
+                    return self.getattr_report(report, ino, reply);
                 }
                 let attr = self.root.node(ino);
                 let attr = attr.and_then(|_| self.root.attributes(NodeId::Virtual(ino)));

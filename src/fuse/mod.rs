@@ -41,6 +41,7 @@ mod reports;
 mod repositories;
 mod root;
 mod session;
+mod snapshots;
 mod unmount;
 mod workers;
 mod xattr;

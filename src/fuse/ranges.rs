@@ -1,6 +1,6 @@
 //! Ranges of files: fallocate, lseek to data or holes, copy_file_range.
 
-use fuser::{Errno, FileHandle, INodeNo, ReplyEmpty, ReplyLseek, ReplyWrite, Request};
+use fuser::{Errno, INodeNo, ReplyEmpty, ReplyLseek, ReplyWrite, Request};
 
 use super::adapter::{Adapter, Place, Refuse};
 use super::metadata::Caller;
@@ -48,13 +48,7 @@ impl Adapter {
         );
     }
 
-    pub(super) fn on_lseek(
-        &self,
-        (node, handle): (INodeNo, FileHandle),
-        offset: i64,
-        whence: i32,
-        reply: ReplyLseek,
-    ) {
+    pub(super) fn on_lseek(&self, node: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {
         let words = || {
             let sought = match whence {
                 libc::SEEK_DATA => Sought::Data,
@@ -68,8 +62,8 @@ impl Adapter {
         let Some(((sought, offset), reply)) = reply.given(words()) else {
             return;
         };
-        if self.report(node).is_some() {
-            return self.seek_report(handle, offset, sought, reply);
+        if let Some((_, ino)) = self.report(node) {
+            return self.seek_report(ino, offset, sought, reply);
         }
         if let Some(((place, ino), reply)) = reply.given(self.file(node)) {
             self.run(

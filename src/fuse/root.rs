@@ -14,7 +14,8 @@ use fuser::{Errno, FileAttr};
 use parking_lot::RwLock;
 
 use super::inode::{self, NodeId};
-use super::reports::{self, Report, ReportDesk, Reports};
+use super::reports::{self, Report, Reports};
+use super::snapshots::ReportDesk;
 use super::{Opened, Repositories, Slot, attributes};
 use crate::tree::{Attributes, Ino, Kind, Name, Permissions};
 
@@ -82,7 +83,7 @@ impl VirtualRoot {
         if ino == reports_ino() {
             return Ok(VirtualNode::Reports);
         }
-        if Report::ALL.iter().any(|report| report.ino() == ino) {
+        if self.is_report(ino) {
             return Ok(VirtualNode::Report);
         }
         let organizations = self.organizations.read();
@@ -90,6 +91,11 @@ impl VirtualRoot {
             Some(name) => Ok(VirtualNode::Organization(name.clone())),
             None => Err(Errno::ESTALE),
         }
+    }
+
+    fn is_report(&self, ino: Ino) -> bool {
+        let is_shown = Report::ALL.iter().any(|report| report.ino() == ino);
+        is_shown || self.reports.report(ino).is_some()
     }
 
     /// The inode of an organization's directory, from now on known.
@@ -116,23 +122,25 @@ impl VirtualRoot {
     }
 
     /// What `stat` shows of anything virtual, `node`: read-only for all but its owner, who learns
-    /// from EROFS that it is so for everyone. Of a report, it is what was last rendered.
+    /// from EROFS that it is so for everyone. A report as a listing shows it is empty: whoever wants to
+    /// know more looks it up, and gets a snapshot, which has no links (see `snapshots`).
     pub(super) fn attributes(&self, node: NodeId) -> Result<FileAttr, Errno> {
         let number = node.to_kernel().ok_or(Errno::EIO)?;
-        let report = match node {
-            NodeId::Virtual(ino) => Report::ALL.into_iter().find(|report| report.ino() == ino),
-            NodeId::Repository(..) => None,
+        let (is_report, snapshot) = match node {
+            NodeId::Virtual(ino) => (self.is_report(ino), self.reports.shown(ino)),
+            NodeId::Repository(..) => (false, None),
         };
-        let (size, time) = match report {
-            Some(report) => self.reports.last_known(report),
-            None => (0, SystemTime::now()),
-        };
+        let (size, time) = snapshot.unwrap_or_else(|| (0, SystemTime::now()));
         let time = time.into();
+        let (kind, permissions) = match is_report {
+            true => (Kind::File, Permissions::FILE),
+            false => (Kind::Directory, Permissions::DIRECTORY),
+        };
         let attributes = Attributes {
             ino: Ino::ROOT,
-            kind: report.map_or(Kind::Directory, |_| Kind::File),
-            permissions: report.map_or(Permissions::DIRECTORY, |_| Permissions::FILE),
-            links: 1,
+            kind,
+            permissions,
+            links: u32::from(snapshot.is_none()),
             uid: self.owner.0,
             gid: self.owner.1,
             rdev: 0,

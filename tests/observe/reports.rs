@@ -1,7 +1,7 @@
 //! `.mesa/` in the mount: what an agent finds out with `cat`.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -115,6 +115,81 @@ fn a_push_that_fails_is_followed_by_tail() {
     assert!(line["reason"].is_string(), "{line}");
     tail.kill().unwrap();
     tail.wait().unwrap();
+}
+
+/// Appends what there is to read now.
+fn follow(file: &mut File, text: &mut String) {
+    file.read_to_string(text).unwrap();
+}
+
+#[test]
+fn whoever_has_one_open_reads_its_moment_whole_and_a_follower_reads_what_all_read() {
+    let mut world = World::small();
+    world.local_tree("app");
+    let path = |name| world.mount_point().join(".mesa").join(name);
+    let (status, errors) = (path("status.json"), path("errors.ndjson"));
+    let mut before = File::open(&status).unwrap();
+    let size = before.metadata().unwrap().len();
+    let mut follower = File::open(&errors).unwrap();
+    let mut followed = String::new();
+    follow(&mut follower, &mut followed);
+    world.stop_server();
+    let mut incidents = 0;
+    for round in 0..3 {
+        let edited = world.repo("app").join(format!("edit-{round}"));
+        fs::write(edited, "edit\n").unwrap();
+        // Each is told at once, and comes in the middle of a page that the follower has read.
+        let missing = world
+            .mount_point()
+            .join("local")
+            .join(format!("none-{round}"));
+        assert!(fs::read_dir(missing).is_err());
+        until("there is news", || {
+            let mut lookup = String::new();
+            follow(&mut File::open(&errors).unwrap(), &mut lookup);
+            let count = lookup.lines().count();
+            let is_more = count > incidents;
+            incidents = count;
+            is_more || round > 0
+        });
+        follow(&mut follower, &mut followed);
+    }
+    until("the follower has all", || {
+        follow(&mut follower, &mut followed);
+        followed == read(&world, "errors.ndjson")
+    });
+    assert!(incidents > 0);
+    assert_eq!(follower.metadata().unwrap().len(), followed.len() as u64);
+    // The tree has changed since, and with it what is told of it.
+    let mut text = String::new();
+    follow(&mut before, &mut text);
+    assert_eq!(text.len() as u64, size);
+    let then: Value = serde_json::from_str(&text).unwrap();
+    let now: Value = serde_json::from_str(&read(&world, "status.json")).unwrap();
+    assert_eq!(then["totals"]["operations"], 0, "{then}");
+    assert!(now["totals"]["operations"].as_u64() > Some(0), "{now}");
+    // A hundred moments held open, one after another, are not kept when they are closed.
+    for _ in 0..100 {
+        assert!(!read(&world, "errors.ndjson").is_empty());
+        fs::metadata(&status).unwrap();
+    }
+}
+
+#[test]
+fn nobody_writes_into_one() {
+    let world = World::small();
+    let path = world.mount_point().join(".mesa/status.json");
+    let tried = |options: &mut OpenOptions| {
+        let written = options.open(&path).and_then(|mut file| file.write(b"x"));
+        written.unwrap_err().raw_os_error()
+    };
+    let refused = Some(nix::libc::EROFS);
+    assert_eq!(tried(OpenOptions::new().write(true)), refused);
+    assert_eq!(tried(OpenOptions::new().append(true)), refused);
+    assert_eq!(
+        tried(OpenOptions::new().write(true).truncate(true)),
+        refused
+    );
 }
 
 #[test]
