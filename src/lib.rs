@@ -61,6 +61,14 @@
 //! 5. If the bookmark is to follow, it is moved to the change, or merged with it by the server; the
 //!    next push then goes to a new change on top of the published one.
 //!
+//! # What the kernel keeps
+//!
+//! Entries, attributes, listings and pages stay in the kernel until they change: we are the only ones who
+//! change them, through the same kernel. By default it also opens and closes files without telling us
+//! (`opens = kernel`), so what an open decided, something else does: a name that is gone keeps its node
+//! until the kernel's last reference ([`overlay`] counts those anyway), a report in `.mesa/` is a node for
+//! each look at it, and `mesa repo close` looks into `/proc` for whoever has a file open.
+//!
 //! # Lives and deaths
 //!
 //! In the background a mount is two processes: a supervisor of one thread, and the daemon that it

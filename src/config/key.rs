@@ -120,8 +120,9 @@ settings! {
     /// Whether the bookmark that was checked out follows what is pushed.
     Publish = "publish", "publish", "MESA_PUBLISH",
         Kind::Choice(Publish::NAMES), Now;
-    /// Who serves open files: plain, the daemon; or passthrough, the kernel by itself as soon as a file has
-    /// local bytes, where root mounts and the data directory's file system allows it.
+    /// Who opens and serves files: kernel, which opens them by itself and keeps what it has read; plain, the
+    /// daemon, each time; or passthrough, the kernel by itself as soon as a file has local bytes, where root
+    /// mounts and the data directory's file system allows it.
     Opens = "opens", "opens", "MESA_OPENS", Kind::Choice(Opens::NAMES), Now;
     /// A file of ignore rules, in the syntax of .gitignore, instead of the built-in ones.
     MesaignorePath = "mesaignore-path", "mesaignore-path", "MESA_MESAIGNORE_PATH", Kind::Path, Now;

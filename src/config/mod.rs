@@ -113,7 +113,7 @@ pub struct Config {
     pub commit_interval: Duration,
     /// Whether bookmarks follow what is pushed, of repositories for which the file says nothing else.
     pub publish: Publish,
-    /// Who serves open files.
+    /// Who opens and serves files.
     pub opens: Opens,
     /// Ignore rules instead of the built-in ones.
     pub mesaignore: Option<PathBuf>,

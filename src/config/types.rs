@@ -69,12 +69,14 @@ choice! {
 }
 
 choice! {
-    /// Who serves open files.
+    /// Who opens and serves files.
     Opens {
-        /// We do.
+        /// The kernel opens them without asking us, and keeps what it has read.
         #[default]
+        Kernel = "kernel",
+        /// We are asked each time, and serve.
         Plain = "plain",
-        /// The kernel by itself where it can, we where it cannot.
+        /// We are asked each time; the kernel serves by itself where it can, we where it cannot.
         Passthrough = "passthrough",
     }
 }

@@ -4,6 +4,7 @@
 //! asking a daemon, who may be the one that hangs. A process that is stuck can hold up who reads its
 //! maps, so that one thread looks, and what it has found in time is told.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -94,12 +95,75 @@ pub(super) fn find(mount_point: &Path) -> Vec<Holder> {
     found
 }
 
+/// The inode numbers of what programs have open or mapped below a folder of the mount, as far as they are
+/// found in time: what the kernel does not tell a file system whose files it opens by itself.
+pub(super) fn open_inodes(folder: &Path) -> BTreeSet<u64> {
+    let deadline = Instant::now() + LOOK_MAX;
+    let (sender, found) = bounded(HOLDERS_MAX);
+    let folder = folder.to_owned();
+    let spawned = thread::Builder::new()
+        .name("open-inodes".into())
+        .spawn(move || {
+            for process in processes() {
+                let inodes = inodes_of(&process.path(), &folder);
+                if inodes.into_iter().any(|inode| sender.send(inode).is_err()) {
+                    return;
+                }
+            }
+        });
+    if let Err(error) = spawned {
+        tracing::warn!(error = %error, "nobody looks for files that are open");
+    }
+    let mut inodes = BTreeSet::new();
+    while let Ok(inode) = found.recv_deadline(deadline) {
+        inodes.insert(inode);
+    }
+    inodes
+}
+
+/// What one process has open or mapped below a folder. A program that runs is mapped.
+fn inodes_of(process: &Path, folder: &Path) -> Vec<u64> {
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten();
+    let open = descriptors.flatten().filter_map(|descriptor| {
+        let path = fs::read_link(descriptor.path()).ok()?;
+        let facts = process.join("fdinfo").join(descriptor.file_name());
+        match path.starts_with(folder) {
+            true => inode_of_facts(&fs::read_to_string(facts).ok()?),
+            false => None,
+        }
+    });
+    let maps = fs::read(process.join("maps")).unwrap_or_default();
+    let lines = maps.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| mapped(line).is_some_and(|path| path.starts_with(folder)));
+    open.chain(lines.filter_map(inode_of_map)).collect()
+}
+
+/// The line `ino:` of a descriptor's facts, which are there since Linux 5.14.
+fn inode_of_facts(facts: &str) -> Option<u64> {
+    let number = facts.lines().find_map(|line| line.strip_prefix("ino:"))?;
+    number.trim().parse().ok()
+}
+
+/// The fifth word of a line of `maps`.
+fn inode_of_map(line: &[u8]) -> Option<u64> {
+    let mut words = line
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
+    std::str::from_utf8(words.nth(4)?).ok()?.parse().ok()
+}
+
+/// The folders of all processes.
+fn processes() -> impl Iterator<Item = fs::DirEntry> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter(|entry| {
+        let name = entry.file_name();
+        name.as_bytes().iter().all(u8::is_ascii_digit)
+    })
+}
+
 /// Sends what it finds, until nobody wants more.
 fn look(mount_point: &Path, found: &Sender<Holder>) {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return;
-    };
-    for process in processes.flatten() {
+    for process in processes() {
         let Some(pid) = process
             .file_name()
             .to_str()
@@ -173,6 +237,7 @@ mod tests {
     fn maps_are_read() {
         let line = b"7f00-7f10 r-xp 00000000 00:33 42        /mnt/a file";
         assert_eq!(mapped(line), Some(Path::new("/mnt/a file")));
+        assert_eq!(inode_of_map(line), Some(42));
         assert_eq!(mapped(b"7f00-7f10 rw-p 00000000 00:00 0    [heap]"), None);
     }
 
@@ -194,5 +259,9 @@ mod tests {
             "{told}"
         );
         assert_eq!(found.len(), 1, "{found:?}");
+        let _again = fs::File::open(&path).unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+        assert_eq!(open_inodes(&folder), BTreeSet::from([inode]));
+        assert_eq!(open_inodes(&folder.join("other")), BTreeSet::new());
     }
 }

@@ -19,10 +19,11 @@ use super::Error;
 use super::at_rest;
 use super::control::RepoAnswer;
 use super::failure::in_a_line;
+use super::holders;
 use super::repositories::{Key, OpenRepositories, has_work};
 use super::repository::Repository;
 use super::status::{RepoState, RepoStatus};
-use crate::config::{MountMode, Revision};
+use crate::config::{MountMode, Opens, Revision};
 use crate::fuse::OpenError;
 use crate::tree::Name;
 
@@ -253,7 +254,7 @@ impl OpenRepositories {
         let Some(repository) = self.by_key(key) else {
             return;
         };
-        if has_work(&repository.status()) || repository.overlay().open_files() > 0 {
+        if has_work(&repository.status()) || self.open_files(&repository) > 0 {
             return;
         }
         if let Err(error) = self.opener.renew(repository.name()) {
@@ -303,7 +304,25 @@ impl OpenRepositories {
             shown: self.selection.shows(&chosen.key.0, &chosen.key.1),
             base: repository.and_then(|one| at_rest::base(&one.overlay().remote())),
             remains: repository.and_then(Repository::remaining),
-            open_files: repository.map_or(0, |one| one.overlay().open_files()),
+            open_files: repository.map_or(0, |one| self.open_files(one)),
+        }
+    }
+
+    /// How many files of a repository programs have open.
+    fn open_files(&self, repository: &Repository) -> u64 {
+        match self.config().opens {
+            Opens::Plain | Opens::Passthrough => repository.overlay().open_files(),
+            Opens::Kernel => {
+                let Ok(mount_point) = self.config().mount_point.canonicalize() else {
+                    return 0;
+                };
+                let below = mount_point.join(repository.name().to_string());
+                let slot = repository.opened().slot;
+                let open = holders::open_inodes(&below).into_iter();
+                open.filter_map(|number| slot.inode(number))
+                    .filter(|ino| repository.overlay().is_file(*ino))
+                    .count() as u64
+            }
         }
     }
 }

@@ -166,6 +166,7 @@ fn mount_options(config: &Config) -> fuse::Options {
         owner: (config.uid, config.gid),
         special_files: SpecialFiles::Inert,
         opens: match config.opens {
+            Opens::Kernel => fuse::Opens::Kernel,
             Opens::Plain => fuse::Opens::Plain,
             Opens::Passthrough => fuse::Opens::Passthrough,
         },

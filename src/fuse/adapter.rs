@@ -147,6 +147,7 @@ pub(super) enum Target {
 pub(super) struct Adapter {
     pub(super) root: Arc<VirtualRoot>,
     pub(super) passthrough: Arc<Passthrough>,
+    pub(super) opens: Opens,
     counters: Arc<Counters>,
     hashers: Workers,
     openers: Workers,
@@ -168,6 +169,7 @@ impl Adapter {
         Ok(Adapter {
             root: Arc::new(root),
             passthrough: Arc::new(Passthrough::new(opens, Arc::clone(&counters))),
+            opens,
             counters,
             hashers: Workers::start("mesa-hash", HASH_THREADS, HERE_QUEUE)?,
             openers: Workers::start("mesa-open", OPEN_THREADS, HERE_QUEUE)?,

@@ -4,12 +4,17 @@
 //! open was. Every open that asks us keeps the kernel's pages (`FOPEN_KEEP_CACHE`), unless the kernel has
 //! written the body by itself: whatever else changes a file's bytes either goes through the kernel or sends
 //! a notification.
+//!
+//! With [`Opens::Kernel`] we are not told of opens at all, nor of closes, also not of files that were
+//! created. What has no name any more then ends when the kernel forgets it, which it does at once when
+//! nobody has it open.
 
 use fuser::{
     Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyData, ReplyEmpty, ReplyOpen,
     ReplyWrite, Request, WriteFlags,
 };
 
+use super::Opens;
 use super::adapter::{self, Adapter, Place, Refuse, Target};
 use super::passthrough;
 use crate::overlay::{Aim, Error, Overlay, Pages, Way};
@@ -73,6 +78,9 @@ impl Adapter {
     /// Opens. Nothing is fetched yet, so that a file that is cut to nothing next, by the setattr that the
     /// kernel makes of `O_TRUNC`, never is.
     pub(super) fn on_open(&self, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.opens == Opens::Kernel {
+            return reply.error(Errno::ENOSYS);
+        }
         if self.report(node).is_some() {
             return self.open_report(flags, reply);
         }
@@ -166,7 +174,8 @@ impl Adapter {
     }
 
     pub(super) fn on_release(&self, node: INodeNo, handle: FileHandle, reply: ReplyEmpty) {
-        if self.report(node).is_some() {
+        // Of a file that was created before the first open.
+        if self.opens == Opens::Kernel || self.report(node).is_some() {
             return reply.ok();
         }
         if let Some(((place, ino), reply)) = reply.given(self.file(node)) {

@@ -48,6 +48,16 @@ impl TryFrom<u16> for Slot {
     }
 }
 
+impl Slot {
+    /// The inode of this repository that a number of the kernel's is, if it is one.
+    pub fn inode(self, number: u64) -> Option<Ino> {
+        match NodeId::of_kernel(INodeNo(number)) {
+            Some(NodeId::Repository(slot, ino)) if slot == self => Some(ino),
+            _ => None,
+        }
+    }
+}
+
 /// An inode of the whole mount.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum NodeId {

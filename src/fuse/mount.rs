@@ -39,13 +39,18 @@ pub enum SpecialFiles {
     Honoured,
 }
 
-/// Who serves open files.
+/// Who opens and serves files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Opens {
-    /// We do: each read that the kernel has no pages for, and each write, is a request.
+    /// The kernel opens them by itself, from the first open on, which we answer ENOSYS: no request for an open
+    /// or a close comes after it. What an open would check, read and write do.
     #[default]
+    Kernel,
+    /// We are asked for each open, and each read that the kernel has no pages for, and each write, is a
+    /// request.
     Plain,
-    /// The kernel reads and writes bodies by itself. It lets nobody but root ask for that.
+    /// We are asked for each open, and the kernel reads and writes bodies by itself. It lets nobody but root
+    /// ask for that.
     Passthrough,
 }
 
@@ -60,7 +65,7 @@ pub struct Options {
     pub owner: (u32, u32),
     /// What set-user-id bits and device nodes do.
     pub special_files: SpecialFiles,
-    /// Who serves open files.
+    /// Who opens and serves files.
     pub opens: Opens,
     /// The program that mounts for a user who is not root: `FUSERMOUNT_PATH`; else `fusermount3`.
     pub helper: Option<PathBuf>,

@@ -14,7 +14,7 @@ use super::adapter::{self, Adapter, Place, Refuse, Target};
 use super::inode::NodeId;
 use super::reports::{self, Report};
 use super::root::{self, VirtualNode};
-use super::{OpenError, attributes, content, errno, incident, passthrough, workers};
+use super::{OpenError, Opens, attributes, content, errno, incident, passthrough, workers};
 use crate::overlay::{Error, NewNode, Overlay, Owner, Pages, Rename, Way};
 use crate::tree::{Ino, Name, NameError, Permissions};
 
@@ -216,11 +216,16 @@ impl Adapter {
             return;
         };
         let (owner, permissions) = (owner(request), Permissions::of_mode(mode));
+        let opens = self.opens;
         let (passthrough, aim) = (self.passthrough.clone(), content::aim(flags));
         self.run(
             place,
             reply,
             move |overlay, reply: &mut ReplyCreate| match passthrough.is_on() {
+                false if opens == Opens::Kernel => {
+                    let made = overlay.make(parent, &name, NewNode::File, permissions, owner)?;
+                    Ok((made, Way::Asking(Pages::Kept)))
+                }
                 false => {
                     let made = overlay.create(parent, &name, permissions, owner)?;
                     Ok((made, Way::Asking(Pages::Kept)))

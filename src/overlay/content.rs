@@ -282,7 +282,7 @@ impl Overlay {
         })
     }
 
-    /// Opens a lower object, and keeps it open while the file is.
+    /// Opens a lower object, and keeps it open while the file is known to be: it is not evicted then.
     pub(super) fn object(&self, ino: Ino, want: &Want) -> Result<Arc<File>, Error> {
         let Want::Object { oid, .. } = want else {
             return Err(Error::Invalid);
@@ -326,11 +326,10 @@ impl State {
     }
 }
 
-/// Keeps a body open while the file is.
+/// Keeps a body open.
 fn keep_body(state: &mut State, ino: Ino, body: &Arc<File>) {
-    if let Some(live) = state.live.get_mut(&ino).filter(|live| live.opens > 0) {
-        live.body = Some(Arc::clone(body));
-    }
+    // What is closed for it is closed at the end of this line: the bodies' names keep their bytes.
+    let _closed = state.keep_open(ino, body);
 }
 
 fn reopen(file: &File) -> std::io::Result<File> {

@@ -38,6 +38,7 @@ mod attributes;
 mod capture;
 mod content;
 mod decisions;
+mod descriptors;
 mod directory;
 mod edits;
 mod error;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use journal::{Effect, Path, Plan, Record, Sequence, Time};
 
+use super::descriptors::Descriptors;
 use super::ignore::Ignore;
 use super::through::{Passage, Standing};
 use super::types::Owner;
@@ -39,6 +40,8 @@ pub(super) struct State {
     pub(super) standing: HashMap<Ino, Standing>,
     /// The last record that says so of one.
     pub(super) stood: Sequence,
+    /// Whose bodies are kept open though nobody says that the files are.
+    pub(super) descriptors: Descriptors,
     /// Whom files of the lower layer belong to.
     pub(super) owner: Owner,
     /// The time of the pinned commit, which files of the lower layer show.
@@ -52,13 +55,13 @@ pub(super) struct State {
 pub(super) struct Live {
     /// Entry-bearing replies that the kernel has not yet forgotten.
     pub(super) lookups: u64,
-    /// Opens that were not yet released.
+    /// Opens that were not yet released, where the kernel tells of them.
     pub(super) opens: u32,
     /// Live lower nodes whose directory this is.
     pub(super) children: u32,
     /// Set while the node is the lower layer's alone.
     pub(super) lower: Option<LowerNode>,
-    /// The body, opened, while there are opens.
+    /// The body, opened: while there are opens, or as long as `descriptors` has room.
     pub(super) body: Option<Arc<File>>,
     /// The lower object, opened, while there are opens.
     pub(super) object: Option<Arc<File>>,
@@ -66,6 +69,8 @@ pub(super) struct Live {
     pub(super) passage: Option<Passage>,
     /// Whether the kernel may have pages from before the body changed without it.
     pub(super) pages_stale: bool,
+    /// Whether `descriptors` has it.
+    pub(super) is_kept_open: bool,
     /// Of a directory that shows a lower one through: how many of that one's directories are seen.
     pub(super) seen: Option<Seen>,
 }
@@ -176,6 +181,7 @@ impl State {
             marked: HashSet::new(),
             standing: HashMap::new(),
             stood: Sequence::ZERO,
+            descriptors: Descriptors::default(),
             owner,
             lower_time,
             ignore: Ignore::default(),

@@ -5,7 +5,7 @@ use journal::failpoint::limit;
 use super::error::Error;
 use super::open::Overlay;
 use crate::failpoints;
-use crate::tree::{Ino, TreePath};
+use crate::tree::{Ino, Kind, TreePath};
 
 /// A log below this is not worth compacting; nor is one that is shorter than the snapshot that it
 /// would be folded into, so that compacting costs at most as much again as appending did.
@@ -23,7 +23,7 @@ const OPENING_RECORDS_MAX: u64 = 20_000;
 pub struct Usage {
     /// Inodes that it refers to, and what is above them.
     pub inodes: u64,
-    /// Opens that it did not release.
+    /// Opens that it did not release; none where it does not tell of them.
     pub opens: u64,
     /// Bodies that may be written without us.
     pub written_unseen: u64,
@@ -55,6 +55,8 @@ impl Overlay {
     ///
     /// A sync that failed, which is final.
     pub fn sync_in_background(&self) -> Result<(), Error> {
+        let idle = self.state.lock().close_idle();
+        drop(idle);
         self.settle_writers();
         // What a killed process left is in the page cache, journaled or not, and nobody has synced it.
         if self.ledger.has_unsynced() || self.journal.synced() < self.journal.head() {
@@ -77,6 +79,11 @@ impl Overlay {
             opens: state.live.values().map(|live| u64::from(live.opens)).sum(),
             written_unseen: state.standing.len() as u64,
         }
+    }
+
+    /// Whether a node is a regular file.
+    pub fn is_file(&self, ino: Ino) -> bool {
+        self.state.lock().kind(ino).ok() == Some(Kind::File)
     }
 
     /// Where a node is seen now; `None` when it has no name any more.

@@ -27,7 +27,7 @@ mod user;
 mod virtual_root;
 
 use mesa::fuse::{
-    Access, Ended, Error, Mounted, OpenError, Opened, Options, Rendered, Report, Reports,
+    Access, Ended, Error, Mounted, OpenError, Opened, Opens, Options, Rendered, Report, Reports,
     Repositories, RequestKind, Slot, SpecialFiles, Unmount, Unmounted,
 };
 use mesa::overlay::{Overlay, Space};
@@ -147,7 +147,7 @@ fn options(path: &Path) -> Options {
             nix::unistd::getegid().as_raw(),
         ),
         special_files: SpecialFiles::Inert,
-        opens: mesa::fuse::Opens::Plain,
+        opens: Opens::default(),
         helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),
     }
 }

@@ -1,5 +1,7 @@
 //! The directories above the repositories.
 
+use std::io::Write;
+
 use super::*;
 
 #[test]
@@ -111,10 +113,9 @@ fn reports_are_files_that_can_only_be_read() {
         let found = fs::metadata(&path).unwrap();
         assert_eq!((found.mode(), found.len()), (0o100_644, name.len() as u64));
         assert_eq!(errno(fs::write(&path, "x")), libc::EROFS);
-        assert_eq!(
-            errno(fs::OpenOptions::new().append(true).open(&path)),
-            libc::EROFS
-        );
+        let opened = fs::OpenOptions::new().append(true).open(&path);
+        let written = opened.and_then(|mut file| file.write(b"x"));
+        assert_eq!(errno(written), libc::EROFS);
         assert_eq!(errno(fs::remove_file(&path)), libc::EROFS);
         assert_eq!(errno(fs::rename(&path, folder.join("other"))), libc::EROFS);
         assert_eq!(errno(fs::read_dir(&path).map(drop)), libc::ENOTDIR);

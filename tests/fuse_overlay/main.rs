@@ -25,12 +25,13 @@ use std::time::{Duration, SystemTime};
 mod contents;
 mod memory;
 mod names;
+mod opens;
 mod reading;
 
 use memory::{Content, Memory, example};
 
 use mesa::fuse::{
-    Access, Mounted, OpenError, Opened, Options, Rendered, Report, Reports, Repositories,
+    Access, Mounted, OpenError, Opened, Opens, Options, Rendered, Report, Reports, Repositories,
     RequestKind, Slot, SpecialFiles, Unmount,
 };
 use mesa::lower::{EntryKind, ListingEntry, Pin, Source, SourceError, Store};
@@ -140,11 +141,18 @@ struct Fixture {
     mounted: Mounted,
     memory: Arc<Memory>,
     root: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Fixture {
     fn new() -> Fixture {
+        Fixture::opening(match std::env::var("MESA_OPENS").as_deref() {
+            Ok("plain") => Opens::Plain,
+            _ => Opens::Kernel,
+        })
+    }
+
+    fn opening(opens: Opens) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let mount_point = folder.path().join("mount");
@@ -174,7 +182,7 @@ impl Fixture {
             } else {
                 SpecialFiles::Inert
             },
-            opens: mesa::fuse::Opens::Plain,
+            opens,
             helper: None,
         };
         let mounted = Mounted::start(&options, Arc::new(one), Arc::new(Silent)).unwrap();
@@ -182,12 +190,17 @@ impl Fixture {
             mounted,
             memory,
             root: mount_point.join("acme/tool"),
-            _folder: folder,
+            folder,
         }
     }
 
     fn at(&self, below: &str) -> PathBuf {
         self.root.join(below)
+    }
+
+    /// Where the repository's local state is.
+    fn repository(&self) -> PathBuf {
+        self.folder.path().join("repo")
     }
 
     fn count(&self, kind: RequestKind) -> u64 {

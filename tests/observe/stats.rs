@@ -92,7 +92,11 @@ fn value(scraped: &BTreeMap<Series, f64>, name: &str, labels: &[(&str, &str)]) -
 
 #[test]
 fn prometheus_can_read_it_and_it_tells_what_was_done() {
-    let world = World::small();
+    let mut world = World::small();
+    // Else nobody tells of what is open.
+    world.unmount("10s").success();
+    world.set("MESA_OPENS", "plain");
+    world.mount();
     let app = world.repo("app");
     world.local_tree("app");
     let before = scrape(&world);

@@ -215,7 +215,7 @@ const OF_REPOSITORY: [Read; 13] = [
     (
         FamilyKind::Gauge,
         "mesa_open_files",
-        "Opens that were not yet released.",
+        "Opens that were not yet released, where the kernel tells of them (opens = plain).",
         |figures| figures.usage.opens,
     ),
     (
