@@ -174,7 +174,7 @@ impl Adapter {
     }
 
     pub(super) fn on_release(&self, node: INodeNo, handle: FileHandle, reply: ReplyEmpty) {
-        // Of a file that was created before the first open.
+        // Of a file that was created before the kernel knew.
         if self.opens == Opens::Kernel || self.report(node).is_some() {
             return reply.ok();
         }

@@ -31,6 +31,9 @@ use crate::tree::Ino;
 /// The directory. No organization is called so: their names have no dot.
 pub(super) const FOLDER: &[u8] = b".mesa";
 
+/// One that is always the same, below the mount point.
+pub(super) const PATH_OF_ANY: &str = ".mesa/README";
+
 /// One of the files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Report {

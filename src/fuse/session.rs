@@ -8,6 +8,7 @@
 //! The session's thread runs fuser's event loop and ends when the kernel has no more use for the
 //! connection; then the workers finish what they have, and [`Mounted::wait`] returns.
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use parking_lot::{Condvar, Mutex};
 use super::adapter::Adapter;
 use super::helper::Helper;
 use super::inode::{self, NodeId};
-use super::mount::{self, Identity, Options};
+use super::mount::{self, Identity, Opens, Options};
+use super::reports;
 use super::root::VirtualRoot;
 use super::unmount::{self, Unmount, Unmounted};
 use super::{Counters, Error, Reports, Repositories};
@@ -99,7 +101,19 @@ impl Mounted {
             .name("mesa-fuse".to_owned())
             .spawn(move || serve(session, &identity, &end))
             .map_err(Error::Threads)?;
+        if options.opens == Opens::Kernel {
+            mounted.open_once();
+        }
         Ok(mounted)
+    }
+
+    /// Opens a file, so that the kernel learns from our answer to send no opens: until then it sends a
+    /// release for each file that is created, also where none is ever opened.
+    fn open_once(&self) {
+        let path = self.path().join(reports::PATH_OF_ANY);
+        if let Err(error) = File::open(path) {
+            tracing::debug!(%error, "the kernel learns later that it opens files by itself");
+        }
     }
 
     /// The canonical path of the mount point.
