@@ -1,12 +1,13 @@
 //! One repository's pinned snapshot over the shared store.
 
 use std::fs::File;
-use std::sync::Arc;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use super::flight::{Flights, STALL_MAX};
 use super::store::Effort;
+use super::sweep::{self, End, Sweeps};
 use super::{Error, Listing, Pin, Source, SourceError, Store, Want, codec};
 use crate::tree::{GitOid, TreePath};
 
@@ -57,7 +58,14 @@ pub struct Lower {
     source: Arc<dyn Source>,
     pin: Pin,
     flights: Flights,
-    counts: Counts,
+    counts: Arc<Counts>,
+    sweeps: Arc<Sweeps>,
+}
+
+impl Drop for Lower {
+    fn drop(&mut self) {
+        self.sweeps.close();
+    }
 }
 
 impl Lower {
@@ -68,7 +76,8 @@ impl Lower {
             source,
             pin,
             flights: Flights::default(),
-            counts: Counts::default(),
+            counts: Arc::default(),
+            sweeps: Arc::default(),
         }
     }
 
@@ -178,19 +187,45 @@ impl Lower {
         if self.listing(oid)?.is_some() {
             return Ok(());
         }
+        let is_here = || matches!(self.listing(oid), Ok(Some(_)));
+        self.sweeps.wait(path, is_here);
+        if self.listing(oid)?.is_some() {
+            return Ok(());
+        }
         let entries = self.source.listing(&self.pin, path, oid)?;
         let listing = Listing::new(entries)?;
-        self.counts.listings.fetch_add(1, Ordering::Relaxed);
-        if codec::tree_oid(&listing) != oid {
-            // Not refused: Git trees can have modes that a listing does not tell, and a server may
-            // leave submodules out. The blobs are verified in any case.
-            self.counts
-                .listings_unproven
-                .fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%oid, %path, "a listing does not prove its tree");
-        }
+        self.counts.note_listing(&listing, oid);
         self.store.keep_listing(self.source.domain(), oid, listing);
+        if let Some(top) = self.sweeps.note(path, Instant::now()) {
+            self.sweep(&top);
+        }
         Ok(())
+    }
+
+    /// Begins to fetch all listings below a directory.
+    fn sweep(&self, top: &TreePath) {
+        let begun = self.tree_at(top).and_then(|tree| {
+            let (source, store, pin) = (self.source.clone(), self.store.clone(), self.pin);
+            let (counts, sweeps) = (self.counts.clone(), self.sweeps.clone());
+            let work = move || {
+                let end = sweep_below(&*source, &store, &counts, &sweeps, &pin, tree);
+                sweeps.ended(end);
+            };
+            let thread = std::thread::Builder::new().name("mesa-sweep".to_owned());
+            thread.spawn(work).ok()
+        });
+        if begun.is_none() {
+            self.sweeps.ended(End::Failed);
+        }
+    }
+
+    /// The tree of a directory whose listings are all here.
+    fn tree_at(&self, path: &TreePath) -> Option<GitOid> {
+        let mut tree = self.pin.tree;
+        for name in path.names() {
+            tree = self.listing(tree).ok()??.find(&name)?.oid;
+        }
+        Some(tree)
     }
 
     fn fetch_object(
@@ -232,6 +267,52 @@ impl Lower {
             Err(SourceError::Sink(_)) if incoming.overflown() => Ok(false),
             Err(SourceError::Sink(error)) => Err(Error::Store(error)),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Counts {
+    fn note_listing(&self, listing: &Listing, oid: GitOid) {
+        self.listings.fetch_add(1, Ordering::Relaxed);
+        if codec::tree_oid(listing) != oid {
+            // Not refused: Git trees can have modes that a listing does not tell, and a server may
+            // leave submodules out. The blobs are verified in any case.
+            self.listings_unproven.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%oid, "a listing does not prove its tree");
+        }
+    }
+}
+
+/// Fetches the listings below a tree, and keeps those that are not here.
+fn sweep_below(
+    source: &dyn Source,
+    store: &Store,
+    counts: &Counts,
+    sweeps: &Sweeps,
+    pin: &Pin,
+    tree: GitOid,
+) -> End {
+    let domain = source.domain();
+    let mut entries_left = sweep::ENTRIES_MAX;
+    let mut take = |oid: GitOid, entries: Vec<super::ListingEntry>| {
+        let Some(left) = entries_left.checked_sub(entries.len()) else {
+            return false;
+        };
+        entries_left = left;
+        if store.listing_in_memory(domain, oid).is_none()
+            && let Ok(listing) = Listing::new(entries)
+        {
+            counts.note_listing(&listing, oid);
+            store.keep_listing(domain, oid, listing);
+        }
+        sweeps.arrived()
+    };
+    match source.listings_below(pin, tree, &mut take) {
+        Ok(true) => End::Done,
+        Ok(false) => End::Unknown,
+        Err(error) => {
+            tracing::debug!(%tree, %error, "a sweep ended early");
+            End::Failed
         }
     }
 }

@@ -9,6 +9,7 @@
 //! listing(oid) --> recent listings --> store: listings/<domain>/<tree sha>  -+
 //! object(oid)  --> known objects   --> store: index/<blob sha> --------------+-> objects/<blake3>
 //! fetch(want)  --> one flight per oid --> Source --> verified temporary file --> published
+//!              --> a walk is noticed --> one sweep for all listings below
 //! ```
 //!
 //! Everything is immutable by its hash, so nothing here is ever invalidated. Invariants:
@@ -39,6 +40,7 @@ mod listing;
 mod recent;
 mod source;
 mod store;
+mod sweep;
 mod temporary;
 mod unkept;
 mod usage;

@@ -86,6 +86,22 @@ pub trait Source: Send + Sync {
         tree: GitOid,
     ) -> Result<Vec<ListingEntry>, SourceError>;
 
+    /// Hands the directory `tree` and all below it to `take`, parents before children, each once,
+    /// until `take` returns `false`; says whether the source can do that at all. A failure after
+    /// some have come is no reason to give them back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::listing`].
+    fn listings_below(
+        &self,
+        _pin: &Pin,
+        _tree: GitOid,
+        _take: &mut (dyn FnMut(GitOid, Vec<ListingEntry>) -> bool + Send),
+    ) -> Result<bool, SourceError> {
+        Ok(false)
+    }
+
     /// Writes the bytes of `oid`, which the pinned commit has at `path`, into `sink`, from the
     /// first to the last. The caller verifies them.
     ///

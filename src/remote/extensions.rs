@@ -19,6 +19,8 @@ pub struct Extensions {
     pub ordered: bool,
     /// Creation of a change repeated without a second change.
     pub idempotency: bool,
+    /// Many listings in one request.
+    pub trees: bool,
 }
 
 impl Extensions {
@@ -32,6 +34,7 @@ impl Extensions {
         graft: true,
         ordered: true,
         idempotency: true,
+        trees: true,
     };
 
     /// The known ones among the advertised names.
@@ -45,6 +48,7 @@ impl Extensions {
             graft: has(extension::GRAFT),
             ordered: has(extension::ORDERED),
             idempotency: has(extension::IDEMPOTENCY),
+            trees: has(extension::TREES),
         }
     }
 }

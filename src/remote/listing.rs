@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::Failure;
-use super::api::{Entry, FileMode, SubmoduleEntry};
+use super::api::{Entry, FileMode, SubmoduleEntry, TreeEntry, TreeListing, TreeMode};
 use super::failure::Violation;
 use crate::lower::{EntryKind, LISTING_ENTRIES_MAX, ListingEntry};
 use crate::tree::{GitOid, Name, NameError, TreePath};
@@ -67,6 +67,43 @@ pub(super) fn decode(path: &TreePath, answer: &[u8]) -> Result<Directory, Failur
         return Err(Violation::Duplicate.into());
     }
     Ok(Directory { tree, entries })
+}
+
+/// Reads one line of a sweep: a tree and its entries, if the server has that tree.
+pub(super) fn decode_line(line: &[u8]) -> Result<Option<(GitOid, Vec<ListingEntry>)>, Failure> {
+    let listing: TreeListing = serde_json::from_slice(line).map_err(Violation::Shape)?;
+    let Some(told) = listing.entries else {
+        return Ok(None);
+    };
+    if told.len() > LISTING_ENTRIES_MAX {
+        return Err(Violation::TooLarge.into());
+    }
+    let entries = told
+        .into_iter()
+        .map(tree_entry)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Violation::Shape(serde_json::Error::custom(error)))?;
+    Ok(Some((listing.sha, entries)))
+}
+
+fn tree_entry(entry: TreeEntry) -> Result<ListingEntry, EntryError> {
+    let kind = match entry.mode {
+        TreeMode::Plain => EntryKind::File,
+        TreeMode::Executable => EntryKind::Executable,
+        TreeMode::Symlink => EntryKind::Symlink,
+        TreeMode::Directory => EntryKind::Directory,
+        TreeMode::Submodule => EntryKind::Submodule,
+    };
+    let size = entry.size.unwrap_or(0);
+    if i64::try_from(size).is_err() {
+        return Err(EntryError::Size);
+    }
+    Ok(ListingEntry {
+        name: name_of(&entry.name, entry.name_base64)?,
+        kind,
+        size,
+        oid: entry.sha,
+    })
 }
 
 fn text_of(name: &Name) -> Option<&str> {

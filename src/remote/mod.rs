@@ -41,6 +41,7 @@ mod requests;
 mod retry;
 mod sending;
 mod source;
+mod sweep;
 mod tally;
 
 pub use call::At;

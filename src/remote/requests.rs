@@ -44,6 +44,8 @@ requests! {
     histories,
     /// A directory's entries.
     listings,
+    /// Everything below a directory.
+    sweeps,
     /// A file's bytes.
     objects,
     /// A new change.

@@ -11,6 +11,7 @@ use sha1::{Digest, Sha1};
 
 use super::failure::Violation;
 use super::patience::Patience;
+use super::sweep::Take;
 use super::{At, Failure, Remote, RepositoryName};
 use crate::lower::{Domain, ListingEntry, Pin, Source, SourceError};
 use crate::tree::{GitOid, TreePath};
@@ -74,6 +75,38 @@ impl RepositorySource {
             return Err(moved(at));
         }
         Ok(directory.entries)
+    }
+
+    async fn sweep(&self, pin: &Pin, tree: GitOid, take: Take<'_>) -> Result<bool, SourceError> {
+        let patience = self.remote.patience();
+        let extensions = self
+            .remote
+            .extensions_within(patience, &self.repository)
+            .await?;
+        if !extensions.trees || !extensions.commit_read {
+            return Ok(false);
+        }
+        let client = self.remote.client();
+        let (mut taken, mut broken) = (0, None);
+        let wanted = (pin.commit, tree);
+        let read = self
+            .remote
+            .read_within(patience, async |left| {
+                let result = client
+                    .trees(&self.repository, wanted, left, &mut *take, &mut taken)
+                    .await;
+                match result {
+                    // What has come is kept: it is not asked for again.
+                    Err(failure) if taken > 0 => {
+                        broken = Some(failure);
+                        Ok(())
+                    }
+                    other => other,
+                }
+            })
+            .await;
+        broken.map_or(read, Err)?;
+        Ok(true)
     }
 
     /// Into memory first: a body that is cut off is asked for again.
@@ -238,6 +271,10 @@ impl Source for RepositorySource {
         tree: GitOid,
     ) -> Result<Vec<ListingEntry>, SourceError> {
         self.remote.block_on(self.read_listing(pin, path, tree))
+    }
+
+    fn listings_below(&self, pin: &Pin, tree: GitOid, take: Take<'_>) -> Result<bool, SourceError> {
+        self.remote.block_on(self.sweep(pin, tree, take))
     }
 
     fn object(

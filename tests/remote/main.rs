@@ -262,3 +262,63 @@ fn repositories_are_made_listed_and_opened_empty() {
     let missing = setup.remote.resolve(&missing, &Target::DefaultBookmark);
     assert!(matches!(missing, Err(Failure::NotFound)));
 }
+
+#[test]
+fn a_walk_is_told_in_one_request_once_it_is_noticed() {
+    const FOLDERS: u64 = 300;
+    let setup = Setup::with(|folder| {
+        fs::create_dir_all(folder).unwrap();
+        git(folder, &["init", "-q", "-b", "trunk"]);
+        for number in 0..FOLDERS {
+            let below = folder.join(format!("top-{}/{number}/deep", number % 7));
+            fs::create_dir_all(&below).unwrap();
+            fs::write(below.join("file"), format!("{number}\n")).unwrap();
+        }
+        git(folder, &["add", "-A"]);
+        git(folder, &["commit", "-q", "-m", "folders"]);
+    });
+    let pin = setup.pin();
+    let lower = setup.lower(pin);
+    let before = setup.remote.requests();
+    let listings = list_all(&lower);
+    assert_eq!(listings, 1 + 7 + 2 * FOLDERS);
+    let requests = setup.remote.requests();
+    assert_eq!(requests.sweeps, 1);
+    // Those by which the walk was noticed, and at most a few that did not wait.
+    let asked = requests.listings - before.listings;
+    assert!((8..=12).contains(&asked), "{asked} listings were asked for");
+    let counters = lower.counters();
+    assert!(counters.listings >= listings && counters.listings_unproven == 0);
+    // What a sweep told is on the disk, like everything else.
+    drop(lower);
+    let again = setup.lower(pin);
+    assert_eq!(list_all(&again), listings);
+    let later = setup.remote.requests();
+    assert_eq!((later.listings, later.sweeps), (requests.listings, 1));
+}
+
+/// Lists every directory, one after the other, as `ls -lR` does.
+fn list_all(lower: &mesa::lower::Lower) -> u64 {
+    let mut pending = vec![(TreePath::default(), lower.pin().tree)];
+    let mut count = 0;
+    while let Some((path, oid)) = pending.pop() {
+        let listing = match lower.listing(oid).unwrap() {
+            Some(listing) => listing,
+            None => {
+                let want = Want::Listing {
+                    path: path.clone(),
+                    oid,
+                };
+                lower.fetch(&want).unwrap();
+                lower.listing(oid).unwrap().unwrap()
+            }
+        };
+        count += 1;
+        for entry in listing.entries() {
+            if entry.kind == mesa::lower::EntryKind::Directory {
+                pending.push((path.join(&entry.name).unwrap(), entry.oid));
+            }
+        }
+    }
+    count
+}

@@ -68,8 +68,13 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new() -> Setup {
+        Setup::with(sample)
+    }
+
+    /// A server with the repository that `make` makes.
+    pub(crate) fn with(make: impl FnOnce(&Path)) -> Setup {
         let folder = tempfile::tempdir().unwrap();
-        sample(&folder.path().join("sample"));
+        make(&folder.path().join("sample"));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

@@ -77,6 +77,7 @@ mod tests {
         graft: false,
         ordered: true,
         idempotency: false,
+        trees: false,
     };
     const STOCK: Extensions = Extensions {
         blobs: false,

@@ -1,0 +1,240 @@
+//! Sweeps: once somebody walks the snapshot, the rest of the walk is asked for in one request.
+//!
+//! A walk is a few listings that had to be fetched within a moment. The sweep begins at the deepest
+//! directory above all of them, on a thread of its own, and keeps each listing as it arrives; whoever
+//! wants one that is on its way waits for it as long as listings keep coming, and then asks for it
+//! by itself. A source that cannot tell many listings at once is asked for one after the other.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::tree::TreePath;
+
+/// So many fetched listings within [`WALK_TIME`] are a walk: more than opening a file by its path
+/// takes, and few enough that a slow network is not asked often.
+const WALK_LISTINGS: usize = 8;
+const WALK_TIME: Duration = Duration::from_secs(10);
+/// Most entries that one sweep takes: 100 MB on the disk.
+pub(super) const ENTRIES_MAX: usize = 1_000_000;
+/// How long whoever waits for a listing looks on while nothing arrives.
+const SILENCE_MAX: Duration = Duration::from_millis(300);
+/// After a sweep that failed, how long listings are fetched one by one.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// How a sweep ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// Everything came, or as much as is taken.
+    Done,
+    /// The source knows no such request.
+    Unknown,
+    /// The source failed.
+    Failed,
+}
+
+/// The sweeps of one snapshot.
+#[derive(Default)]
+pub(super) struct Sweeps {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    fetched: VecDeque<(Instant, TreePath)>,
+    running: Option<Running>,
+    /// Where sweeps were done: what is below was told, or is too much.
+    done: Vec<TreePath>,
+    not_before: Option<Instant>,
+    is_unknown: bool,
+    is_closed: bool,
+}
+
+struct Running {
+    top: TreePath,
+    /// When a listing arrived last.
+    heard: Instant,
+}
+
+impl Sweeps {
+    /// Notes that a listing had to be fetched; says where a sweep is to begin, if one is. The
+    /// caller begins it, and tells its end.
+    pub(super) fn note(&self, path: &TreePath, now: Instant) -> Option<TreePath> {
+        let mut state = self.state.lock();
+        let is_over = |noted: &Instant| now.saturating_duration_since(*noted) > WALK_TIME;
+        while state
+            .fetched
+            .front()
+            .is_some_and(|(noted, _)| is_over(noted))
+        {
+            state.fetched.pop_front();
+        }
+        state.fetched.push_back((now, path.clone()));
+        if state.fetched.len() < WALK_LISTINGS
+            || state.running.is_some()
+            || state.is_unknown
+            || state.is_closed
+            || state.not_before.is_some_and(|then| now < then)
+        {
+            return None;
+        }
+        let paths = state.fetched.iter().map(|(_, path)| path);
+        let top = paths.cloned().reduce(|above, path| common(&above, &path))?;
+        if state.done.iter().any(|done| covers(done, &top)) {
+            return None;
+        }
+        state.fetched.clear();
+        state.running = Some(Running {
+            top: top.clone(),
+            heard: now,
+        });
+        Some(top)
+    }
+
+    /// Notes that a listing has arrived; says whether more are wanted.
+    pub(super) fn arrived(&self) -> bool {
+        let mut state = self.state.lock();
+        if let Some(running) = &mut state.running {
+            running.heard = Instant::now();
+        }
+        self.arrived.notify_all();
+        !state.is_closed
+    }
+
+    /// Notes the end of a sweep.
+    pub(super) fn ended(&self, end: End) {
+        let mut state = self.state.lock();
+        if let Some(running) = state.running.take() {
+            match end {
+                End::Done => state.done.push(running.top),
+                End::Unknown => state.is_unknown = true,
+                End::Failed => state.not_before = Some(Instant::now() + PAUSE),
+            }
+        }
+        self.arrived.notify_all();
+    }
+
+    /// Ends what runs with its next listing.
+    pub(super) fn close(&self) {
+        self.state.lock().is_closed = true;
+    }
+
+    /// Waits while a sweep is at work above `path`, as long as listings arrive and `is_here` does
+    /// not find the one that is wanted.
+    pub(super) fn wait(&self, path: &TreePath, mut is_here: impl FnMut() -> bool) {
+        loop {
+            {
+                let mut state = self.state.lock();
+                let Some(running) = &state.running else {
+                    return;
+                };
+                let silence = running.heard.elapsed();
+                if !covers(&running.top, path) || silence > SILENCE_MAX {
+                    return;
+                }
+                self.arrived.wait_for(&mut state, SILENCE_MAX - silence);
+            }
+            if is_here() {
+                return;
+            }
+        }
+    }
+}
+
+/// The deepest directory above two paths.
+fn common(left: &TreePath, right: &TreePath) -> TreePath {
+    let mut above = TreePath::default();
+    for (one, other) in left.names().zip(right.names()) {
+        // A path that was no longer than these can be.
+        match above.join(&one) {
+            Ok(longer) if one == other => above = longer,
+            _ => break,
+        }
+    }
+    above
+}
+
+/// Whether a path is a directory, or below it.
+fn covers(above: &TreePath, path: &TreePath) -> bool {
+    let mut names = path.names();
+    above.names().all(|name| names.next() == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> TreePath {
+        TreePath::try_from(text).unwrap()
+    }
+
+    fn walked(sweeps: &Sweeps, folder: &str, now: Instant) -> Option<TreePath> {
+        let mut top = None;
+        for number in 0..WALK_LISTINGS {
+            top = sweeps.note(&path(&format!("{folder}/{number}")), now);
+        }
+        top
+    }
+
+    #[test]
+    fn a_walk_is_swept_once_from_the_directory_above_it() {
+        let sweeps = Sweeps::default();
+        let now = Instant::now();
+        assert_eq!(walked(&sweeps, "a/b", now), Some(path("a/b")));
+        // One at a time.
+        assert_eq!(walked(&sweeps, "c", now), None);
+        sweeps.ended(End::Done);
+        assert_eq!(walked(&sweeps, "a/b/c", now), None);
+        sweeps.ended(End::Done);
+        let other = Sweeps::default();
+        for (number, folder) in ["x", "y"]
+            .iter()
+            .cycle()
+            .take(WALK_LISTINGS - 1)
+            .enumerate()
+        {
+            assert_eq!(other.note(&path(&format!("{folder}/{number}")), now), None);
+        }
+        assert_eq!(other.note(&path("x/last"), now), Some(TreePath::default()));
+    }
+
+    #[test]
+    fn a_few_listings_now_and_then_are_no_walk() {
+        let sweeps = Sweeps::default();
+        let mut now = Instant::now();
+        for number in 0..50 {
+            assert_eq!(sweeps.note(&path(&format!("d/{number}")), now), None);
+            now += WALK_TIME / 4;
+        }
+    }
+
+    #[test]
+    fn what_fails_is_left_alone_for_a_while_and_what_is_unknown_for_good() {
+        let sweeps = Sweeps::default();
+        let now = Instant::now();
+        assert!(walked(&sweeps, "a", now).is_some());
+        sweeps.ended(End::Failed);
+        assert_eq!(walked(&sweeps, "a", now), None);
+        let later = now + PAUSE + Duration::from_secs(1);
+        assert!(walked(&sweeps, "a", later).is_some());
+        sweeps.ended(End::Unknown);
+        assert_eq!(walked(&sweeps, "b", later + PAUSE * 2), None);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_sweep_that_is_silent_or_elsewhere() {
+        let sweeps = Sweeps::default();
+        assert!(walked(&sweeps, "a", Instant::now()).is_some());
+        let begun = Instant::now();
+        sweeps.wait(&path("b/c"), || panic!("it is not looked for"));
+        assert!(begun.elapsed() < SILENCE_MAX);
+        sweeps.wait(&path("a/c"), || false);
+        assert!(begun.elapsed() >= SILENCE_MAX);
+        std::thread::scope(|scope| {
+            scope.spawn(|| sweeps.arrived());
+            sweeps.wait(&path("a/c"), || true);
+        });
+    }
+}
