@@ -3,11 +3,10 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 
+use super::batches::Batches;
 use super::flight::{Flights, STALL_MAX};
 use super::store::Effort;
-use super::sweep::{self, End, Sweeps};
 use super::{Error, Listing, Pin, Source, SourceError, Store, Want, codec};
 use crate::tree::{GitOid, TreePath};
 
@@ -42,7 +41,7 @@ pub struct Counters {
 }
 
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     listings: AtomicU64,
     objects: AtomicU64,
     object_bytes: AtomicU64,
@@ -52,6 +51,27 @@ struct Counts {
     object_hits: AtomicU64,
 }
 
+impl Counts {
+    pub(super) fn note_listing(&self, listing: &Listing, oid: GitOid) {
+        self.listings.fetch_add(1, Ordering::Relaxed);
+        if codec::tree_oid(listing) != oid {
+            // Not refused: Git trees can have modes that a listing does not tell, and a server may
+            // leave submodules out. The blobs are verified in any case.
+            self.listings_unproven.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%oid, "a listing does not prove its tree");
+        }
+    }
+
+    pub(super) fn note_object(&self, size: u64) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.object_bytes.fetch_add(size, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_damaged(&self) {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// One repository's pinned snapshot over the shared store.
 pub struct Lower {
     store: Arc<Store>,
@@ -59,25 +79,26 @@ pub struct Lower {
     pin: Pin,
     flights: Flights,
     counts: Arc<Counts>,
-    sweeps: Arc<Sweeps>,
+    batches: Arc<Batches>,
 }
 
 impl Drop for Lower {
     fn drop(&mut self) {
-        self.sweeps.close();
+        self.batches.close();
     }
 }
 
 impl Lower {
     /// The snapshot `pin`, of which everything missing comes from `source`.
     pub fn new(store: Arc<Store>, source: Arc<dyn Source>, pin: Pin) -> Lower {
+        let counts = Arc::default();
         Lower {
+            batches: Arc::new(Batches::new(&store, &source, pin, &counts)),
             store,
             source,
             pin,
             flights: Flights::default(),
-            counts: Arc::default(),
-            sweeps: Arc::default(),
+            counts,
         }
     }
 
@@ -142,6 +163,7 @@ impl Lower {
         }
         if found.is_some() {
             self.counts.object_hits.fetch_add(1, Ordering::Relaxed);
+            self.batches.ahead.used(oid);
         }
         Ok(found)
     }
@@ -187,8 +209,8 @@ impl Lower {
         if self.listing(oid)?.is_some() {
             return Ok(());
         }
-        let is_here = || matches!(self.listing(oid), Ok(Some(_)));
-        self.sweeps.wait(path, is_here);
+        let is_here = || self.listing_in_memory(oid).is_some();
+        self.batches.sweeps.wait(path, is_here);
         if self.listing(oid)?.is_some() {
             return Ok(());
         }
@@ -196,36 +218,8 @@ impl Lower {
         let listing = Listing::new(entries)?;
         self.counts.note_listing(&listing, oid);
         self.store.keep_listing(self.source.domain(), oid, listing);
-        if let Some(top) = self.sweeps.note(path, Instant::now()) {
-            self.sweep(&top);
-        }
+        Batches::listing_was_fetched(&self.batches, path);
         Ok(())
-    }
-
-    /// Begins to fetch all listings below a directory.
-    fn sweep(&self, top: &TreePath) {
-        let begun = self.tree_at(top).and_then(|tree| {
-            let (source, store, pin) = (self.source.clone(), self.store.clone(), self.pin);
-            let (counts, sweeps) = (self.counts.clone(), self.sweeps.clone());
-            let work = move || {
-                let end = sweep_below(&*source, &store, &counts, &sweeps, &pin, tree);
-                sweeps.ended(end);
-            };
-            let thread = std::thread::Builder::new().name("mesa-sweep".to_owned());
-            thread.spawn(work).ok()
-        });
-        if begun.is_none() {
-            self.sweeps.ended(End::Failed);
-        }
-    }
-
-    /// The tree of a directory whose listings are all here.
-    fn tree_at(&self, path: &TreePath) -> Option<GitOid> {
-        let mut tree = self.pin.tree;
-        for name in path.names() {
-            tree = self.listing(tree).ok()??.find(&name)?.oid;
-        }
-        Some(tree)
     }
 
     fn fetch_object(
@@ -235,16 +229,18 @@ impl Lower {
         size: u64,
         progress: &AtomicU64,
     ) -> Result<(), Error> {
+        self.batches.ahead.wait(oid);
         if self.store.blob(oid, Effort::Whole)?.is_some() {
             return Ok(());
         }
+        self.batches.ahead.missed(path);
         for attempt in 1..=ATTEMPTS_MAX {
             if self.attempt_object(path, oid, size, progress)? {
-                self.counts.objects.fetch_add(1, Ordering::Relaxed);
-                self.counts.object_bytes.fetch_add(size, Ordering::Relaxed);
+                self.counts.note_object(size);
+                Batches::object_was_fetched(&self.batches, path);
                 return Ok(());
             }
-            self.counts.damaged.fetch_add(1, Ordering::Relaxed);
+            self.counts.note_damaged();
             tracing::warn!(%oid, %path, size, attempt, "an object arrived damaged");
         }
         Err(Error::Corrupt { oid })
@@ -267,52 +263,6 @@ impl Lower {
             Err(SourceError::Sink(_)) if incoming.overflown() => Ok(false),
             Err(SourceError::Sink(error)) => Err(Error::Store(error)),
             Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl Counts {
-    fn note_listing(&self, listing: &Listing, oid: GitOid) {
-        self.listings.fetch_add(1, Ordering::Relaxed);
-        if codec::tree_oid(listing) != oid {
-            // Not refused: Git trees can have modes that a listing does not tell, and a server may
-            // leave submodules out. The blobs are verified in any case.
-            self.listings_unproven.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%oid, "a listing does not prove its tree");
-        }
-    }
-}
-
-/// Fetches the listings below a tree, and keeps those that are not here.
-fn sweep_below(
-    source: &dyn Source,
-    store: &Store,
-    counts: &Counts,
-    sweeps: &Sweeps,
-    pin: &Pin,
-    tree: GitOid,
-) -> End {
-    let domain = source.domain();
-    let mut entries_left = sweep::ENTRIES_MAX;
-    let mut take = |oid: GitOid, entries: Vec<super::ListingEntry>| {
-        let Some(left) = entries_left.checked_sub(entries.len()) else {
-            return false;
-        };
-        entries_left = left;
-        if store.listing_in_memory(domain, oid).is_none()
-            && let Ok(listing) = Listing::new(entries)
-        {
-            counts.note_listing(&listing, oid);
-            store.keep_listing(domain, oid, listing);
-        }
-        sweeps.arrived()
-    };
-    match source.listings_below(pin, tree, &mut take) {
-        Ok(true) => End::Done,
-        Ok(false) => End::Unknown,
-        Err(error) => {
-            tracing::debug!(%tree, %error, "a sweep ended early");
-            End::Failed
         }
     }
 }

@@ -9,7 +9,8 @@
 //! listing(oid) --> recent listings --> store: listings/<domain>/<tree sha>  -+
 //! object(oid)  --> known objects   --> store: index/<blob sha> --------------+-> objects/<blake3>
 //! fetch(want)  --> one flight per oid --> Source --> verified temporary file --> published
-//!              --> a walk is noticed --> one sweep for all listings below
+//!              --> a walk is noticed --> one sweep for all listings below it
+//!              --> a run of files is noticed --> the next ones in batches
 //! ```
 //!
 //! Everything is immutable by its hash, so nothing here is ever invalidated. Invariants:
@@ -24,7 +25,9 @@
 //!
 //! The layer knows nothing of HTTP or FUSE, or that anything can be written.
 
+mod ahead;
 mod audit;
+mod batches;
 mod census;
 mod codec;
 mod disk;
@@ -44,6 +47,7 @@ mod sweep;
 mod temporary;
 mod unkept;
 mod usage;
+mod walk;
 
 pub use audit::{Audit, audit};
 pub use census::{Held, held};
@@ -55,6 +59,10 @@ pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};
 pub use source::{Domain, Pin, Source, Want};
 pub use store::Store;
 
+#[cfg(test)]
+mod ahead_tests;
+#[cfg(test)]
+mod batches_tests;
 #[cfg(test)]
 mod evict_tests;
 #[cfg(test)]

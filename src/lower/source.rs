@@ -102,6 +102,21 @@ pub trait Source: Send + Sync {
         Ok(false)
     }
 
+    /// Hands objects of the pinned commit, each with its size, to `take`, until it returns `false`;
+    /// says whether the source can do that at all. Some may be left out. The caller verifies them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::listing`].
+    fn objects(
+        &self,
+        _pin: &Pin,
+        _wanted: &[(GitOid, u64)],
+        _take: &mut (dyn FnMut(GitOid, &[u8]) -> bool + Send),
+    ) -> Result<bool, SourceError> {
+        Ok(false)
+    }
+
     /// Writes the bytes of `oid`, which the pinned commit has at `path`, into `sink`, from the
     /// first to the last. The caller verifies them.
     ///

@@ -208,6 +208,12 @@ impl Store {
         read_index(&self.blob_place(oid)).is_some_and(|content| self.object_place(content).exists())
     }
 
+    /// Whether so many bytes are free where the store is.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let found = nix::sys::statvfs::statvfs(&self.folder);
+        found.is_ok_and(|found| found.blocks_available() * found.fragment_size() >= bytes)
+    }
+
     fn unknown_blob(&self, oid: GitOid, effort: Effort) -> Result<Option<File>, Error> {
         let index = self.blob_place(oid);
         let Some(content) = read_index(&index) else {

@@ -12,14 +12,16 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::tree::TreePath;
 
-/// So many fetched listings within [`WALK_TIME`] are a walk: more than opening a file by its path
+/// So many fetched listings within [`WALK_TIME`] are a walk: as many as opening a file by its path
 /// takes, and few enough that a slow network is not asked often.
-const WALK_LISTINGS: usize = 8;
+const WALK_LISTINGS: usize = 4;
 const WALK_TIME: Duration = Duration::from_secs(10);
 /// Most entries that one sweep takes: 100 MB on the disk.
 pub(super) const ENTRIES_MAX: usize = 1_000_000;
-/// How long whoever waits for a listing looks on while nothing arrives.
+/// How long whoever waits for a listing looks on while nothing arrives, and in all: it may be the
+/// last one of a large tree.
 const SILENCE_MAX: Duration = Duration::from_millis(300);
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// After a sweep that failed, how long listings are fetched one by one.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -81,8 +83,8 @@ impl Sweeps {
             return None;
         }
         let paths = state.fetched.iter().map(|(_, path)| path);
-        let top = paths.cloned().reduce(|above, path| common(&above, &path))?;
-        if state.done.iter().any(|done| covers(done, &top)) {
+        let top = paths.cloned().reduce(|above, path| above.common(&path))?;
+        if state.done.iter().any(|done| done.covers(&top)) {
             return None;
         }
         state.fetched.clear();
@@ -91,6 +93,23 @@ impl Sweeps {
             heard: now,
         });
         Some(top)
+    }
+
+    /// Begins a sweep that nobody's walk is the reason of, unless there is one, or none may be.
+    pub(super) fn begin(&self, top: &TreePath, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        let may = state.running.is_none()
+            && !state.is_unknown
+            && !state.is_closed
+            && state.not_before.is_none_or(|then| now >= then)
+            && !state.done.iter().any(|done| done.covers(top));
+        if may {
+            state.running = Some(Running {
+                top: top.clone(),
+                heard: now,
+            });
+        }
+        may
     }
 
     /// Notes that a listing has arrived; says whether more are wanted.
@@ -122,8 +141,9 @@ impl Sweeps {
     }
 
     /// Waits while a sweep is at work above `path`, as long as listings arrive and `is_here` does
-    /// not find the one that is wanted.
+    /// not find the one that is wanted, and not for ever.
     pub(super) fn wait(&self, path: &TreePath, mut is_here: impl FnMut() -> bool) {
+        let begun = Instant::now();
         loop {
             {
                 let mut state = self.state.lock();
@@ -131,35 +151,19 @@ impl Sweeps {
                     return;
                 };
                 let silence = running.heard.elapsed();
-                if !covers(&running.top, path) || silence > SILENCE_MAX {
+                let left = SILENCE_MAX
+                    .saturating_sub(silence)
+                    .min(WAIT_MAX.saturating_sub(begun.elapsed()));
+                if !running.top.covers(path) || left.is_zero() {
                     return;
                 }
-                self.arrived.wait_for(&mut state, SILENCE_MAX - silence);
+                self.arrived.wait_for(&mut state, left);
             }
             if is_here() {
                 return;
             }
         }
     }
-}
-
-/// The deepest directory above two paths.
-fn common(left: &TreePath, right: &TreePath) -> TreePath {
-    let mut above = TreePath::default();
-    for (one, other) in left.names().zip(right.names()) {
-        // A path that was no longer than these can be.
-        match above.join(&one) {
-            Ok(longer) if one == other => above = longer,
-            _ => break,
-        }
-    }
-    above
-}
-
-/// Whether a path is a directory, or below it.
-fn covers(above: &TreePath, path: &TreePath) -> bool {
-    let mut names = path.names();
-    above.names().all(|name| names.next() == Some(name))
 }
 
 #[cfg(test)]
@@ -206,7 +210,7 @@ mod tests {
         let mut now = Instant::now();
         for number in 0..50 {
             assert_eq!(sweeps.note(&path(&format!("d/{number}")), now), None);
-            now += WALK_TIME / 4;
+            now += WALK_TIME / 2;
         }
     }
 

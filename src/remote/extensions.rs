@@ -21,6 +21,8 @@ pub struct Extensions {
     pub idempotency: bool,
     /// Many listings in one request.
     pub trees: bool,
+    /// Many objects in one request.
+    pub objects: bool,
 }
 
 impl Extensions {
@@ -35,6 +37,7 @@ impl Extensions {
         ordered: true,
         idempotency: true,
         trees: true,
+        objects: true,
     };
 
     /// The known ones among the advertised names.
@@ -49,6 +52,7 @@ impl Extensions {
             ordered: has(extension::ORDERED),
             idempotency: has(extension::IDEMPOTENCY),
             trees: has(extension::TREES),
+            objects: has(extension::OBJECTS),
         }
     }
 }

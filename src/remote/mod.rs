@@ -16,6 +16,7 @@
 
 pub mod api;
 mod authorize;
+mod batches;
 mod bookmarks;
 mod breaker;
 mod call;
@@ -41,7 +42,6 @@ mod requests;
 mod retry;
 mod sending;
 mod source;
-mod sweep;
 mod tally;
 
 pub use call::At;

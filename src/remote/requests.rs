@@ -46,6 +46,8 @@ requests! {
     listings,
     /// Everything below a directory.
     sweeps,
+    /// Many files' bytes.
+    batches,
     /// A file's bytes.
     objects,
     /// A new change.

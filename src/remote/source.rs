@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
+use super::batches::{Take, TakeObject};
 use super::failure::Violation;
 use super::patience::Patience;
-use super::sweep::Take;
 use super::{At, Failure, Remote, RepositoryName};
 use crate::lower::{Domain, ListingEntry, Pin, Source, SourceError};
 use crate::tree::{GitOid, TreePath};
@@ -97,6 +97,43 @@ impl RepositorySource {
                     .await;
                 match result {
                     // What has come is kept: it is not asked for again.
+                    Err(failure) if taken > 0 => {
+                        broken = Some(failure);
+                        Ok(())
+                    }
+                    other => other,
+                }
+            })
+            .await;
+        broken.map_or(read, Err)?;
+        Ok(true)
+    }
+
+    async fn batch(
+        &self,
+        pin: &Pin,
+        wanted: &[(GitOid, u64)],
+        take: TakeObject<'_>,
+    ) -> Result<bool, SourceError> {
+        let patience = self.remote.patience();
+        let extensions = self
+            .remote
+            .extensions_within(patience, &self.repository)
+            .await?;
+        if !extensions.objects || !extensions.commit_read {
+            return Ok(false);
+        }
+        let wanted: Vec<GitOid> = wanted.iter().map(|(oid, _)| *oid).collect();
+        let client = self.remote.client();
+        let (mut taken, mut broken) = (0, None);
+        let read = self
+            .remote
+            .read_within(patience, async |left| {
+                let wanted = (pin.commit, &wanted[..]);
+                let result = client
+                    .objects(&self.repository, wanted, left, &mut *take, &mut taken)
+                    .await;
+                match result {
                     Err(failure) if taken > 0 => {
                         broken = Some(failure);
                         Ok(())
@@ -275,6 +312,15 @@ impl Source for RepositorySource {
 
     fn listings_below(&self, pin: &Pin, tree: GitOid, take: Take<'_>) -> Result<bool, SourceError> {
         self.remote.block_on(self.sweep(pin, tree, take))
+    }
+
+    fn objects(
+        &self,
+        pin: &Pin,
+        wanted: &[(GitOid, u64)],
+        take: TakeObject<'_>,
+    ) -> Result<bool, SourceError> {
+        self.remote.block_on(self.batch(pin, wanted, take))
     }
 
     fn object(

@@ -165,6 +165,24 @@ impl TreePath {
         Some((TreePath(parent.to_vec()), Name(name.into())))
     }
 
+    /// The deepest directory that is, or is above, both paths.
+    pub fn common(&self, other: &TreePath) -> TreePath {
+        let both = self.names().zip(other.names());
+        let length = both
+            .take_while(|(own, other)| own == other)
+            // With the slash behind it.
+            .map(|(own, _)| own.as_bytes().len() + 1)
+            .sum::<usize>();
+        let bytes = self.0.get(..length.saturating_sub(1)).unwrap_or_default();
+        TreePath(bytes.to_vec())
+    }
+
+    /// Whether a path is this one, or below it.
+    pub fn covers(&self, path: &TreePath) -> bool {
+        let mut names = path.names();
+        self.names().all(|name| names.next() == Some(name))
+    }
+
     /// The names from the root down.
     pub fn names(&self) -> impl Iterator<Item = Name> + '_ {
         self.0

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ahead;
 mod budgets;
 mod cache;
 mod cli;

@@ -78,6 +78,7 @@ mod tests {
         ordered: true,
         idempotency: false,
         trees: false,
+        objects: false,
     };
     const STOCK: Extensions = Extensions {
         blobs: false,

@@ -1,0 +1,270 @@
+//! What is fetched many at once: the threads behind [`Sweeps`] and [`Ahead`].
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use super::ahead::{self, Ahead, Amount, Next};
+use super::fetch::Counts;
+use super::sweep::{self, Sweeps};
+use super::walk::{Step, Walk};
+use super::{EntryKind, Listing, ListingEntry, Pin, Source, Store};
+use crate::tree::{GitOid, TreePath};
+
+/// What is left free on the disk of the store: as much as a mount and its journals want to begin with,
+/// and again.
+const ROOM_BYTES_MIN: u64 = 64 << 20;
+
+/// Everything that such a thread needs of one snapshot.
+pub(super) struct Batches {
+    store: Arc<Store>,
+    source: Arc<dyn Source>,
+    pin: Pin,
+    counts: Arc<Counts>,
+    pub(super) sweeps: Sweeps,
+    pub(super) ahead: Ahead,
+}
+
+/// What is asked for at once, in the order in which it should come.
+struct Batch {
+    most: Amount,
+    wanted: Vec<(GitOid, u64)>,
+    known: HashSet<GitOid>,
+    bytes: u64,
+}
+
+impl Batch {
+    fn new(most: Amount) -> Batch {
+        Batch {
+            most,
+            wanted: Vec::new(),
+            known: HashSet::new(),
+            bytes: 0,
+        }
+    }
+
+    fn add(&mut self, oid: GitOid, size: u64) {
+        if self.known.insert(oid) {
+            self.wanted.push((oid, size));
+            self.bytes += size;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.wanted.len() as u64 >= self.most.objects || self.bytes >= self.most.bytes
+    }
+
+    fn oids(&self) -> impl Iterator<Item = GitOid> {
+        self.wanted.iter().map(|(oid, _)| *oid)
+    }
+}
+
+impl Batches {
+    pub(super) fn new(
+        store: &Arc<Store>,
+        source: &Arc<dyn Source>,
+        pin: Pin,
+        counts: &Arc<Counts>,
+    ) -> Batches {
+        Batches {
+            store: store.clone(),
+            source: source.clone(),
+            pin,
+            counts: counts.clone(),
+            sweeps: Sweeps::default(),
+            ahead: Ahead::new(Amount::MOST),
+        }
+    }
+
+    /// Ends what runs, at the next thing that arrives.
+    pub(super) fn close(&self) {
+        self.sweeps.close();
+        self.ahead.close();
+    }
+
+    /// Notes that a listing had to be fetched by itself, and begins a sweep if that is a walk.
+    pub(super) fn listing_was_fetched(batches: &Arc<Batches>, path: &TreePath) {
+        let Some(top) = batches.sweeps.note(path, Instant::now()) else {
+            return;
+        };
+        let begun = batches.tree_at(&top).and_then(|tree| {
+            let batches = batches.clone();
+            start("mesa-sweep", move || {
+                batches.sweeps.ended(batches.sweep(tree));
+            })
+        });
+        if begun.is_none() {
+            batches.sweeps.ended(sweep::End::Failed);
+        }
+    }
+
+    /// Notes that an object was fetched by itself, and begins to read ahead if that is a run.
+    pub(super) fn object_was_fetched(batches: &Arc<Batches>, path: &TreePath) {
+        // Whoever lists a directory asks where its links lead, and reads none of its files.
+        if batches.kind_at(path) == Some(EntryKind::Symlink) {
+            return;
+        }
+        if !batches.ahead.note(path, Instant::now()) {
+            return;
+        }
+        let runner = batches.clone();
+        if start("mesa-ahead", move || Batches::read_ahead(&runner)).is_none() {
+            let failed = (ahead::End::Failed, Duration::ZERO);
+            batches.ahead.landed(iter::empty(), failed);
+            batches.ahead.next();
+        }
+    }
+
+    fn listing(&self, tree: GitOid) -> Option<Arc<Listing>> {
+        self.store.listing(self.source.domain(), tree).ok()?
+    }
+
+    /// The tree of a directory whose listings are all here.
+    fn tree_at(&self, path: &TreePath) -> Option<GitOid> {
+        let mut tree = self.pin.tree;
+        for name in path.names() {
+            tree = self.listing(tree)?.find(&name)?.oid;
+        }
+        Some(tree)
+    }
+
+    /// What is at a path whose listings are all here.
+    fn kind_at(&self, path: &TreePath) -> Option<EntryKind> {
+        let (folder, name) = path.split_last()?;
+        let tree = self.tree_at(&folder)?;
+        Some(self.listing(tree)?.find(&name)?.kind)
+    }
+
+    /// Fetches the listings below a tree, and keeps those that are not here.
+    fn sweep(&self, tree: GitOid) -> sweep::End {
+        let domain = self.source.domain();
+        let mut entries_left = sweep::ENTRIES_MAX;
+        let mut take = |oid: GitOid, entries: Vec<ListingEntry>| {
+            let Some(left) = entries_left.checked_sub(entries.len()) else {
+                return false;
+            };
+            entries_left = left;
+            if self.store.listing_in_memory(domain, oid).is_none()
+                && let Ok(listing) = Listing::new(entries)
+            {
+                self.counts.note_listing(&listing, oid);
+                self.store.keep_listing(domain, oid, listing);
+            }
+            self.sweeps.arrived()
+        };
+        match self.source.listings_below(&self.pin, tree, &mut take) {
+            Ok(true) => sweep::End::Done,
+            Ok(false) => sweep::End::Unknown,
+            Err(error) => {
+                tracing::debug!(%tree, %error, "a sweep ended early");
+                sweep::End::Failed
+            }
+        }
+    }
+
+    /// Asks for what comes next, for as long as it is used.
+    fn read_ahead(batches: &Arc<Batches>) {
+        let mut walk = Walk::default();
+        while let Next::Ask(amount, missed) = batches.ahead.next() {
+            if let Some(missed) = missed {
+                walk = walk.moved(&missed, (batches.pin.tree, |tree| batches.listing(tree)));
+            }
+            let mut batch = Batch::new(amount);
+            batches.fill(&mut batch, &mut walk);
+            batches.ahead.asked(batch.wanted.iter().copied());
+            if batch.wanted.is_empty() {
+                continue;
+            }
+            let batch = Arc::new(batch);
+            let (fetcher, fetched) = (batches.clone(), batch.clone());
+            let begun = start("mesa-batch", move || {
+                let begun = Instant::now();
+                let end = fetcher.fetch_batch(&fetched);
+                fetcher.ahead.landed(fetched.oids(), (end, begun.elapsed()));
+            });
+            if begun.is_none() {
+                let failed = (ahead::End::Failed, Duration::ZERO);
+                batches.ahead.landed(batch.oids(), failed);
+            }
+        }
+    }
+
+    /// Adds the next files of a walk that are not here.
+    fn fill(&self, batch: &mut Batch, walk: &mut Walk) {
+        while !batch.is_full() {
+            let step = walk.step(|folder, tree| match self.listing(tree) {
+                None if batch.wanted.is_empty() => self.listing_ahead(folder, tree),
+                found => found,
+            });
+            match step {
+                Step::File(oid, size) => {
+                    let is_small = (1..=ahead::OBJECT_BYTES_MAX).contains(&size);
+                    if is_small && !self.store.has_blob(oid) {
+                        batch.add(oid, size);
+                    }
+                }
+                // What is known is asked for first.
+                Step::Unlisted if !batch.wanted.is_empty() => return,
+                Step::Unlisted => walk.pass(),
+                Step::Over => return,
+            }
+        }
+    }
+
+    /// A listing that nobody has asked for yet, with all that is below it and beside it.
+    fn listing_ahead(&self, folder: &TreePath, tree: GitOid) -> Option<Arc<Listing>> {
+        let domain = self.source.domain();
+        let is_here = || self.store.listing_in_memory(domain, tree).is_some();
+        self.sweeps.wait(folder, is_here);
+        let above = folder
+            .split_last()
+            .map_or(TreePath::ROOT, |(above, _)| above);
+        if !is_here()
+            && let Some(top) = self.tree_at(&above)
+            && self.sweeps.begin(&above, Instant::now())
+        {
+            self.sweeps.ended(self.sweep(top));
+        }
+        self.listing(tree)
+    }
+
+    fn fetch_batch(&self, batch: &Batch) -> ahead::End {
+        if !self.store.has_room(ROOM_BYTES_MIN + batch.bytes) {
+            return ahead::End::Full;
+        }
+        let mut take = |oid: GitOid, bytes: &[u8]| {
+            let size = bytes.len() as u64;
+            let progress = AtomicU64::new(0);
+            let kept = self.store.incoming(size, &progress).and_then(|mut file| {
+                file.write_all(bytes).map_err(super::Error::Store)?;
+                self.store.publish_blob(file, oid, size)
+            });
+            match kept {
+                Ok(true) => self.counts.note_object(size),
+                // Whoever wants it will see what is wrong with it.
+                Ok(false) => self.counts.note_damaged(),
+                Err(error) => {
+                    tracing::debug!(%oid, %error, "reading ahead ended");
+                    return false;
+                }
+            }
+            self.ahead.arrived(oid)
+        };
+        match self.source.objects(&self.pin, &batch.wanted, &mut take) {
+            Ok(true) => ahead::End::Over,
+            Ok(false) => ahead::End::Unknown,
+            Err(error) => {
+                tracing::debug!(%error, "reading ahead ended early");
+                ahead::End::Failed
+            }
+        }
+    }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Option<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).ok().map(drop)
+}

@@ -1,0 +1,105 @@
+//! What is fetched before it is asked for: whoever walks or reads everything costs a few requests,
+//! and whoever only looks costs no content.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::support::git;
+use crate::support::process::run;
+use crate::support::world::World;
+
+const FOLDERS: usize = 60;
+const FILES: usize = 10;
+const LINKS: usize = 20;
+
+/// Folders three deep with files, and as many links as would be a run if they were files.
+fn repository(folder: &Path) -> PathBuf {
+    let root = folder.join("walked");
+    for number in 0..FOLDERS {
+        let below = root.join(format!("top-{}/middle-{number}/deep", number % 6));
+        fs::create_dir_all(&below).unwrap();
+        for file in 0..FILES {
+            let text = format!("{number} {file}\n").repeat(50);
+            fs::write(below.join(format!("file-{file}")), text).unwrap();
+        }
+    }
+    fs::create_dir(root.join("links")).unwrap();
+    for number in 0..LINKS {
+        symlink(
+            format!("../top-{number}"),
+            root.join(format!("links/{number}")),
+        )
+        .unwrap();
+    }
+    git::initialise(&root);
+    root
+}
+
+fn of_kind(requests: &[String], kind: &str) -> usize {
+    let is_it = |request: &&String| match kind {
+        "listings" => request.contains("/content") && request.contains("depth=1"),
+        "objects" => request.contains("/content") && !request.contains("depth="),
+        path => request.contains(path),
+    };
+    requests.iter().filter(is_it).count()
+}
+
+#[test]
+fn a_walk_is_a_few_requests_and_no_content() {
+    let source = tempfile::tempdir().unwrap();
+    let mut world = World::serve(&[("app", &repository(source.path()))]);
+    world.count_requests();
+    world.mount();
+    let app = world.repo("app");
+    let listed = run(world.command("ls").arg("-lR").arg(&app))
+        .success()
+        .text();
+    assert_eq!(listed.matches("file-").count(), FOLDERS * FILES);
+    let found = run(world.command("find").arg(&app).args(["-size", "+0"]))
+        .success()
+        .text();
+    assert!(found.lines().count() >= FOLDERS * FILES);
+    let requests = world.proxy().take();
+    let (listings, sweeps) = (
+        of_kind(&requests, "listings"),
+        of_kind(&requests, "/ext/trees"),
+    );
+    assert_eq!(sweeps, 1, "{requests:?}");
+    assert!(
+        (1..=FOLDERS / 3).contains(&listings),
+        "{listings} listings by themselves"
+    );
+    // `ls -l` shows where each link leads.
+    assert_eq!(of_kind(&requests, "objects"), LINKS);
+    assert_eq!(of_kind(&requests, "/ext/objects"), 0);
+}
+
+#[test]
+fn reading_everything_is_a_few_requests() {
+    let source = tempfile::tempdir().unwrap();
+    let repository = repository(source.path());
+    let mut world = World::serve(&[("app", &repository)]);
+    world.count_requests();
+    world.mount();
+    let app = world.repo("app");
+    let read = |folder: &Path| {
+        let arguments = ["-rh", "7", "--exclude-dir=.git"];
+        run(world.command("grep").args(arguments).arg(folder))
+            .success()
+            .text()
+    };
+    assert_eq!(read(&app).len(), read(&repository).len());
+    let requests = world.proxy().take();
+    let (objects, batches) = (
+        of_kind(&requests, "objects"),
+        of_kind(&requests, "/ext/objects"),
+    );
+    assert!(
+        objects <= FOLDERS * FILES / 8,
+        "{objects} objects by themselves"
+    );
+    assert!((3..=20).contains(&batches), "{batches} batches");
+    read(&app);
+    assert_eq!(world.proxy().take(), [""; 0], "reading it again");
+}
