@@ -87,6 +87,10 @@ const CACHE_MEMORY_BYTES_MAX: u64 = 64 * TIB;
 const DEPTH_MAX: u64 = 2048;
 /// More requests at once than a server grants to one client.
 const CONCURRENCY_MAX: u64 = 256;
+/// More files than are ever read in a row, at some hundred bytes each while they are on their way.
+const PREFETCH_OBJECTS_MAX: u64 = 100_000;
+/// Less would be a request for each file.
+const PREFETCH_BYTES_MIN: u64 = 64 << 10;
 /// The largest number means "leave as it is" to chown.
 const ID_MAX: u64 = u32::MAX as u64 - 1;
 /// Longer would only mean "never", which fsync is there for.
@@ -144,15 +148,25 @@ settings! {
     /// How large the cache in memory may grow, as in 320MB.
     CacheMemorySize = "cache.max-memory-size", "cache-max-memory-size", "MESA_CACHE_MAX_MEMORY_SIZE",
         Kind::Size(CACHE_MEMORY_BYTES_MIN, CACHE_MEMORY_BYTES_MAX), Now;
-    /// Whether content is fetched before it is asked for.
+    /// Whether what comes next is fetched before it is asked for, once somebody walks directories
+    /// or reads one file after the other.
     PrefetchEnabled = "prefetch.enabled", "prefetch-enabled", "MESA_PREFETCH_ENABLED",
-        Kind::Boolean, Later;
+        Kind::Boolean, Now;
+    /// Whether the network is paid by what comes through it: then nothing is fetched ahead.
+    PrefetchMetered = "prefetch.metered", "prefetch-metered", "MESA_PREFETCH_METERED",
+        Kind::Boolean, Now;
+    /// How many files of a repository may be fetched ahead and not opened yet.
+    PrefetchObjects = "prefetch.max-objects", "prefetch-max-objects", "MESA_PREFETCH_MAX_OBJECTS",
+        Kind::Number(1, PREFETCH_OBJECTS_MAX), Now;
+    /// How many bytes of these, as in 32MiB.
+    PrefetchBytes = "prefetch.max-bytes", "prefetch-max-bytes", "MESA_PREFETCH_MAX_BYTES",
+        Kind::Size(PREFETCH_BYTES_MIN, CACHE_BYTES_MAX), Now;
     /// How many directories deep, or unlimited: the whole tree.
     PrefetchDepth = "prefetch.max-depth", "prefetch-max-depth", "MESA_PREFETCH_MAX_DEPTH",
-        Kind::Limit(0, DEPTH_MAX), Later;
+        Kind::Limit(0, DEPTH_MAX), Now;
     /// How many requests at once.
     PrefetchConcurrency = "prefetch.max-concurrency", "prefetch-max-concurrency",
-        "MESA_PREFETCH_MAX_CONCURRENCY", Kind::Number(1, CONCURRENCY_MAX), Later;
+        "MESA_PREFETCH_MAX_CONCURRENCY", Kind::Number(1, CONCURRENCY_MAX), Now;
     /// The share of cache.max-size above which nothing is fetched ahead.
     PrefetchPressure = "prefetch.cache-pressure-limit", "prefetch-cache-pressure-limit",
         "MESA_PREFETCH_CACHE_PRESSURE_LIMIT", Kind::Share, Later;

@@ -103,6 +103,9 @@ impl Config {
             }
             Key::CacheMemorySize => Value::Text(size(self.cache.memory_bytes_max)),
             Key::PrefetchEnabled => Value::Boolean(self.prefetch.enabled),
+            Key::PrefetchMetered => Value::Boolean(self.prefetch.metered),
+            Key::PrefetchObjects => Value::Number(self.prefetch.objects_max),
+            Key::PrefetchBytes => Value::Text(size(self.prefetch.bytes_max)),
             Key::PrefetchDepth => limit(self.prefetch.depth_max),
             Key::PrefetchConcurrency => Value::Number(self.prefetch.concurrency_max.into()),
             Key::PrefetchPressure => Value::Share(self.prefetch.cache_pressure_limit),

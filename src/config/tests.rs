@@ -79,6 +79,9 @@ fn nothing_given_means_the_documented_defaults() {
     assert_eq!(config.cache.memory_bytes_max, 320_000_000);
     let prefetch = Prefetch {
         enabled: true,
+        metered: false,
+        objects_max: 4_096,
+        bytes_max: 32 << 20,
         depth_max: None,
         concurrency_max: 8,
         cache_pressure_limit: 0.8,

@@ -170,14 +170,30 @@ pub struct Cache {
 /// Fetching before somebody asks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prefetch {
-    /// Whether to do it.
+    /// Whether to do it, unless the network is metered.
     pub enabled: bool,
+    /// Whether what comes costs money, so that nothing is to come in vain.
+    pub metered: bool,
     /// How many directories deep; `None` is the whole tree.
     pub depth_max: Option<u32>,
     /// How many requests at once.
     pub concurrency_max: u32,
+    /// How many files of a repository that were fetched and not opened yet.
+    pub objects_max: u64,
+    /// How many bytes of these.
+    pub bytes_max: u64,
     /// The share of [`Cache::bytes_max`] above which nothing is fetched ahead: over 0, at most 1.
     pub cache_pressure_limit: f64,
+}
+
+impl Prefetch {
+    /// What one server grants without slowing down what is waited for.
+    pub(super) const CONCURRENCY: u32 = 8;
+    /// About a second of a fast network.
+    pub(super) const OBJECTS: u64 = 4_096;
+    pub(super) const BYTES: u64 = 32 << 20;
+    /// The rest of the cache is for what is really read.
+    pub(super) const PRESSURE: f64 = 0.8;
 }
 
 impl From<Backend> for secrets::Backend {

@@ -17,10 +17,6 @@ const SERVICE_DOMAIN: &str = "mesa.dev";
 const COMMIT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 /// The product's own: every listing of a large repository, and a hundredth of a machine's memory.
 const CACHE_MEMORY_BYTES: u64 = 320_000_000;
-/// What one server grants without slowing down what is waited for.
-const PREFETCH_CONCURRENCY: u32 = 8;
-/// The rest of the cache is for what is really read.
-const PREFETCH_PRESSURE: f64 = 0.8;
 
 /// Variables that can hold the credential; the first that is set counts.
 const KEY_VARIABLES: [&str; 2] = ["MESA_API_KEY", "MESA_ACCESS_TOKEN"];
@@ -213,20 +209,24 @@ impl<'a> Values<'a> {
     }
 
     fn prefetch(&mut self) -> Prefetch {
+        let small = |number: u64| u32::try_from(number).ok();
         let depth = self.value(Key::PrefetchDepth, |kind, text| {
             kind.or_unlimited(text, Kind::number)
         });
         let concurrency = self.value(Key::PrefetchConcurrency, Kind::number);
-        let concurrency = concurrency.and_then(|number| u32::try_from(number).ok());
         let enabled = self.value(Key::PrefetchEnabled, Kind::boolean);
+        let metered = self.value(Key::PrefetchMetered, Kind::boolean);
+        let objects_max = self.value(Key::PrefetchObjects, Kind::number);
+        let bytes_max = self.value(Key::PrefetchBytes, Kind::size);
         let pressure = self.value(Key::PrefetchPressure, Kind::share);
         Prefetch {
             enabled: enabled.unwrap_or(true),
-            depth_max: depth
-                .flatten()
-                .and_then(|number| u32::try_from(number).ok()),
-            concurrency_max: concurrency.unwrap_or(PREFETCH_CONCURRENCY),
-            cache_pressure_limit: pressure.unwrap_or(PREFETCH_PRESSURE),
+            metered: metered.unwrap_or(false),
+            objects_max: objects_max.unwrap_or(Prefetch::OBJECTS),
+            bytes_max: bytes_max.unwrap_or(Prefetch::BYTES),
+            depth_max: depth.flatten().and_then(small),
+            concurrency_max: concurrency.and_then(small).unwrap_or(Prefetch::CONCURRENCY),
+            cache_pressure_limit: pressure.unwrap_or(Prefetch::PRESSURE),
         }
     }
 

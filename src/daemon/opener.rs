@@ -20,7 +20,7 @@ use super::slots::Slots;
 use super::{Error, private_folder, space};
 use crate::config::{Config, DEFAULT_MESAIGNORE, Revision};
 use crate::fuse::OpenError;
-use crate::lower::{Limits, Lower, Pin, Source, SourceError, Store};
+use crate::lower::{Limits, Lower, Pin, Prefetch, Source, SourceError, Store};
 use crate::overlay::{self, Access, Local, Owner};
 use crate::remote::{Failure, Pusher, Remote, RepositoryName, RepositorySource, Resolved, Target};
 use crate::traced::TRACED;
@@ -155,7 +155,7 @@ impl Opener {
         let source = RepositorySource::new(Arc::clone(&self.remote), remote_name.clone());
         let source: Arc<dyn Source> = Arc::new(source);
         // Its own view of the same store: what a push reads must not crowd out what the mount shows.
-        let lower = Lower::new(Arc::clone(&self.store), Arc::clone(&source), shown.pin);
+        let lower = Lower::new(Arc::clone(&self.store), Arc::clone(&source), shown.pin).as_asked();
         let pusher = Pusher::new(
             Arc::clone(&self.remote),
             remote_name.clone(),
@@ -269,7 +269,7 @@ fn target(revision: &Revision) -> Result<Target, Failure> {
     })
 }
 
-/// The store of fetched content, within the configured limits.
+/// The store of fetched content, within the configured limits, and with what may be fetched ahead.
 fn open_store(config: &Config) -> Result<Store, Error> {
     let cache = &config.cache;
     let limits = Limits {
@@ -277,7 +277,15 @@ fn open_store(config: &Config) -> Result<Store, Error> {
         disk_bytes_max: cache.bytes_max,
         memory_bytes_max: cache.memory_bytes_max,
     };
-    Store::open_within(&cache.folder, limits).map_err(Error::Store)
+    let wanted = &config.prefetch;
+    let prefetch = Prefetch {
+        depth_max: wanted.depth_max,
+        requests_max: wanted.concurrency_max,
+        objects_max: wanted.objects_max,
+        bytes_max: wanted.bytes_max,
+    };
+    let store = Store::open_within(&cache.folder, limits).map_err(Error::Store)?;
+    Ok(store.with_prefetch((wanted.enabled && !wanted.metered).then_some(prefetch)))
 }
 
 /// The configured rules; the built-in ones where there are none.

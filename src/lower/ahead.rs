@@ -46,8 +46,6 @@ impl Amount {
     pub(super) const FIRST: Amount = Amount::new(64, 1 << 20);
     /// The least, in a slow network.
     const LEAST: Amount = Amount::new(16, 128 << 10);
-    /// The largest that there is a use for: a second of a fast network.
-    pub(super) const MOST: Amount = Amount::new(4_096, 32 << 20);
     /// A batch that takes longer keeps the last of its objects waiting.
     const TIME_MAX: Duration = Duration::from_secs(1);
 

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use super::ahead::{Ahead, Amount, End, Next, RUN_OBJECTS};
 use crate::tree::{GitOid, TreePath};
 
+const MOST: Amount = Amount::new(4_096, 32 << 20);
+
 fn path(text: &str) -> TreePath {
     TreePath::try_from(text).unwrap()
 }
 
 fn ahead() -> Ahead {
-    Ahead::new(Amount::MOST)
+    Ahead::new(MOST)
 }
 
 /// Whether so many fetched files are a run.
@@ -77,7 +79,7 @@ fn the_window_grows_with_what_is_opened_and_is_never_overfilled() {
         (at..at + count).for_each(|number| ahead.used(oid(number)));
         at += count;
     }
-    assert_eq!(filled(&ahead, at), Amount::MOST.objects / 2);
+    assert_eq!(filled(&ahead, at), MOST.objects / 2);
 }
 
 #[test]

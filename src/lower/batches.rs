@@ -1,6 +1,6 @@
 //! What is fetched many at once: the threads behind [`Sweeps`] and [`Ahead`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::iter;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::ahead::{self, Ahead, Amount, Next};
 use super::fetch::Counts;
 use super::sweep::{self, Sweeps};
 use super::walk::{Step, Walk};
-use super::{EntryKind, Listing, ListingEntry, Pin, Source, Store};
+use super::{EntryKind, Listing, ListingEntry, Pin, Prefetch, Source, Store};
 use crate::tree::{GitOid, TreePath};
 
 /// What is left free on the disk of the store: as much as a mount and its journals want to begin with,
@@ -26,6 +26,7 @@ pub(super) struct Batches {
     counts: Arc<Counts>,
     pub(super) sweeps: Sweeps,
     pub(super) ahead: Ahead,
+    prefetch: Prefetch,
 }
 
 /// What is asked for at once, in the order in which it should come.
@@ -69,14 +70,20 @@ impl Batches {
         pin: Pin,
         counts: &Arc<Counts>,
     ) -> Batches {
-        Batches {
+        let prefetch = store.prefetch.unwrap_or_default();
+        let batches = Batches {
             store: store.clone(),
             source: source.clone(),
             pin,
             counts: counts.clone(),
             sweeps: Sweeps::default(),
-            ahead: Ahead::new(Amount::MOST),
+            ahead: Ahead::new(Amount::new(prefetch.objects_max, prefetch.bytes_max)),
+            prefetch,
+        };
+        if store.prefetch.is_none() {
+            batches.close();
         }
+        batches
     }
 
     /// Ends what runs, at the next thing that arrives.
@@ -87,13 +94,17 @@ impl Batches {
 
     /// Notes that a listing had to be fetched by itself, and begins a sweep if that is a walk.
     pub(super) fn listing_was_fetched(batches: &Arc<Batches>, path: &TreePath) {
+        if !batches.prefetch.reaches(path.names().count() + 1) {
+            return;
+        }
         let Some(top) = batches.sweeps.note(path, Instant::now()) else {
             return;
         };
         let begun = batches.tree_at(&top).and_then(|tree| {
             let batches = batches.clone();
             start("mesa-sweep", move || {
-                batches.sweeps.ended(batches.sweep(tree));
+                let end = batches.sweep(&top, tree);
+                batches.sweeps.ended(end);
             })
         });
         if begun.is_none() {
@@ -139,7 +150,10 @@ impl Batches {
     }
 
     /// Fetches the listings below a tree, and keeps those that are not here.
-    fn sweep(&self, tree: GitOid) -> sweep::End {
+    fn sweep(&self, top: &TreePath, tree: GitOid) -> sweep::End {
+        let _pass = self.store.gate.enter();
+        // Of trees above the limit, how deep they are.
+        let mut depths = HashMap::from([(tree, top.names().count())]);
         let domain = self.source.domain();
         let mut entries_left = sweep::ENTRIES_MAX;
         let mut take = |oid: GitOid, entries: Vec<ListingEntry>| {
@@ -147,6 +161,17 @@ impl Batches {
                 return false;
             };
             entries_left = left;
+            if let Some(depth) = depths.remove(&oid)
+                && self.prefetch.depth_max.is_some()
+                && self.prefetch.reaches(depth + 1)
+            {
+                let folders = entries
+                    .iter()
+                    .filter(|entry| entry.kind == EntryKind::Directory);
+                depths.extend(folders.map(|entry| (entry.oid, depth + 1)));
+            } else if self.prefetch.depth_max.is_some() {
+                return self.sweeps.arrived();
+            }
             if self.store.listing_in_memory(domain, oid).is_none()
                 && let Ok(listing) = Listing::new(entries)
             {
@@ -196,6 +221,7 @@ impl Batches {
     fn fill(&self, batch: &mut Batch, walk: &mut Walk) {
         while !batch.is_full() {
             let step = walk.step(|folder, tree| match self.listing(tree) {
+                _ if !self.prefetch.reaches(folder.names().count()) => None,
                 None if batch.wanted.is_empty() => self.listing_ahead(folder, tree),
                 found => found,
             });
@@ -226,7 +252,8 @@ impl Batches {
             && let Some(top) = self.tree_at(&above)
             && self.sweeps.begin(&above, Instant::now())
         {
-            self.sweeps.ended(self.sweep(top));
+            let end = self.sweep(&above, top);
+            self.sweeps.ended(end);
         }
         self.listing(tree)
     }
@@ -235,6 +262,7 @@ impl Batches {
         if !self.store.has_room(ROOM_BYTES_MIN + batch.bytes) {
             return ahead::End::Full;
         }
+        let _pass = self.store.gate.enter();
         let mut take = |oid: GitOid, bytes: &[u8]| {
             let size = bytes.len() as u64;
             let progress = AtomicU64::new(0);

@@ -102,6 +102,12 @@ impl Lower {
         }
     }
 
+    /// The same, for a reader of whom nothing is to be guessed: nothing is fetched ahead.
+    pub fn as_asked(self) -> Lower {
+        self.batches.close();
+        self
+    }
+
     /// The snapshot.
     pub fn pin(&self) -> Pin {
         self.pin

@@ -40,6 +40,7 @@ mod fresh;
 mod incoming;
 mod limits;
 mod listing;
+mod policy;
 mod recent;
 mod source;
 mod store;
@@ -56,6 +57,7 @@ pub use evict::{Evicted, collect};
 pub use fetch::{Counters, Lower};
 pub use limits::Limits;
 pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};
+pub use policy::Prefetch;
 pub use source::{Domain, Pin, Source, Want};
 pub use store::Store;
 

@@ -40,6 +40,7 @@ use super::disk::{
 use super::evict::Keeper;
 use super::fresh::Fresh;
 use super::incoming::Incoming;
+use super::policy::{Gate, Prefetch};
 use super::recent::Recent;
 use super::temporary::Temporary;
 use super::unkept::{Unkept, is_full};
@@ -92,6 +93,8 @@ pub struct Store {
     unkept: Mutex<Unkept>,
     keeper: Keeper,
     fresh: Mutex<Fresh>,
+    pub(super) prefetch: Option<Prefetch>,
+    pub(super) gate: Gate,
 }
 
 impl Store {
@@ -133,6 +136,8 @@ impl Store {
             listings: Mutex::new(Recent::new(of_memory(4, ENTRY_BYTES))),
             unkept: Mutex::new(Unkept::new(limits.memory_bytes_max / 4)),
             fresh: Mutex::new(Fresh::new(limits.disk_bytes_max)),
+            prefetch: Some(Prefetch::default()),
+            gate: Gate::new(Prefetch::default().requests_max),
         })
     }
 

@@ -103,3 +103,31 @@ fn reading_everything_is_a_few_requests() {
     read(&app);
     assert_eq!(world.proxy().take(), [""; 0], "reading it again");
 }
+
+#[test]
+fn what_the_configuration_forbids_is_not_fetched_ahead() {
+    let source = tempfile::tempdir().unwrap();
+    let repository = repository(source.path());
+    for (setting, value, listed_alone) in [
+        ("MESA_PREFETCH_ENABLED", "false", true),
+        ("MESA_PREFETCH_METERED", "true", true),
+        // There are no files at the root.
+        ("MESA_PREFETCH_MAX_DEPTH", "0", false),
+    ] {
+        let mut world = World::serve(&[("app", &repository)]);
+        world.set(setting, value);
+        world.count_requests();
+        world.mount();
+        let arguments = ["-r", "7", "--exclude-dir=links"];
+        run(world.command("grep").args(arguments).arg(world.repo("app"))).success();
+        let requests = world.proxy().take();
+        assert_eq!(of_kind(&requests, "/ext/objects"), 0, "{setting}");
+        // One for each content, and not one more.
+        assert_eq!(of_kind(&requests, "objects"), FOLDERS * FILES, "{setting}");
+        if listed_alone {
+            assert_eq!(of_kind(&requests, "/ext/trees"), 0, "{setting}");
+            let listings = of_kind(&requests, "listings");
+            assert!(listings >= 2 * FOLDERS, "{listings} listings, {setting}");
+        }
+    }
+}
