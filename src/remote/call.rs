@@ -80,6 +80,7 @@ impl Call<'_> {
             body: match &self.body {
                 Body::Empty => Body::Empty,
                 Body::Json(json) => Body::Json(json.clone()),
+                Body::Batch(bytes) => Body::Batch(bytes.clone()),
                 Body::File(..) => return None,
             },
             patience: self.patience,

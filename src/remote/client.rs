@@ -1,7 +1,6 @@
 //! Mesa's REST contract as typed calls: one request each, bounded answers, checked names.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,11 +8,10 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::api::{
-    Change, ChangeDetail, ChangePatch, Content, NewChange, NewRepo, Repo, RepoPage, StoredBlob,
-    Whoami, header,
+    Change, ChangeDetail, ChangePatch, Content, NewChange, NewRepo, Repo, RepoPage, Whoami, header,
 };
 use super::call::{Call, encoded, of_content, of_organization, of_repository};
-use super::exchange::{Body, Limits, Method};
+use super::exchange::{Limits, Method};
 use super::failure::Violation;
 use super::http::Http;
 use super::listing::{Directory, LISTING_BYTES_MAX};
@@ -22,11 +20,11 @@ use super::requests::{Counts, Requests};
 use super::tally::{Count, Tally};
 use super::{At, Failure, RepositoryName};
 use crate::secrets::{Scope, Secrets};
-use crate::tree::{ChangeId, GitOid, TreePath};
+use crate::tree::{ChangeId, TreePath};
 
 /// Largest answer about anything but a directory: a change lists the paths that it touches, 4 KiB
 /// each at worst.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest symbolic link's answer: a target of 4 KiB, encoded.
 const LINK_BYTES_MAX: usize = 64 * 1024;
 /// Items per page: the contract's largest.
@@ -328,36 +326,6 @@ impl Client {
         let target = of_repository(repository, &format!("/changes/{change}"));
         let call = Call::write(Method::Patch, repository.scope(), target, patch)?;
         self.json(&self.counts.changes_patched, call).await
-    }
-
-    /// Stores the first `length` bytes of a file as a blob, for a change to come.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::whoami`]; [`Failure::Body`] when the file cannot be read or is shorter;
-    /// [`Violation::StoredOther`] when the server says that it got other bytes.
-    pub async fn upload_blob(
-        &self,
-        repository: &RepositoryName,
-        file: File,
-        length: u64,
-    ) -> Result<GitOid, Failure> {
-        let found = file.metadata().map_err(Failure::Body)?.len();
-        if found < length {
-            return Err(Failure::Body(io::ErrorKind::UnexpectedEof.into()));
-        }
-        let call = Call {
-            method: Method::Post,
-            body: Body::File(file, length),
-            ..Call::get(repository.scope(), of_repository(repository, "/ext/blobs"))
-        };
-        let mut answer = self.send(&self.counts.blobs_uploaded, call).await?;
-        let bytes = answer.bytes(ANSWER_BYTES_MAX).await?;
-        let stored: StoredBlob = serde_json::from_slice(&bytes).map_err(Violation::Shape)?;
-        if (stored.sha, stored.size) != answer.sent() {
-            return Err(Violation::StoredOther.into());
-        }
-        Ok(stored.sha)
     }
 }
 

@@ -54,7 +54,9 @@ impl Method {
 pub(super) enum Body {
     Empty,
     Json(Bytes),
-    /// A file from its start, of exactly this many bytes.
+    /// Many contents, compressed by zstd.
+    Batch(Bytes),
+    /// A file from where it is, exactly this many bytes.
     File(File, u64),
 }
 
@@ -63,7 +65,7 @@ impl Body {
     pub(super) fn length(&self) -> u64 {
         match self {
             Body::Empty => 0,
-            Body::Json(json) => json.len() as u64,
+            Body::Json(bytes) | Body::Batch(bytes) => bytes.len() as u64,
             Body::File(_, length) => *length,
         }
     }

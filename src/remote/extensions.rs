@@ -9,6 +9,10 @@ pub struct Extensions {
     pub commit_read: bool,
     /// Contents uploaded before the change that uses them.
     pub blobs: bool,
+    /// Many contents in one request, and the question which are missing.
+    pub blob_batches: bool,
+    /// Large contents in parts, which go on after a break.
+    pub uploads: bool,
     /// Symbolic links in changes.
     pub symlinks: bool,
     /// Empty directories in changes.
@@ -31,6 +35,8 @@ impl Extensions {
     pub(super) const ALL: Extensions = Extensions {
         commit_read: true,
         blobs: true,
+        blob_batches: true,
+        uploads: true,
         symlinks: true,
         directories: true,
         graft: true,
@@ -46,6 +52,8 @@ impl Extensions {
         Extensions {
             commit_read: has(extension::COMMIT_READ),
             blobs: has(extension::BLOBS),
+            blob_batches: has(extension::BLOB_BATCHES),
+            uploads: has(extension::UPLOADS),
             symlinks: has(extension::SYMLINKS),
             directories: has(extension::DIRECTORIES),
             graft: has(extension::GRAFT),

@@ -154,6 +154,19 @@ impl Http {
                 let sending = self.upload(builder, chunks, length, &sent).await?;
                 (sending, self.limits.chunk)
             }
+            Body::Batch(bytes) => {
+                let length = bytes.len() as u64;
+                let builder = builder
+                    .header(
+                        reqwest::header::CONTENT_TYPE,
+                        "application/vnd.mesa.objects",
+                    )
+                    .header(reqwest::header::CONTENT_ENCODING, "zstd");
+                let sending = self
+                    .upload(builder, chunks_of(bytes), length, &sent)
+                    .await?;
+                (sending, self.limits.chunk)
+            }
             Body::File(file, length) => {
                 let file = tokio::io::AsyncReadExt::take(tokio::fs::File::from_std(file), length);
                 let chunks = ReaderStream::with_capacity(file, SEND_CHUNK_BYTES);

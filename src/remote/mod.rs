@@ -43,6 +43,7 @@ mod retry;
 mod sending;
 mod source;
 mod tally;
+mod uploading;
 
 pub use call::At;
 pub use client::Client;

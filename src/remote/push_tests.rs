@@ -40,6 +40,23 @@ fn blob(bytes: &[u8]) -> GitOid {
     GitOid(hash.finalize().into())
 }
 
+/// What a batch has.
+fn stored(batch: &[u8]) -> Vec<Value> {
+    let batch = zstd::bulk::decompress(batch, 64 << 20).unwrap();
+    let mut rest = &batch[..];
+    let mut blobs = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
+        let head = std::str::from_utf8(&rest[..end]).unwrap();
+        let size: usize = head.strip_prefix("blob ").unwrap().parse().unwrap();
+        let bytes = &rest[end + 1..][..size];
+        assert_eq!(rest[end + 1 + size], b'\n');
+        blobs.push(json!({"sha": blob(bytes).to_string(), "size": size}));
+        rest = &rest[end + size + 2..];
+    }
+    blobs
+}
+
 fn setup(extensions: &'static [&'static str]) -> Setup {
     setup_with(extensions, |seen| match seen.method {
         Method::PATCH => change(CHANGE, NEXT, ""),
@@ -56,6 +73,8 @@ fn setup_with(
         "/v1/acme/app/ext/blobs" => ok(json!({
             "sha": blob(&seen.body).to_string(), "size": seen.body.len(),
         })),
+        "/v1/acme/app/ext/blobs/missing" => ok(json!({"missing": seen.json()["objects"]})),
+        "/v1/acme/app/ext/blobs/batch" => ok(json!({"blobs": stored(&seen.body)})),
         "/v1/acme/app/content" if !seen.query.contains("path=at-") => raw("lower"),
         _ => answer(seen),
     });
@@ -195,14 +214,14 @@ fn everything_goes_in_one_patch_in_order() {
         "\n\nMesa-Txn: {transaction}\nMesa-Batch: {batch}\n"
     )));
     let files = &patch["files"];
-    assert_eq!(files[1]["content"], "c21hbGw=");
+    assert_eq!(files[1]["blob"], blob(b"small").to_string());
     assert_eq!(files[2]["blob"], blob(&large).to_string());
     assert_eq!(files[3]["blob"], blob(b"lower").to_string());
     assert_eq!(files[3]["mode"], "100755");
     assert_eq!(files[4]["mode"], "120000");
     assert_eq!(files[6]["tree"], GitOid([4; 20]).to_string());
-    // whoami, one upload, one PATCH: nothing was read.
-    assert_eq!(setup.fake.seen().len(), 3);
+    // whoami, what is missing, that in one batch, one PATCH: nothing was read.
+    assert_eq!(setup.fake.seen().len(), 4);
 }
 
 #[test]

@@ -54,8 +54,12 @@ requests! {
     changes_created,
     /// An amended change.
     changes_patched,
-    /// Bytes sent ahead of a change.
+    /// Bytes sent ahead of a change, of one file.
     blobs_uploaded,
+    /// The same, of many files.
+    blob_batches,
+    /// Which contents the server lacks.
+    blobs_asked,
     /// A bookmark made, moved or removed.
     bookmarks_written,
     /// A bookmark merged into another.

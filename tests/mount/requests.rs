@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::support::fixture;
+use crate::support::fixture::{self, noise};
 use crate::support::git;
+use crate::support::process::run;
+use crate::support::stopwatch::wait_until;
 use crate::support::world::World;
 
 /// A repository of so many files, in folders of 50.
@@ -114,4 +117,69 @@ fn a_push_is_a_few_calls_for_many_edits() {
         "{} calls: {requests:?}",
         requests.len()
     );
+}
+
+#[test]
+fn many_contents_go_in_batches_and_what_the_server_has_is_not_sent_again() {
+    let source = tempfile::tempdir().unwrap();
+    let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
+    world.count_requests();
+    world.mount();
+    let app = world.repo("app");
+    // One push each, whenever they are all there.
+    run(&mut world.mesa(&["journal", "hold"])).success();
+    let write_all = |folder: &str| {
+        fs::create_dir(app.join(folder)).unwrap();
+        for number in 0..2_000 {
+            let text = noise(&format!("text {number}"), 6_000);
+            fs::write(app.join(folder).join(format!("file-{number}")), text).unwrap();
+        }
+    };
+    let push = || {
+        world.proxy().take();
+        run(&mut world.mesa(&["journal", "release"])).success();
+        world.flush_and_compare("app");
+        run(&mut world.mesa(&["journal", "hold"])).success();
+        let requests = world.proxy().take();
+        let count = |beginning: &str| {
+            let of_kind = requests
+                .iter()
+                .filter(|request| request.starts_with(beginning));
+            of_kind.count()
+        };
+        let blobs = "POST /v1/local/app/ext/blobs";
+        [
+            count(&format!("{blobs}/missing")),
+            count(&format!("{blobs}/batch")),
+            count(&format!("{blobs} ")) + count("POST /v1/local/app/ext/uploads"),
+            count("PATCH /v1/local/app/changes"),
+        ]
+    };
+    write_all("first");
+    // 12 MB: two batches of at most 8 MiB, and one change that names them.
+    assert_eq!(push(), [2, 2, 0, 1]);
+    write_all("second");
+    assert_eq!(push(), [2, 0, 0, 1]);
+    fs::write(app.join("few"), noise("few", 200_000)).unwrap();
+    assert_eq!(push(), [0, 0, 0, 1]);
+    run(&mut world.mesa(&["journal", "release"])).success();
+}
+
+#[test]
+fn a_large_file_whose_last_answer_was_lost_is_not_sent_again() {
+    let source = tempfile::tempdir().unwrap();
+    let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
+    world.count_requests();
+    world.mount();
+    let parts = "PATCH /v1/local/app/ext/uploads/";
+    world.proxy().lose_answers_to(parts);
+    fs::write(world.repo("app").join("large"), noise("large", 20 << 20)).unwrap();
+    wait_until("an answer was lost", Duration::from_secs(60), || {
+        world.proxy().lost() > 0
+    });
+    world.proxy().pass_answers();
+    world.flush_and_compare("app");
+    let requests = world.proxy().take();
+    let sent = requests.iter().filter(|request| request.starts_with(parts));
+    assert_eq!(sent.count(), 1, "{requests:?}");
 }

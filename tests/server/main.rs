@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod batches;
 mod changes;
 mod cloning;
 mod conflicts;

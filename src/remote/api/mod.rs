@@ -32,8 +32,8 @@ pub use merge::{
     MergeRequest, MergeType, OmittedReason, Resolution, Take,
 };
 pub use objects::{
-    LARGE_BYTES, NewUpload, OBJECTS_MAX, ObjectsRequest, TreeEntry, TreeListing, TreeMode,
-    TreesRequest, Upload,
+    BATCH_BYTES_MAX, LARGE_BYTES, MissingObjects, NewUpload, OBJECTS_MAX, ObjectsRequest,
+    StoredBlobs, TreeEntry, TreeListing, TreeMode, TreesRequest, Upload,
 };
 pub use organization::{
     Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, Expected,
@@ -56,6 +56,9 @@ pub mod extension {
     pub const COMMIT_READ: &str = "commit-read";
     /// `POST ext/blobs` and `FileOp.blob`: contents travel as raw bytes, before the change.
     pub const BLOBS: &str = "blobs";
+    /// `POST ext/blobs/batch` and `POST ext/blobs/missing`: many small contents in one request, and
+    /// which ones the server lacks.
+    pub const BLOB_BATCHES: &str = "blob-batches";
     /// `FileOp.mode` may be `120000`.
     pub const SYMLINKS: &str = "symlinks";
     /// `FileOp.action` may be `mkdir`; empty directories exist.
@@ -82,9 +85,10 @@ pub mod extension {
     /// `GET ext/events`: what happens in a repository, as server-sent events.
     pub const EVENTS: &str = "events";
     /// All of the above, as our server advertises them.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 15] = [
         COMMIT_READ,
         BLOBS,
+        BLOB_BATCHES,
         SYMLINKS,
         DIRECTORIES,
         GRAFT,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::text;
+use super::{StoredBlob, text};
 use crate::tree::GitOid;
 
 /// Most ids in one request for objects or trees.
@@ -29,6 +29,28 @@ pub struct ObjectsRequest {
 
 /// A blob of more bytes than this travels alone, so that it cannot hold up the small ones.
 pub const LARGE_BYTES: u64 = 4 << 20;
+
+/// Most bytes of a batch of blobs, without its compression.
+pub const BATCH_BYTES_MAX: u64 = 64 << 20;
+
+/// The answer to `POST ext/blobs/batch`, in the order of the blobs. The body has, for each,
+/// `blob <size>\n<bytes>\n`, none over [`LARGE_BYTES`], and may be compressed (`Content-Encoding`
+/// `zstd` or `gzip`). All of them are stored, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredBlobs {
+    /// What was stored.
+    pub blobs: Vec<StoredBlob>,
+}
+
+/// The answer to `POST ext/blobs/missing`, which takes an [`ObjectsRequest`]: those that would have to
+/// be sent. A credential that is restricted to some repositories is told that all are missing but
+/// those that the named commit has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingObjects {
+    /// The blobs, in the order of the request.
+    #[serde(with = "text::list")]
+    pub missing: Vec<GitOid>,
+}
 
 /// `POST ext/trees`. The answer is a stream of lines, each a [`TreeListing`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

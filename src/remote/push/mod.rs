@@ -1,8 +1,9 @@
 //! Sends edits to the change that takes them: all of them in one PATCH, guarded by the commit that
 //! they are meant for, so that the remote shows either none of them or all.
 //!
-//! Small contents travel within the PATCH; larger ones, and those beyond a total, are uploaded ahead
-//! of it, where the server can store blobs. Every PATCH names its batch in a trailer of the change's
+//! A few small contents travel within the PATCH. More, and larger ones, go ahead of it where the server
+//! can store blobs: many in one compressed request, and a large one in parts, which go on after a break;
+//! what the server has already is named and not sent. Every PATCH names its batch in a trailer of the change's
 //! description, by which [`Pusher::settle`] tells a lost answer from a refusal.
 //!
 //! A stock server (no `ordered`, no `blobs`) needs several PATCHes for a path that is removed and
@@ -11,25 +12,26 @@
 //!
 //! Blocking, single attempts: when to try again is decided by the journal's replay.
 
+mod batch;
+mod contents;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
 mod message;
 mod part;
 mod plan;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use self::message::{Mark, describe, mark_of};
 use self::part::Part;
-use self::plan::{Action, Bytes, Step, plan};
-use super::api::{ChangePatch, FileMode, FileOp, Ident, NewChange};
+use self::plan::plan;
+use super::api::{ChangePatch, FileOp, Ident, NewChange};
 use super::{Extensions, Failure, ForeignEdits, Publisher, Remote, RepositoryName};
 use crate::failpoints;
-use crate::lower::{self, Listing, Lower, Want};
+use crate::lower::{self, Lower};
 use crate::tree::{ChangeId, ContentSource, Edit, GitOid, TreePath};
 
 pub use self::plan::{KeptLocal, KeptReason};
@@ -205,15 +207,17 @@ impl Pusher {
         let plan = plan(push.edits, extensions, &mut |path, tree| {
             self.listing(path, tree)
         })?;
-        let mut part = Part::new(extensions);
+        let mut part = Part::new(extensions, plan.body_bytes());
         let mut commit = push.base;
         for step in plan.steps {
             if part.must_end_before(&step) {
+                self.send_batch(&mut part.batch, push.base)?;
                 commit = self.patch(push, commit, Mark::Part, part.take(), extensions)?;
             }
-            let operation = self.operation(&step, &mut part)?;
+            let operation = self.operation(&step, &mut part, push.base)?;
             part.add(&step, operation);
         }
+        self.send_batch(&mut part.batch, push.base)?;
         if !part.operations.is_empty() {
             commit = self.patch(push, commit, Mark::Batch, part.take(), extensions)?;
         }
@@ -280,104 +284,4 @@ impl Pusher {
         failpoints::PUSH_ANSWERED.reach();
         Ok(change.current_commit_oid)
     }
-
-    fn operation(&self, step: &Step, part: &mut Part) -> Result<FileOp, PushError> {
-        let path = step.path.clone();
-        Ok(match &step.action {
-            Action::Remove => FileOp::delete(path),
-            Action::Mkdir => FileOp::mkdir(path),
-            Action::Graft(tree) => FileOp::graft(path, *tree),
-            Action::Put(mode, Bytes::Here(bytes)) => FileOp::upsert(path, bytes, *mode),
-            Action::Put(mode, Bytes::Body(at, body)) => {
-                self.body(path, at, body.as_ref(), *mode, part)?
-            }
-            Action::Put(mode, Bytes::Lower { oid, .. }) if part.extensions.blobs => {
-                FileOp::upsert_blob(path, *oid, *mode)
-            }
-            Action::Put(mode, Bytes::Lower { oid, size, from }) => {
-                let file = self.object(from, *oid, *size)?;
-                let bytes = read_whole(&file, *size)
-                    .map_err(|error| PushError::Lower(lower::Error::Store(error)))?
-                    .ok_or(PushError::Lower(lower::Error::Corrupt { oid: *oid }))?;
-                part.inline_bytes += *size;
-                FileOp::upsert(path, &bytes, *mode)
-            }
-        })
-    }
-
-    fn body(
-        &self,
-        path: String,
-        at: &TreePath,
-        body: &dyn ContentSource,
-        mode: FileMode,
-        part: &mut Part,
-    ) -> Result<FileOp, PushError> {
-        let size = body.size();
-        let file = body
-            .open()
-            .map_err(|source| PushError::unopened(at, body, source))?;
-        let torn = || PushError::Torn { path: at.clone() };
-        if part.uploads(size) {
-            let client = self.remote.client();
-            let call = client.upload_blob(&self.repository, file, size);
-            let stored = self.remote.block_on(self.remote.write(call));
-            failpoints::BLOB_UPLOADED.reach();
-            // Whatever the server said, it said it of bytes that nobody meant.
-            if !body.is_unchanged() {
-                return Err(torn());
-            }
-            return match stored {
-                Ok(blob) => Ok(FileOp::upsert_blob(path, blob, mode)),
-                Err(Failure::Body(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    Err(torn())
-                }
-                Err(Failure::Body(source)) => Err(PushError::Body {
-                    path: at.clone(),
-                    source,
-                }),
-                Err(failure) => Err(failure.into()),
-            };
-        }
-        let bytes = read_whole(&file, size).map_err(|source| PushError::Body {
-            path: at.clone(),
-            source,
-        })?;
-        match bytes {
-            Some(bytes) if body.is_unchanged() => {
-                part.inline_bytes += size;
-                Ok(FileOp::upsert(path, &bytes, mode))
-            }
-            _ => Err(torn()),
-        }
-    }
-
-    fn object(&self, path: &TreePath, oid: GitOid, size: u64) -> Result<File, lower::Error> {
-        for _ in 0..LOOKS_MAX {
-            if let Some(file) = self.lower.object(oid)? {
-                return Ok(file);
-            }
-            let path = path.clone();
-            self.lower.fetch(&Want::Object { path, oid, size })?;
-        }
-        Err(lower::Error::Corrupt { oid })
-    }
-
-    fn listing(&self, path: &TreePath, oid: GitOid) -> Result<Arc<Listing>, lower::Error> {
-        for _ in 0..LOOKS_MAX {
-            if let Some(listing) = self.lower.listing(oid)? {
-                return Ok(listing);
-            }
-            let path = path.clone();
-            self.lower.fetch(&Want::Listing { path, oid })?;
-        }
-        Err(lower::Error::Corrupt { oid })
-    }
-}
-
-/// All bytes of a file of this size; `None` when it has another.
-fn read_whole(file: &File, size: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-    file.take(size.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 == size).then_some(bytes))
 }

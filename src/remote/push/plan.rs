@@ -76,6 +76,17 @@ pub(super) struct Plan {
     pub(super) kept_local: Vec<KeptLocal>,
 }
 
+impl Plan {
+    /// Bytes of all bodies that are to be sent.
+    pub(super) fn body_bytes(&self) -> u64 {
+        let sizes = self.steps.iter().map(|step| match &step.action {
+            Action::Put(_, Bytes::Body(_, body)) => body.size(),
+            _ => 0,
+        });
+        sizes.sum()
+    }
+}
+
 /// Plans all edits, in their order.
 pub(super) fn plan(
     edits: &[Edit],

@@ -108,3 +108,30 @@ fn a_body_that_cannot_be_read_is_not_called_torn() {
         assert!(setup.patches().is_empty());
     }
 }
+
+#[test]
+fn a_large_body_goes_on_where_an_earlier_attempt_ended() {
+    const ALL: usize = 6 << 20;
+    const THERE: usize = 5 << 20;
+    let bytes: Vec<u8> = (0..ALL).map(|index| (index / 1000 % 251) as u8).collect();
+    let sha = blob(&bytes).to_string();
+    let state = {
+        let sha = sha.clone();
+        move |offset: usize| json!({"id": "u 1", "offset": offset, "size": ALL, "sha": sha, "is_complete": offset == ALL})
+    };
+    let setup = setup_with(&extension::ALL, move |seen| match seen.path.as_str() {
+        "/v1/acme/app/ext/uploads" => ok(state(THERE)),
+        "/v1/acme/app/ext/uploads/u%201" => ok(state(THERE + seen.body.len())),
+        _ => change(CHANGE, NEXT, ""),
+    });
+    setup.push(&[setup.body("large", &bytes).0]).unwrap();
+    let seen = setup.fake.seen();
+    let part = seen
+        .iter()
+        .find(|seen| seen.path.ends_with("u%201"))
+        .unwrap();
+    assert_eq!(part.query, format!("offset={THERE}"));
+    assert!(part.body == bytes[THERE..]);
+    let patch = seen.last().unwrap().json();
+    assert_eq!(patch["files"][0]["blob"], sha);
+}

@@ -248,6 +248,22 @@ impl Repository {
         staging.publish()?;
         Ok(ours(&oid))
     }
+
+    /// Stores all blobs that `next` gives, or none; on return they survive a power cut.
+    pub(in crate::server) fn store_blobs<E: From<Error>>(
+        &self,
+        mut next: impl FnMut() -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Vec<(GitOid, u64)>, E> {
+        let repo = self.local();
+        let mut staging = staging::Staging::new(&repo)?;
+        let mut stored = Vec::new();
+        while let Some(bytes) = next()? {
+            let oid = staging.write(gix::objs::Kind::Blob, &bytes)?;
+            stored.push((ours(&oid), bytes.len() as u64));
+        }
+        staging.publish()?;
+        Ok(stored)
+    }
 }
 
 fn open_gix(folder: &Path) -> Result<gix::ThreadSafeRepository, Error> {

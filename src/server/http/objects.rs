@@ -18,9 +18,10 @@ use futures_util::stream;
 
 use super::failure::Failure;
 use super::receive::{self, Query, Segments};
-use super::{Service, Shared, blocking, bytes, git};
+use super::{Service, Shared, blocking, bytes, git, ok};
 use crate::remote::api::{
-    LARGE_BYTES, OBJECTS_MAX, ObjectsRequest, TreeEntry, TreeListing, TreeMode, TreesRequest,
+    LARGE_BYTES, MissingObjects, OBJECTS_MAX, ObjectsRequest, TreeEntry, TreeListing, TreeMode,
+    TreesRequest,
 };
 use crate::server::keys::{Principal, Scope};
 use crate::server::repositories::Hosted;
@@ -116,6 +117,30 @@ pub(super) async fn objects(
         Ok(true)
     };
     Ok(streamed(&service, "application/vnd.mesa.objects", step))
+}
+
+/// `POST /v1/{org}/{repo}/ext/blobs/missing`.
+pub(super) async fn missing(
+    State(service): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    Segments((organization, name)): Segments<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
+    let wanted: ObjectsRequest = receive::json(&service, &headers, body).await?.value;
+    check_count(wanted.objects.len())?;
+    let sight = Sight::of(&service, &hosted, &principal, wanted.commit_oid).await?;
+    blocking(&service, move |service| {
+        let mut missing = Vec::new();
+        for oid in wanted.objects {
+            if !sight.has(oid) || hosted.git.blob_size(oid, &service.sizes)?.is_none() {
+                missing.push(oid);
+            }
+        }
+        Ok(ok(MissingObjects { missing }))
+    })
+    .await
 }
 
 fn write_object(

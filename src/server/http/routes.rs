@@ -4,6 +4,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
 
 use super::{
     Shared, api_keys, blobs, bookmarks, changes, content, diff, document, feed, merge, metrics,
@@ -55,6 +56,16 @@ fn compressed(route: Route) -> Route {
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
     Route {
         handler: route.handler.layer(compression),
+        ..route
+    }
+}
+
+/// A route whose requests may be compressed.
+fn decompressed(route: Route) -> Route {
+    // What it cannot decompress keeps its header, and the handler says so in our words.
+    let decompression = RequestDecompressionLayer::new().pass_through_unaccepted(true);
+    Route {
+        handler: route.handler.layer(decompression),
         ..route
     }
 }
@@ -116,6 +127,16 @@ pub(super) fn table() -> Vec<Route> {
         route(Delete, BOOKMARK, bookmarks::delete),
         route(Get, "/v1/{org}/{repo}/ext/events", feed::show),
         route(Post, "/v1/{org}/{repo}/ext/blobs", blobs::create),
+        decompressed(route(
+            Post,
+            "/v1/{org}/{repo}/ext/blobs/batch",
+            blobs::create_many,
+        )),
+        compressed(route(
+            Post,
+            "/v1/{org}/{repo}/ext/blobs/missing",
+            objects::missing,
+        )),
         route(Get, "/v1/{org}/{repo}/ext/blobs/{sha}", objects::show),
         route(Post, "/v1/{org}/{repo}/ext/uploads", uploads::create),
         route(Get, UPLOAD, uploads::show),
