@@ -101,7 +101,16 @@ fn of_cause(error: &(dyn std::error::Error + 'static)) -> Errno {
 /// The rest would lie: that a body file is missing is ENOENT in the state directory, but on the
 /// mount it would say that the user's file does not exist.
 fn of_io(error: &io::Error) -> Errno {
-    match error.raw_os_error() {
+    use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    // What names a path as well, as temporary files do, has its number deeper down.
+    let by_kind = || match error.kind() {
+        StorageFull => Some(libc::ENOSPC),
+        QuotaExceeded => Some(libc::EDQUOT),
+        ReadOnlyFilesystem => Some(libc::EROFS),
+        OutOfMemory => Some(libc::ENOMEM),
+        _ => None,
+    };
+    match error.raw_os_error().or_else(by_kind) {
         Some(
             number @ (libc::ENOSPC
             | libc::EDQUOT
@@ -124,6 +133,7 @@ mod tests {
         let full = || io::Error::from_raw_os_error(libc::ENOSPC);
         for error in [
             overlay::Error::Body(full()),
+            overlay::Error::Body(io::Error::new(full().kind(), "a temporary file")),
             overlay::Error::Journal(journal::Error::Io {
                 path: "journal".into(),
                 source: full(),
