@@ -11,7 +11,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -95,18 +95,19 @@ pub(super) fn answers(folder: &Path) -> io::Result<bool> {
         .prefix("copy-trial-")
         .tempfile_in(folder)?;
     let (file, path) = trial.into_parts();
-    file.set_len(1)?;
+    // With a block of its own, so that a store needs no space.
+    file.write_all_at(&[0], 0)?;
     let mut map = Byte::of(&file)?;
     drop(file);
     if !has_writer(&path).unwrap_or(false) {
         return Ok(false);
     }
-    map.store(1);
+    map.store()?;
     let body = OpenOptions::new().read(true).open(&path)?;
     body.sync_data()?;
     std::thread::sleep(TICK);
     let before = Stamp::of(&body.metadata()?);
-    map.store(2);
+    map.store()?;
     let is_seen = !before.still_holds(&body.metadata()?);
     drop(map);
     Ok(is_seen && has_writer(&path).is_ok_and(|there| !there))
@@ -134,9 +135,15 @@ impl Byte {
         }
     }
 
-    fn store(&mut self, byte: u8) {
+    /// Has the kernel store into the map: what the disk refuses is an error then, where a store of ours
+    /// would be the end of us.
+    fn store(&mut self) -> io::Result<()> {
+        let zero = File::open("/dev/zero")?;
         // SAFETY: the map is one byte long at the least and is ours until it is dropped.
-        unsafe { self.0.cast::<u8>().write_volatile(byte) };
+        match unsafe { libc::read(zero.as_raw_fd(), self.0, 1) } {
+            1 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 
@@ -198,5 +205,22 @@ mod tests {
             Ok(folder) => assert!(!answers(folder.path()).unwrap()),
             Err(error) => eprintln!("skipped the half about tmpfs: {error}"),
         }
+    }
+
+    /// A store into a page that has no space is SIGBUS to whoever does it.
+    #[test]
+    fn trying_it_out_on_a_full_disk_is_an_error() {
+        use nix::mount::{MntFlags, MsFlags, mount, umount2};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, nothing) = (folder.path(), MsFlags::empty());
+        let one_page = Some("size=4096");
+        if let Err(error) = mount(Some("tmpfs"), path, Some("tmpfs"), nothing, one_page) {
+            return eprintln!("skipped: only root can mount: {error}");
+        }
+        let filled = std::fs::write(path.join("full"), [1; 4096]);
+        let answered = answers(path);
+        umount2(path, MntFlags::MNT_DETACH).unwrap();
+        filled.unwrap();
+        assert_eq!(answered.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -189,7 +189,8 @@ impl Overlay {
             tracing::debug!(%error, "a new file is not passed");
             self.open(ino).map(|()| Way::Asking(Pages::Dropped))
         })?;
-        Ok((attributes, way))
+        // The body was made a tick later, perhaps, and its times are the file's.
+        Ok((self.attributes(ino).unwrap_or(attributes), way))
     }
 
     fn make_body(&self, ino: Ino) -> Result<(), Error> {

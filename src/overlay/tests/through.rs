@@ -13,20 +13,20 @@ use super::support::{Fixture, OWNER};
 use crate::overlay::{
     Aim, AttributeChange, Capture, Error, Overlay, Pages, Passage, Scope, Way, XattrMode,
 };
-use crate::tree::{Content, Edit, GitOid, Ino, Name, Permissions};
+use crate::tree::{Attributes, Content, Edit, GitOid, Ino, Name, Permissions};
 
 /// More than a tick of the clock that ctimes are of: what is written before is certainly before.
-fn tick() {
+pub(super) fn tick() {
     std::thread::sleep(Duration::from_millis(25));
 }
 
 /// A passage that is kept by the file behind it.
-fn kept(body: &File) -> Option<Passage> {
+pub(super) fn kept(body: &File) -> Option<Passage> {
     Some(Arc::new(body.try_clone().unwrap()))
 }
 
 /// The other end of a passage: a descriptor that stays when the passage goes.
-fn kernel(way: &Way) -> File {
+pub(super) fn kernel(way: &Way) -> File {
     match way {
         Way::Through(passage) => {
             let body: &File = passage.downcast_ref().unwrap();
@@ -65,6 +65,9 @@ impl Case {
             overlay.create_through(place, permissions, OWNER, Aim::Writing, &mut kept)
         });
         let (attributes, way) = made.unwrap();
+        let times = |shown: Attributes| (shown.mtime, shown.ctime);
+        let shown = self.overlay().attributes(attributes.ino).unwrap();
+        assert_eq!(times(attributes), times(shown));
         (attributes.ino, kernel(&way))
     }
 
