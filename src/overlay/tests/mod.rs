@@ -16,3 +16,4 @@ mod schedules;
 mod special;
 mod support;
 mod through;
+mod writers;

@@ -12,13 +12,14 @@ use super::map::{Model, Node};
 use super::operation::{Operation, RULES, operation};
 use super::remote::{Tree, apply, children, join, sample};
 use super::support::{Fixture, OWNER};
+use super::writers::Writer;
 use crate::overlay::ignore::Rules;
 use crate::overlay::{AttributeChange, Error, NewNode, Rename, Scope};
 use crate::tree::{Ino, Name, Permissions, TreePath};
 
-struct Run {
-    fixture: Fixture,
-    model: Model,
+pub(super) struct Run {
+    pub(super) fixture: Fixture,
+    pub(super) model: Model,
     base: Tree,
     remote: Tree,
     /// A push whose answer was lost with the process: what it covers, and whether it was accepted.
@@ -26,6 +27,7 @@ struct Run {
     /// The rules of the last capture, and what they do not undo.
     rules: String,
     pushed: BTreeSet<TreePath>,
+    pub(super) writers: Vec<Writer>,
 }
 
 fn told(result: Result<(), Error>) -> Result<(), String> {
@@ -95,6 +97,7 @@ impl Run {
         if self.fixture.overlay().remote().pushed == Sequence::ZERO {
             return;
         }
+        self.let_time_pass();
         let capture = self.fixture.call(|overlay| overlay.capture(Scope::Pending));
         let capture = capture.unwrap();
         self.wanted();
@@ -111,6 +114,7 @@ impl Run {
         self.unsettled = Some((capture.through, accepted));
         drop(capture);
         self.fixture.reopen();
+        self.die();
     }
 
     /// Asks the remote what became of it.
@@ -159,6 +163,7 @@ impl Run {
             Sequence::ZERO => Scope::Everything,
             _ => scope,
         };
+        self.let_time_pass();
         let capture = self.fixture.call(|overlay| overlay.capture(scope)).unwrap();
         let wanted = self.wanted();
         let Some(capture) = capture else {
@@ -219,14 +224,17 @@ impl Run {
                     return;
                 };
                 self.fixture.write(&path, u64::from(*offset), data).unwrap();
-                let Node::File(number) = self.model.paths[&path] else {
-                    unreachable!()
-                };
-                let bytes = &mut self.model.files[number].0;
-                let end = usize::from(*offset) + data.len();
-                bytes.resize(bytes.len().max(end), 0);
-                bytes[usize::from(*offset)..end].copy_from_slice(data);
+                let number = self.number(&path);
+                self.note_write(number, *offset, data);
             }
+            Operation::WriteThrough(at, offset, data, stays) => {
+                if let Some(path) = self.model.pick(at, file) {
+                    self.write_through(&path, *offset, data, *stays);
+                }
+            }
+            Operation::WriteUnseen(at, offset, data) => self.write_unseen(at, *offset, data),
+            Operation::CloseWriter(at) => self.close_writer(at),
+            Operation::Upkeep => self.fixture.overlay().sync_in_background().unwrap(),
             Operation::Truncate(at, size) => {
                 let Some(path) = self.model.pick(at, file) else {
                     return;
@@ -324,6 +332,7 @@ impl Run {
             Operation::Compact => self.fixture.overlay().compact().unwrap(),
             Operation::Reopen => {
                 self.fixture.reopen();
+                self.die();
                 assert_eq!(self.fixture.tree(), self.model.tree());
             }
             Operation::ReopenWithoutIndex => {
@@ -331,6 +340,7 @@ impl Run {
                 let index = self.fixture.folder().join("repo/index");
                 std::fs::remove_dir_all(index).unwrap();
                 self.fixture.reopen();
+                self.die();
                 assert_eq!(self.fixture.tree(), self.model.tree());
             }
         }
@@ -356,6 +366,7 @@ proptest! {
             unsettled: None,
             rules: String::new(),
             pushed: BTreeSet::new(),
+            writers: Vec::new(),
         };
         for operation in &operations {
             run.step(operation);

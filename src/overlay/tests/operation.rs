@@ -13,6 +13,10 @@ pub(super) enum Operation {
     Directory(Index, u8),
     Symlink(Index, u8),
     Write(Index, u16, Vec<u8>),
+    WriteThrough(Index, u16, Vec<u8>, bool),
+    WriteUnseen(Index, u16, Vec<u8>),
+    CloseWriter(Index),
+    Upkeep,
     Truncate(Index, u16),
     Executable(Index, bool),
     Remove(Index),
@@ -40,6 +44,12 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
         1 => (index(), 0..6_u8).prop_map(|(at, name)| Symlink(at, name)),
         5 => (index(), 0..40_u16, prop::collection::vec(any::<u8>(), 1..20))
             .prop_map(|(at, offset, data)| Write(at, offset, data)),
+        3 => (index(), 0..40_u16, prop::collection::vec(any::<u8>(), 1..20), any::<bool>())
+            .prop_map(|(at, offset, data, stays)| WriteThrough(at, offset, data, stays)),
+        3 => (index(), 0..40_u16, prop::collection::vec(any::<u8>(), 1..20))
+            .prop_map(|(at, offset, data)| WriteUnseen(at, offset, data)),
+        1 => index().prop_map(CloseWriter),
+        1 => Just(Upkeep),
         2 => (index(), 0..30_u16).prop_map(|(at, size)| Truncate(at, size)),
         2 => (index(), any::<bool>()).prop_map(|(at, on)| Executable(at, on)),
         5 => index().prop_map(Remove),
