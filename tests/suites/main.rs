@@ -4,7 +4,7 @@
 //!
 //! They want programs that `cargo test --workspace` does without, so this program is run by its name,
 //! `cargo test --test suites`, as `.ci/run` does. What is missing is named. `MESA_FSX_SEEDS` and
-//! `MESA_FSX_OPS` make fsx longer, `MESA_STRESS_SECONDS` stress-ng.
+//! `MESA_FSX_OPS` make fsx longer, `MESA_STRESS_SECONDS` stress-ng; `MESA_OPENS` says who serves open files.
 
 #![allow(
     clippy::unwrap_used,
