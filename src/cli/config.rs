@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::{Context, Error, output};
-use crate::config::{self, Effect, Key, Line, Origin, Value};
+use crate::config::{self, Origin, Value};
 
 /// Shows the configuration, and writes one to begin with.
 #[derive(Debug, Subcommand)]
@@ -48,7 +48,7 @@ struct Shown<'a> {
     key: &'a str,
     value: &'a Value,
     origin: ShownOrigin<'a>,
-    /// Whether this version acts on it.
+    /// Whether this version acts on it: always, since each that has been released does on all it knows.
     effective: bool,
 }
 
@@ -103,7 +103,7 @@ fn show(arguments: &Show, context: &Context) -> Result<(), Error> {
             key: &line.place,
             value: &line.value,
             origin: ShownOrigin::of(&line.origin),
-            effective: is_effective(line),
+            effective: true,
         });
         return output::json(&Everything {
             file: config.file.as_ref().map(|path| path.display().to_string()),
@@ -123,10 +123,6 @@ fn show(arguments: &Show, context: &Context) -> Result<(), Error> {
         text.push_str(&format!("{mark}{} = {}{origin}\n", line.place, line.value));
     }
     output::data(text.trim_end())
-}
-
-fn is_effective(line: &Line) -> bool {
-    Key::at(&line.place).is_none_or(|key| key.setting().effect == Effect::Now)
 }
 
 fn init(arguments: &Init) -> Result<(), Error> {

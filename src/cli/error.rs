@@ -57,6 +57,22 @@ pub(super) enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A path that was to be fetched.
+    #[error("{} cannot be looked at", path.display())]
+    PrefetchPath {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A path elsewhere.
+    #[error("{} is not in the mount at {mount_point}", path.display())]
+    OutsideMount {
+        /// Which.
+        path: PathBuf,
+        /// Where the mount is.
+        mount_point: String,
+    },
     /// The cache of fetched content.
     #[error("the cache {} cannot be read", folder.display())]
     Cache {
@@ -179,6 +195,12 @@ impl Error {
                     "`mesa doctor` looks at whose it is; with nothing mounted it may be deleted"
                         .into(),
                 ),
+            ),
+            Error::PrefetchPath { .. } => Failure::of(self, Reason::Failed, None),
+            Error::OutsideMount { .. } => Failure::of(
+                self,
+                Reason::Failed,
+                Some("name a file or directory below it, or --all".into()),
             ),
             Error::Output(_) | Error::CurrentFolder(_) => Failure::of(self, Reason::Failed, None),
             Error::ConfigFile { source, .. } => {

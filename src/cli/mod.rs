@@ -19,6 +19,7 @@ mod key;
 mod log_level;
 mod mount;
 mod output;
+mod prefetch;
 mod publish;
 mod remains;
 mod repo;
@@ -78,6 +79,8 @@ enum Verb {
     /// Store credentials, and show which one is used.
     #[command(subcommand)]
     Auth(auth::Auth),
+    /// Fetch files before somebody reads them.
+    Prefetch(prefetch::Arguments),
     /// Look after the cache of fetched content.
     #[command(subcommand)]
     Cache(cache::Cache),
@@ -152,6 +155,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Publish(arguments) => publish::run(&arguments, &context),
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),
         Verb::Auth(verb) => auth::run(&verb, &context),
+        Verb::Prefetch(arguments) => prefetch::run(&arguments, &context),
         Verb::Cache(verb) => cache::run(&verb, &context),
         Verb::Config(verb) => config::run(&verb, &context),
         Verb::Key(verb) => key::run(&verb, &context),

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
 use super::{Context, Error, auth, output, remains};
-use crate::config::{Config, Key, Origin};
+use crate::config::{Config, Key};
 use crate::daemon::audience::{Audience, Pipe, Supervision};
 use crate::daemon::control::Versions;
 use crate::daemon::log::{self, Destination, Threads};
@@ -66,17 +66,9 @@ impl Mount {
     }
 }
 
-/// Says what is set in vain, and which variables may be misspelt: a sandbox's log is often all that
-/// somebody has to find out why a setting does nothing.
+/// Says which variables may be misspelt: a sandbox's log is often all that somebody has to find out why
+/// a setting does nothing.
 fn warn(config: &Config) {
-    let names = |origin: &Origin| origin.to_string();
-    let vain: Vec<String> = config.notes.without_effect.iter().map(names).collect();
-    if !vain.is_empty() {
-        output::talk(format_args!(
-            "warning: this version does not act on these settings yet: {}",
-            vain.join("; ")
-        ));
-    }
     for (name, meant) in &config.notes.unknown_variables {
         let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
         output::talk(format_args!(

@@ -10,15 +10,6 @@ use std::time::Duration;
 use super::kind::Kind;
 use super::types::{Backend, Color, LogLevel, Opens, Publish};
 
-/// Whether a setting does something in this version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// It does what it says.
-    Now,
-    /// It is checked and kept, but nothing acts on it yet.
-    Later,
-}
-
 /// One line of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -30,8 +21,6 @@ pub struct Setting {
     pub variable: &'static str,
     /// What it takes.
     pub kind: Kind,
-    /// Whether it does something.
-    pub effect: Effect,
     /// What it is for, line by line.
     pub help: &'static [&'static str],
 }
@@ -45,7 +34,7 @@ impl Setting {
 
 macro_rules! settings {
     ($($(#[doc = $help:literal])+ $name:ident = $place:literal, $flag:literal, $variable:literal,
-        $kind:expr, $effect:ident;)+) => {
+        $kind:expr;)+) => {
         /// A setting that the file, the environment and a flag can give.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Key {
@@ -64,7 +53,6 @@ macro_rules! settings {
                         flag: $flag,
                         variable: $variable,
                         kind: $kind,
-                        effect: Effect::$effect,
                         help: &[$($help),+],
                     },)+
                 }
@@ -98,93 +86,93 @@ const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
 settings! {
     /// The server's address. Given, it beats service-domain.
-    ApiUrl = "api-url", "api-url", "MESA_API_URL", Kind::Text, Now;
+    ApiUrl = "api-url", "api-url", "MESA_API_URL", Kind::Text;
     /// The API is at `https://api.DOMAIN/v1`, unless api-url says otherwise.
-    ServiceDomain = "service-domain", "service-domain", "MESA_SERVICE_DOMAIN", Kind::Text, Now;
+    ServiceDomain = "service-domain", "service-domain", "MESA_SERVICE_DOMAIN", Kind::Text;
     /// The organization to mount. Without one: those that have a table here, else those of
     /// MESA_ORGS, else the credential's.
-    Org = "org", "org", "MESA_ORG", Kind::Text, Now;
+    Org = "org", "org", "MESA_ORG", Kind::Text;
     /// Where repositories appear, as MOUNT-POINT/ORG/REPO.
-    MountPoint = "mount-point", "mount-point", "MESA_MOUNT_POINT", Kind::Path, Now;
+    MountPoint = "mount-point", "mount-point", "MESA_MOUNT_POINT", Kind::Path;
     /// Journal, edits and lock: keep it, and nothing is lost.
-    DataDir = "data-dir", "data-dir", "MESA_DATA_DIR", Kind::Path, Now;
+    DataDir = "data-dir", "data-dir", "MESA_DATA_DIR", Kind::Path;
     /// The folder of the control socket.
-    RuntimeDir = "runtime-dir", "runtime-dir", "MESA_RUNTIME_DIR", Kind::Path, Now;
+    RuntimeDir = "runtime-dir", "runtime-dir", "MESA_RUNTIME_DIR", Kind::Path;
     /// The user to whom everything in the mount belongs.
-    Uid = "uid", "uid", "MESA_UID", Kind::Number(0, ID_MAX), Now;
+    Uid = "uid", "uid", "MESA_UID", Kind::Number(0, ID_MAX);
     /// The group to which everything in the mount belongs.
-    Gid = "gid", "gid", "MESA_GID", Kind::Number(0, ID_MAX), Now;
+    Gid = "gid", "gid", "MESA_GID", Kind::Number(0, ID_MAX);
     /// Whether other users than the one who mounts may enter the mount; the mode bits then say what
     /// they may do. Without a word of it: only if uid is another user than the one who mounts.
-    AllowOther = "allow-other", "allow-other", "MESA_ALLOW_OTHER", Kind::Boolean, Now;
+    AllowOther = "allow-other", "allow-other", "MESA_ALLOW_OTHER", Kind::Boolean;
     /// How long an acknowledged edit may stay without surviving a power cut; 0s waits for the disk
     /// each time.
     CommitInterval = "commit-interval", "commit-interval", "MESA_COMMIT_INTERVAL",
-        Kind::Duration(COMMIT_INTERVAL_MAX), Now;
+        Kind::Duration(COMMIT_INTERVAL_MAX);
     /// Whether the bookmark that was checked out follows what is pushed.
     Publish = "publish", "publish", "MESA_PUBLISH",
-        Kind::Choice(Publish::NAMES), Now;
+        Kind::Choice(Publish::NAMES);
     /// Who opens and serves files: kernel, which opens them by itself and keeps what it has read; plain, the
     /// daemon, each time; or passthrough, the kernel by itself as soon as a file has local bytes, where root
     /// mounts and the data directory's file system allows it.
-    Opens = "opens", "opens", "MESA_OPENS", Kind::Choice(Opens::NAMES), Now;
+    Opens = "opens", "opens", "MESA_OPENS", Kind::Choice(Opens::NAMES);
     /// A file of ignore rules, in the syntax of .gitignore, instead of the built-in ones.
-    MesaignorePath = "mesaignore-path", "mesaignore-path", "MESA_MESAIGNORE_PATH", Kind::Path, Now;
+    MesaignorePath = "mesaignore-path", "mesaignore-path", "MESA_MESAIGNORE_PATH", Kind::Path;
     /// Where credentials are stored.
     SecretsBackend = "secrets.backend", "secrets-backend", "MESA_SECRETS_BACKEND",
-        Kind::Choice(Backend::NAMES), Now;
+        Kind::Choice(Backend::NAMES);
     /// A program that prints a credential, with its arguments; the variable has blanks between them.
-    SecretsCommand = "secrets.command", "secrets-command", "MESA_SECRETS_COMMAND", Kind::Words, Now;
+    SecretsCommand = "secrets.command", "secrets-command", "MESA_SECRETS_COMMAND", Kind::Words;
     /// A file that holds a credential, and is read again when it changes.
-    ApiKeyFile = "secrets.api-key-file", "api-key-file", "MESA_API_KEY_FILE", Kind::Path, Now;
+    ApiKeyFile = "secrets.api-key-file", "api-key-file", "MESA_API_KEY_FILE", Kind::Path;
     /// Whether fetched content outlives the mount.
-    CacheEnabled = "cache.enabled", "cache-enabled", "MESA_CACHE_ENABLED", Kind::Boolean, Now;
+    CacheEnabled = "cache.enabled", "cache-enabled", "MESA_CACHE_ENABLED", Kind::Boolean;
     /// Fetched content; may be deleted while nothing is mounted.
-    CachePath = "cache.path", "cache-path", "MESA_CACHE_PATH", Kind::Path, Now;
+    CachePath = "cache.path", "cache-path", "MESA_CACHE_PATH", Kind::Path;
     /// How large the cache on disk may grow, as in 10GiB, or unlimited; what was
     /// not used for longest goes first.
     CacheSize = "cache.max-size", "cache-max-size", "MESA_CACHE_MAX_SIZE",
-        Kind::SizeLimit(CACHE_BYTES_MIN, CACHE_BYTES_MAX), Now;
+        Kind::SizeLimit(CACHE_BYTES_MIN, CACHE_BYTES_MAX);
     /// How large the cache in memory may grow, as in 320MB.
     CacheMemorySize = "cache.max-memory-size", "cache-max-memory-size", "MESA_CACHE_MAX_MEMORY_SIZE",
-        Kind::Size(CACHE_MEMORY_BYTES_MIN, CACHE_MEMORY_BYTES_MAX), Now;
+        Kind::Size(CACHE_MEMORY_BYTES_MIN, CACHE_MEMORY_BYTES_MAX);
     /// Whether what comes next is fetched before it is asked for, once somebody walks directories
     /// or reads one file after the other.
     PrefetchEnabled = "prefetch.enabled", "prefetch-enabled", "MESA_PREFETCH_ENABLED",
-        Kind::Boolean, Now;
+        Kind::Boolean;
     /// Whether the network is paid by what comes through it: then nothing is fetched ahead.
     PrefetchMetered = "prefetch.metered", "prefetch-metered", "MESA_PREFETCH_METERED",
-        Kind::Boolean, Now;
+        Kind::Boolean;
     /// How many files of a repository may be fetched ahead and not opened yet.
     PrefetchObjects = "prefetch.max-objects", "prefetch-max-objects", "MESA_PREFETCH_MAX_OBJECTS",
-        Kind::Number(1, PREFETCH_OBJECTS_MAX), Now;
+        Kind::Number(1, PREFETCH_OBJECTS_MAX);
     /// How many bytes of these, as in 32MiB.
     PrefetchBytes = "prefetch.max-bytes", "prefetch-max-bytes", "MESA_PREFETCH_MAX_BYTES",
-        Kind::Size(PREFETCH_BYTES_MIN, CACHE_BYTES_MAX), Now;
+        Kind::Size(PREFETCH_BYTES_MIN, CACHE_BYTES_MAX);
     /// How many directories deep, or unlimited: the whole tree.
     PrefetchDepth = "prefetch.max-depth", "prefetch-max-depth", "MESA_PREFETCH_MAX_DEPTH",
-        Kind::Limit(0, DEPTH_MAX), Now;
+        Kind::Limit(0, DEPTH_MAX);
     /// How many requests at once.
     PrefetchConcurrency = "prefetch.max-concurrency", "prefetch-max-concurrency",
-        "MESA_PREFETCH_MAX_CONCURRENCY", Kind::Number(1, CONCURRENCY_MAX), Now;
-    /// The share of cache.max-size above which nothing is fetched ahead.
+        "MESA_PREFETCH_MAX_CONCURRENCY", Kind::Number(1, CONCURRENCY_MAX);
+    /// The share of cache.max-size above which little is fetched ahead.
     PrefetchPressure = "prefetch.cache-pressure-limit", "prefetch-cache-pressure-limit",
-        "MESA_PREFETCH_CACHE_PRESSURE_LIMIT", Kind::Share, Later;
+        "MESA_PREFETCH_CACHE_PRESSURE_LIMIT", Kind::Share;
     /// A file that holds the daemon's process number while it runs.
-    PidFile = "daemon.pid-file", "pid-file", "MESA_DAEMON_PID_FILE", Kind::Path, Now;
+    PidFile = "daemon.pid-file", "pid-file", "MESA_DAEMON_PID_FILE", Kind::Path;
     /// How much is logged.
     LogLevel = "daemon.log.level", "log-level", "MESA_LOG_LEVEL",
-        Kind::Choice(LogLevel::NAMES), Now;
+        Kind::Choice(LogLevel::NAMES);
     /// A file for the log, or stderr, or auto: daemon.log in data-dir when in
     /// the background, else stderr.
-    LogTarget = "daemon.log.target", "log-file", "MESA_DAEMON_LOG_FILE", Kind::Path, Now;
+    LogTarget = "daemon.log.target", "log-file", "MESA_DAEMON_LOG_FILE", Kind::Path;
     /// Whether the log has colors; auto: on a terminal.
     LogColor = "daemon.log.color", "log-color", "MESA_DAEMON_LOG_COLOR",
-        Kind::Choice(Color::NAMES), Now;
+        Kind::Choice(Color::NAMES);
     /// Where traces go, by OTLP over HTTP with JSON; nothing is sent anywhere
     /// without it.
     CollectorUrl = "telemetry.collector-url", "telemetry-collector-url",
-        "MESA_TELEMETRY_COLLECTOR_URL", Kind::Text, Now;
+        "MESA_TELEMETRY_COLLECTOR_URL", Kind::Text;
 }
 
 /// Variables that are no single setting.

@@ -37,7 +37,7 @@ use crate::secrets::Secrets;
 use given::Raw;
 
 pub use file::SyntaxError;
-pub use key::{Effect, Key, OTHER_VARIABLES, Origin, Setting};
+pub use key::{Key, OTHER_VARIABLES, Origin, Setting};
 pub use kind::{Kind, UNLIMITED};
 pub use problem::{Error, Problem, Problems, Reason};
 pub use schema::schema;
@@ -80,8 +80,6 @@ pub struct Surroundings<'a> {
 /// What is right, but not what somebody will have meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Notes {
-    /// What was given, and has no effect in this version.
-    pub without_effect: Vec<Origin>,
     /// `MESA_*` variables that no setting has, and what may have been meant.
     pub unknown_variables: Vec<(String, Option<&'static str>)>,
 }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::kind::UNLIMITED;
-use super::{Effect, Key, Kind, MountMode, Publish};
+use super::{Key, Kind, MountMode, Publish};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 pub(super) const SIZE: &str = "^[0-9]+(\\.[0-9]+)?\\s*[A-Za-z]*$";
@@ -56,12 +56,8 @@ fn properties(within: &str) -> Map<String, Value> {
 
 fn setting(key: Key) -> Map<String, Value> {
     let setting = key.setting();
-    let note = match setting.effect {
-        Effect::Now => "",
-        Effect::Later => " It has no effect in this version.",
-    };
     let help = setting.help.concat();
-    let description = format!("{}{note} Variable: {}", help.trim(), setting.variable);
+    let description = format!("{} Variable: {}", help.trim(), setting.variable);
     let mut shape = shape(setting.kind);
     shape.insert("description".to_owned(), description.into());
     shape

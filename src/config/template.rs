@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::{Config, Effect, Error, Key, OTHER_VARIABLES, Overrides, Surroundings, load};
+use super::{Config, Error, Key, OTHER_VARIABLES, Overrides, Surroundings, load};
 
 const HEAD: &str = "\
 # Configuration of mesa. Flags win over variables, variables over this file, and this file over the
@@ -68,10 +68,6 @@ fn text(defaults: &Config) -> String {
             within = table;
         }
         let value = defaults.value(key);
-        let note = match setting.effect {
-            Effect::Now => "",
-            Effect::Later => "# It has no effect in this version.\n",
-        };
         let help: String = setting
             .help
             .iter()
@@ -79,10 +75,7 @@ fn text(defaults: &Config) -> String {
             .collect();
         let variable = setting.variable;
         // Writing to a string does not fail.
-        let _written = write!(
-            text,
-            "\n{help}{note}# Variable: {variable}\n#{name} = {value}\n"
-        );
+        let _written = write!(text, "\n{help}# Variable: {variable}\n#{name} = {value}\n");
     }
     text.push_str(TAIL);
     text.push_str("#\n# Only variables can be:\n#\n");

@@ -182,7 +182,7 @@ pub struct Prefetch {
     pub objects_max: u64,
     /// How many bytes of these.
     pub bytes_max: u64,
-    /// The share of [`Cache::bytes_max`] above which nothing is fetched ahead: over 0, at most 1.
+    /// The share of [`Cache::bytes_max`] above which little is fetched ahead: over 0, at most 1.
     pub cache_pressure_limit: f64,
 }
 

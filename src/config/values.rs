@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::given::{Given, Raw};
 use super::{
-    AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Config, Credentials, Effect, Key,
-    Kind, Log, LogLevel, LogTarget, MountMode, Notes, Opens, Organization, Origin, Prefetch,
-    Problem, Publish, Reason, Surroundings, is_organization, lists, meant,
+    AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Config, Credentials, Key, Kind, Log,
+    LogLevel, LogTarget, MountMode, Notes, Opens, Organization, Origin, Prefetch, Problem, Publish,
+    Reason, Surroundings, is_organization, lists, meant,
 };
 use crate::secrets::{Credential, Passphrase, Place, Secrets, Sources};
 
@@ -124,20 +124,12 @@ impl<'a> Values<'a> {
     }
 
     fn notes(&self) -> Notes {
-        let given = self.given.values.iter();
-        let without_effect = given
-            .filter(|(key, _)| key.setting().effect == Effect::Later)
-            .map(|(_, (origin, _))| origin.clone())
-            .collect();
         let unknown = self.surroundings.variables.iter();
         let unknown_variables = unknown
             .filter(|name| name.starts_with("MESA_") && !is_known_variable(name))
             .map(|name| (name.clone(), meant::variable(name)))
             .collect();
-        Notes {
-            without_effect,
-            unknown_variables,
-        }
+        Notes { unknown_variables }
     }
 
     fn organizations(

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded, never};
 
 use super::control::{
-    Answer, CredentialRequest, Handler, Order, Ordered, RepoRequest, Request, Versions,
+    Answer, CredentialRequest, Handler, Order, Ordered, PrefetchAnswer, PrefetchRequest,
+    RepoRequest, Request, Versions,
 };
 use super::opening::Hide;
+use super::prefetching::Prefetching;
 use super::reports::Informed;
 use super::repositories::OpenRepositories;
 use super::status::{State, Status};
@@ -33,6 +35,7 @@ pub(super) struct Desk {
     pub(super) mount_point: String,
     pub(super) repositories: Arc<OpenRepositories>,
     pub(super) draining: AtomicBool,
+    pub(super) prefetching: Prefetching,
     pub(super) stop: Sender<Stop>,
 }
 
@@ -78,6 +81,7 @@ impl Handler for Desk {
                     .map(Answer::Exported),
             ),
             Request::Repo(request) => answered(self.repo(&request)),
+            Request::Prefetch(request) => answered(self.prefetch(request).map(Answer::Prefetch)),
             Request::Flush { timeout_ms } => {
                 self.repositories.config().secrets.try_now();
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
@@ -118,6 +122,18 @@ impl Desk {
         Ok(Answer::JournalRecords(Box::new(records)))
     }
 
+    fn prefetch(&self, request: PrefetchRequest) -> Result<PrefetchAnswer, Error> {
+        match request {
+            PrefetchRequest::Start { repo, path } => {
+                let repository = self.repositories.one(Some(&repo))?;
+                return self.prefetching.start(repository, &path);
+            }
+            PrefetchRequest::List => {}
+            PrefetchRequest::Stop => self.prefetching.stop(|_| true),
+        }
+        Ok(self.prefetching.list())
+    }
+
     fn credential(&self, request: CredentialRequest) -> Result<Answer, Error> {
         let secrets = &self.repositories.config().secrets;
         Ok(Answer::Credential(credentials::follow(secrets, request)?))
@@ -140,6 +156,11 @@ impl Desk {
             } => {
                 let deadline = Instant::now() + Duration::from_millis(*timeout_ms);
                 let how = if *force { Hide::Anyway } else { Hide::Idle };
+                let of_organization = |repo: &str| {
+                    let (organization, repository) = repo.split_once('/').unwrap_or(("", repo));
+                    repository == name && org.as_deref().is_none_or(|org| org == organization)
+                };
+                self.prefetching.stop(of_organization);
                 (self.repositories).hide((org.as_deref(), name), deadline, how, forget)?
             }
         };

@@ -38,6 +38,7 @@ pub mod meeting;
 mod memory;
 mod opener;
 mod opening;
+mod prefetching;
 mod publishing;
 pub mod ready;
 mod replay_worker;

@@ -283,6 +283,7 @@ fn open_store(config: &Config) -> Result<Store, Error> {
         requests_max: wanted.concurrency_max,
         objects_max: wanted.objects_max,
         bytes_max: wanted.bytes_max,
+        pressure_max: wanted.cache_pressure_limit,
     };
     let store = Store::open_within(&cache.folder, limits).map_err(Error::Store)?;
     Ok(store.with_prefetch((wanted.enabled && !wanted.metered).then_some(prefetch)))

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use super::audience::{Audience, Supervision};
 use super::control::{Answer, ControlServer, Drained};
 use super::desk::{Desk, Stop};
+use super::prefetching::Prefetching;
 use super::ready::Ready;
 use super::reports::Reporter;
 use super::repositories::OpenRepositories;
@@ -87,6 +88,7 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
         mount_point: mounted.path().display().to_string(),
         repositories: Arc::clone(&repositories),
         draining: AtomicBool::new(false),
+        prefetching: Prefetching::default(),
         stop,
     });
     reporter.ask(&desk);
@@ -279,6 +281,7 @@ impl Life<'_> {
         let drained = self.repositories.drain(deadline, &self.signals).drained;
         self.keeper.stop();
         self.upkeep.stop();
+        self.desk.prefetching.stop(|_| true);
         let rest = self.close(patience);
         for remaining in &drained.remains {
             tracing::warn!(

@@ -110,6 +110,8 @@ struct State {
     not_before: Option<Instant>,
     is_unknown: bool,
     is_closed: bool,
+    /// Whether no window is to grow.
+    is_pressed: bool,
 }
 
 /// A run that goes on.
@@ -252,6 +254,12 @@ impl Ahead {
         }
     }
 
+    /// Keeps windows as small as a run begins with, or lets them grow: of a store that is nearly full,
+    /// what is asked for early drives out what is used.
+    pub(super) fn press(&self, is_pressed: bool) {
+        self.state.lock().is_pressed = is_pressed;
+    }
+
     /// Waits until there is room in the window; says what is to be asked for. After `Nothing` the run
     /// is over.
     pub(super) fn next(&self) -> Next {
@@ -299,6 +307,11 @@ impl State {
         let Some(run) = &mut self.run else {
             return Ok(Next::Nothing);
         };
+        let most = match self.is_pressed {
+            true => Amount::FIRST.within(Amount::new(1, 1), most),
+            false => most,
+        };
+        run.window = run.window.within(Amount::new(1, 1), most);
         if self.is_closed || run.end != End::Over {
             return Ok(Next::Nothing);
         }

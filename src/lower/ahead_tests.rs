@@ -173,3 +173,23 @@ fn a_file_that_is_missed_says_where_the_reader_is() {
     }
     assert!((2..=8).contains(&strays), "{strays}");
 }
+
+#[test]
+fn a_window_grows_only_while_the_store_has_room() {
+    let ahead = ahead();
+    assert!(run(&ahead, RUN_OBJECTS, Instant::now()));
+    ahead.press(true);
+    let mut next = 0;
+    for is_pressed in [true, true, true, false] {
+        ahead.press(is_pressed);
+        let asked = filled(&ahead, next);
+        let expected = if is_pressed {
+            Amount::FIRST.objects / 2
+        } else {
+            Amount::FIRST.objects * 2
+        };
+        assert_eq!(asked, expected);
+        (next..next + asked).for_each(|number| ahead.used(oid(number)));
+        next += asked;
+    }
+}

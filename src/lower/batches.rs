@@ -11,12 +11,12 @@ use super::ahead::{self, Ahead, Amount, Next};
 use super::fetch::Counts;
 use super::sweep::{self, Sweeps};
 use super::walk::{Step, Walk};
-use super::{EntryKind, Listing, ListingEntry, Pin, Prefetch, Source, Store};
+use super::{EntryKind, Error, Listing, ListingEntry, Pin, Prefetch, Source, Store};
 use crate::tree::{GitOid, TreePath};
 
 /// What is left free on the disk of the store: as much as a mount and its journals want to begin with,
 /// and again.
-const ROOM_BYTES_MIN: u64 = 64 << 20;
+pub(super) const ROOM_BYTES_MIN: u64 = 64 << 20;
 
 /// Everything that such a thread needs of one snapshot.
 pub(super) struct Batches {
@@ -193,7 +193,15 @@ impl Batches {
     /// Asks for what comes next, for as long as it is used.
     fn read_ahead(batches: &Arc<Batches>) {
         let mut walk = Walk::default();
+        let press = || {
+            let pressure = batches.store.pressure();
+            batches
+                .ahead
+                .press(pressure > batches.prefetch.pressure_max);
+        };
+        press();
         while let Next::Ask(amount, missed) = batches.ahead.next() {
+            press();
             if let Some(missed) = missed {
                 walk = walk.moved(&missed, (batches.pin.tree, |tree| batches.listing(tree)));
             }
@@ -258,28 +266,31 @@ impl Batches {
         self.listing(tree)
     }
 
+    /// Keeps an object that came in a batch, if it is what it should be; else whoever wants it will see
+    /// what is wrong with it.
+    pub(super) fn keep(&self, oid: GitOid, bytes: &[u8]) -> Result<(), Error> {
+        let size = bytes.len() as u64;
+        let progress = AtomicU64::new(0);
+        let mut file = self.store.incoming(size, &progress)?;
+        file.write_all(bytes).map_err(Error::Store)?;
+        match self.store.publish_blob(file, oid, size)? {
+            true => self.counts.note_object(size),
+            false => self.counts.note_damaged(),
+        }
+        Ok(())
+    }
+
     fn fetch_batch(&self, batch: &Batch) -> ahead::End {
         if !self.store.has_room(ROOM_BYTES_MIN + batch.bytes) {
             return ahead::End::Full;
         }
         let _pass = self.store.gate.enter();
-        let mut take = |oid: GitOid, bytes: &[u8]| {
-            let size = bytes.len() as u64;
-            let progress = AtomicU64::new(0);
-            let kept = self.store.incoming(size, &progress).and_then(|mut file| {
-                file.write_all(bytes).map_err(super::Error::Store)?;
-                self.store.publish_blob(file, oid, size)
-            });
-            match kept {
-                Ok(true) => self.counts.note_object(size),
-                // Whoever wants it will see what is wrong with it.
-                Ok(false) => self.counts.note_damaged(),
-                Err(error) => {
-                    tracing::debug!(%oid, %error, "reading ahead ended");
-                    return false;
-                }
+        let mut take = |oid: GitOid, bytes: &[u8]| match self.keep(oid, bytes) {
+            Ok(()) => self.ahead.arrived(oid),
+            Err(error) => {
+                tracing::debug!(%oid, %error, "reading ahead ended");
+                false
             }
-            self.ahead.arrived(oid)
         };
         match self.source.objects(&self.pin, &batch.wanted, &mut take) {
             Ok(true) => ahead::End::Over,

@@ -240,10 +240,44 @@ impl Lower {
             return Ok(());
         }
         self.batches.ahead.missed(path);
+        self.request_object(path, oid, size, progress)?;
+        Batches::object_was_fetched(&self.batches, path);
+        Ok(())
+    }
+
+    /// As [`Lower::fetch`] of an object, by somebody who knows what comes next: nothing is guessed from
+    /// it.
+    pub(super) fn fetch_alone(&self, path: &TreePath, oid: GitOid, size: u64) -> Result<(), Error> {
+        self.flights.run(oid, STALL_MAX, |progress| {
+            match self.store.blob(oid, Effort::Whole)?.is_some() {
+                true => Ok(()),
+                false => self.request_object(path, oid, size, progress),
+            }
+        })
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn source(&self) -> &dyn Source {
+        &*self.source
+    }
+
+    pub(super) fn batches(&self) -> &Batches {
+        &self.batches
+    }
+
+    fn request_object(
+        &self,
+        path: &TreePath,
+        oid: GitOid,
+        size: u64,
+        progress: &AtomicU64,
+    ) -> Result<(), Error> {
         for attempt in 1..=ATTEMPTS_MAX {
             if self.attempt_object(path, oid, size, progress)? {
                 self.counts.note_object(size);
-                Batches::object_was_fetched(&self.batches, path);
                 return Ok(());
             }
             self.counts.note_damaged();

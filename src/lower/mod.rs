@@ -28,6 +28,7 @@
 mod ahead;
 mod audit;
 mod batches;
+mod below;
 mod census;
 mod codec;
 mod disk;
@@ -51,6 +52,7 @@ mod usage;
 mod walk;
 
 pub use audit::{Audit, audit};
+pub use below::Progress;
 pub use census::{Held, held};
 pub use error::{Error, SourceError};
 pub use evict::{Evicted, collect};

@@ -5,7 +5,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Store;
 
 /// What may be fetched ahead.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Prefetch {
     /// How many directories deep; `None` is the whole tree.
     pub depth_max: Option<u32>,
@@ -15,6 +15,8 @@ pub struct Prefetch {
     pub objects_max: u64,
     /// Bytes of these.
     pub bytes_max: u64,
+    /// The share of the store's limit above which no more is fetched ahead than a run begins with.
+    pub pressure_max: f64,
 }
 
 impl Default for Prefetch {
@@ -26,6 +28,7 @@ impl Default for Prefetch {
             // About a second of a fast network.
             objects_max: 4_096,
             bytes_max: 32 << 20,
+            pressure_max: 0.8,
         }
     }
 }

@@ -77,7 +77,6 @@ fn every_setting_can_be_given_by_its_variable_and_by_the_file() {
         assert_eq!(config.log.color, Color::Always);
         assert_eq!(config.telemetry.as_ref().unwrap().as_str(), "http://c:4318");
         assert_eq!(config.origins.len(), Key::ALL.len());
-        assert_eq!(config.notes.without_effect.len(), 1);
     }
 }
 

@@ -104,6 +104,7 @@ fn exchange_within(
         | Request::JournalShow { .. }
         | Request::JournalOrder { .. }
         | Request::JournalDrop { .. }
+        | Request::Prefetch(_)
         // The store is read, at most.
         | Request::Credential(_) => Duration::ZERO,
         // Several listings, and files, come from the server meanwhile.

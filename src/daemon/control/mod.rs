@@ -11,6 +11,7 @@ mod credentials;
 #[doc(hidden)]
 pub mod fuzzing;
 mod metrics;
+mod prefetch;
 mod protocol;
 mod publish;
 mod repo;
@@ -29,6 +30,7 @@ pub use conflicts::{
 };
 pub use credentials::{AdoptedAs, CredentialAnswer, CredentialRequest, Handed};
 pub use metrics::{Bucket, Family, FamilyKind, Metrics, Sample, Value};
+pub use prefetch::{PrefetchAnswer, PrefetchJob, PrefetchRequest, PrefetchState};
 pub use protocol::{
     Answer, Drained, LogReport, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions,
 };

@@ -9,6 +9,7 @@ use super::super::{Failure, Status};
 use super::conflicts::{ConflictAnswer, ConflictRequest};
 use super::credentials::{CredentialAnswer, CredentialRequest};
 use super::metrics::Metrics;
+use super::prefetch::{PrefetchAnswer, PrefetchRequest};
 use super::publish::{PublishAnswer, PublishRequest};
 use super::repo::{Explicit, RepoAnswer, RepoRequest};
 use super::words::{Exported, JournalListing, JournalRecords, Ordered, Verified};
@@ -76,6 +77,8 @@ pub enum Request {
     Publish(PublishRequest),
     /// About what an explicit mount shows.
     Repo(RepoRequest),
+    /// About fetching beforehand.
+    Prefetch(PrefetchRequest),
     /// Write everything that differs from the pinned commit into a file.
     Export {
         /// `org/repo`; else the one that has pending work.
@@ -137,6 +140,8 @@ pub enum Answer {
     Published(PublishAnswer),
     /// To [`Request::Repo`] that opens or closes.
     Repo(Box<RepoAnswer>),
+    /// To [`Request::Prefetch`].
+    Prefetch(PrefetchAnswer),
     /// To [`RepoRequest::List`].
     Explicit(Explicit),
     /// To [`Request::Export`].
@@ -258,6 +263,11 @@ mod tests {
                 timeout_ms: 5,
             }),
             Request::Repo(RepoRequest::List),
+            Request::Prefetch(PrefetchRequest::List),
+            Request::Prefetch(PrefetchRequest::Start {
+                repo: "local/app".into(),
+                path: "src".into(),
+            }),
             Request::Repo(RepoRequest::Close {
                 org: None,
                 name: "app".into(),

@@ -1,0 +1,224 @@
+//! Fetching everything below a path, because somebody asked for it.
+//!
+//! One thread walks the listings, and is told of many at once like anybody who walks (`sweep.rs`). Some
+//! others fetch what is not here: in batches where the source knows such, else one by one, several at a
+//! time. What is here already is only counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+use super::ahead::OBJECT_BYTES_MAX;
+use super::batches::ROOM_BYTES_MIN;
+use super::{EntryKind, Error, Listing, Lower, Want};
+use crate::tree::{GitOid, TreePath};
+
+/// Requests at once.
+const FETCHERS: usize = 4;
+/// Files of a batch, and their bytes: a second or so of a slow network.
+const BATCH_FILES: usize = 1_024;
+const BATCH_BYTES: u64 = 4 << 20;
+/// Looks at the store after a fetch; a second fetch only if eviction was faster.
+const LOOKS_MAX: u32 = 3;
+
+/// How far it has come; any thread may look, and end it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Files that were found.
+    pub files: AtomicU64,
+    /// Their bytes.
+    pub bytes: AtomicU64,
+    /// Of these files, those that are here by now.
+    pub files_here: AtomicU64,
+    /// Their bytes.
+    pub bytes_here: AtomicU64,
+    /// Whether all files were found.
+    pub is_walked: AtomicBool,
+    /// Whether it is to end.
+    pub is_stopped: AtomicBool,
+}
+
+impl Progress {
+    fn found(&self, size: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+    }
+
+    fn is_here(&self, size: u64) {
+        self.files_here.fetch_add(1, Ordering::Relaxed);
+        self.bytes_here.fetch_add(size, Ordering::Relaxed);
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+}
+
+type File = (TreePath, GitOid, u64);
+
+/// Files that are fetched together.
+#[derive(Default)]
+struct Batch {
+    files: Vec<File>,
+    bytes: u64,
+}
+
+impl Lower {
+    /// Fetches what the snapshot has at a path and below; says whether it has anything there. Ends early,
+    /// and without an error, when `progress` says so.
+    ///
+    /// # Errors
+    ///
+    /// The first that comes, as [`Lower::fetch`] has it; [`Error::Store`] when the disk is nearly full.
+    /// What was fetched before stays.
+    pub fn fetch_below(&self, top: &TreePath, progress: &Progress) -> Result<bool, Error> {
+        let (batches, taken) = bounded::<Batch>(FETCHERS);
+        let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let fail = |error: Error| {
+            progress.is_stopped.store(true, Ordering::Relaxed);
+            failed.lock().get_or_insert(error);
+        };
+        let has_any = thread::scope(|scope| {
+            for _ in 0..FETCHERS {
+                let taken: Receiver<Batch> = taken.clone();
+                scope.spawn(move || {
+                    for batch in taken {
+                        if progress.has_stopped() {
+                            continue;
+                        }
+                        if let Err(error) = self.fetch_files(&batch, progress) {
+                            fail(error);
+                        }
+                    }
+                });
+            }
+            drop(taken);
+            let walked = self.walk_below(top, progress, batches);
+            progress.is_walked.store(walked.is_ok(), Ordering::Relaxed);
+            walked.unwrap_or_else(|error| {
+                fail(error);
+                true
+            })
+        });
+        match failed.into_inner() {
+            Some(error) => Err(error),
+            None => Ok(has_any),
+        }
+    }
+
+    fn walk_below(
+        &self,
+        top: &TreePath,
+        progress: &Progress,
+        batches: Sender<Batch>,
+    ) -> Result<bool, Error> {
+        let mut batch = Batch::default();
+        let mut folders = Vec::new();
+        match self.look_up(top)? {
+            None => return Ok(false),
+            Some((EntryKind::Directory, tree, _)) => folders.push((top.clone(), tree)),
+            Some((EntryKind::Submodule, ..)) => {}
+            Some((_, oid, size)) => self.add((top.clone(), oid, size), progress, &mut batch),
+        }
+        while let Some((path, tree)) = folders.pop() {
+            for entry in self.listing_at(&path, tree)?.entries() {
+                if progress.has_stopped() {
+                    return Ok(true);
+                }
+                let Ok(path) = path.join(&entry.name) else {
+                    continue;
+                };
+                match entry.kind {
+                    EntryKind::Directory => folders.push((path, entry.oid)),
+                    EntryKind::Submodule => {}
+                    _ => self.add((path, entry.oid, entry.size), progress, &mut batch),
+                }
+                if batch.files.len() >= BATCH_FILES || batch.bytes >= BATCH_BYTES {
+                    // Nobody takes it only once all of them have failed.
+                    let _failed = batches.send(std::mem::take(&mut batch));
+                }
+            }
+        }
+        let _failed = batches.send(batch);
+        Ok(true)
+    }
+
+    /// Notes a file, and what has to be fetched.
+    fn add(&self, file: File, progress: &Progress, batch: &mut Batch) {
+        let (_, oid, size) = file;
+        progress.found(size);
+        match size == 0 || self.store().has_blob(oid) {
+            true => progress.is_here(size),
+            false => {
+                batch.bytes += size;
+                batch.files.push(file);
+            }
+        }
+    }
+
+    /// What the snapshot has at a path.
+    fn look_up(&self, path: &TreePath) -> Result<Option<(EntryKind, GitOid, u64)>, Error> {
+        let mut found = (EntryKind::Directory, self.pin().tree, 0);
+        let mut folder = TreePath::ROOT;
+        for name in path.names() {
+            if found.0 != EntryKind::Directory {
+                return Ok(None);
+            }
+            let listing = self.listing_at(&folder, found.1)?;
+            let Some(entry) = listing.find(&name) else {
+                return Ok(None);
+            };
+            found = (entry.kind, entry.oid, entry.size);
+            let Ok(below) = folder.join(&name) else {
+                return Ok(None);
+            };
+            folder = below;
+        }
+        Ok(Some(found))
+    }
+
+    fn listing_at(&self, path: &TreePath, oid: GitOid) -> Result<Arc<Listing>, Error> {
+        for _ in 0..LOOKS_MAX {
+            if let Some(listing) = self.listing(oid)? {
+                return Ok(listing);
+            }
+            let path = path.clone();
+            self.fetch(&Want::Listing { path, oid })?;
+        }
+        Err(Error::Corrupt { oid })
+    }
+
+    fn fetch_files(&self, batch: &Batch, progress: &Progress) -> Result<(), Error> {
+        if !self.store().has_room(ROOM_BYTES_MIN + batch.bytes) {
+            return Err(Error::Store(std::io::ErrorKind::StorageFull.into()));
+        }
+        let sizes = batch.files.iter().map(|(_, oid, size)| (*oid, *size));
+        let small: Vec<(GitOid, u64)> = sizes
+            .filter(|(_, size)| *size <= OBJECT_BYTES_MAX)
+            .collect();
+        if small.len() > 1 {
+            let mut failed = None;
+            let mut take = |oid: GitOid, bytes: &[u8]| {
+                failed = self.batches().keep(oid, bytes).err();
+                failed.is_none() && !progress.has_stopped()
+            };
+            self.source().objects(&self.pin(), &small, &mut take)?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        for (path, oid, size) in &batch.files {
+            if progress.has_stopped() {
+                return Ok(());
+            }
+            if !self.store().has_blob(*oid) {
+                self.fetch_alone(path, *oid, *size)?;
+            }
+            progress.is_here(*size);
+        }
+        Ok(())
+    }
+}
