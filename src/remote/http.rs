@@ -157,10 +157,7 @@ impl Http {
             Body::Batch(bytes) => {
                 let length = bytes.len() as u64;
                 let builder = builder
-                    .header(
-                        reqwest::header::CONTENT_TYPE,
-                        "application/vnd.mesa.objects",
-                    )
+                    .header(reqwest::header::CONTENT_TYPE, "application/octet-stream")
                     .header(reqwest::header::CONTENT_ENCODING, "zstd");
                 let sending = self
                     .upload(builder, chunks_of(bytes), length, &sent)
