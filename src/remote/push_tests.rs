@@ -42,7 +42,7 @@ fn blob(bytes: &[u8]) -> GitOid {
 
 /// What a batch has.
 fn stored(batch: &[u8]) -> Vec<Value> {
-    let batch = zstd::bulk::decompress(batch, 64 << 20).unwrap();
+    let batch = zstd::stream::decode_all(batch).unwrap();
     let mut rest = &batch[..];
     let mut blobs = Vec::new();
     while !rest.is_empty() {

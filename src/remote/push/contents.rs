@@ -142,9 +142,9 @@ impl Pusher {
         let client = self.remote.client();
         let call = client.missing_blobs(&self.repository, batch.oids(), base);
         let missing = self.remote.block_on(self.remote.write(call))?;
-        let (body, sent) = batch.body(&missing.into_iter().collect());
+        let body = batch.body(&missing.into_iter().collect());
+        let (body, sent) = body.map_err(Failure::Body)?;
         if !sent.is_empty() {
-            let body = body.map_err(Failure::Body)?;
             let call = client.upload_blobs(&self.repository, body, &sent);
             self.remote.block_on(self.remote.write(call))?;
         }
