@@ -16,6 +16,9 @@ const BATCH_BYTES: u64 = 8 << 20;
 /// hundred MB/s.
 const COMPRESSION_LEVEL: i32 = 1;
 
+/// A blob and its bytes.
+pub(super) type Sent = (GitOid, u64);
+
 /// A batch that is being put together.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -52,10 +55,7 @@ impl Batch {
     /// # Errors
     ///
     /// No memory.
-    pub(super) fn body(
-        self,
-        wanted: &HashSet<GitOid>,
-    ) -> io::Result<(Vec<u8>, Vec<(GitOid, u64)>)> {
+    pub(super) fn body(self, wanted: &HashSet<GitOid>) -> io::Result<(Vec<u8>, Vec<Sent>)> {
         let mut body = zstd::stream::write::Encoder::new(Vec::new(), COMPRESSION_LEVEL)?;
         let mut sent = Vec::new();
         let mut seen = HashSet::new();
