@@ -180,7 +180,12 @@ impl Lower {
         Ok(Some(found))
     }
 
-    fn listing_at(&self, path: &TreePath, oid: GitOid) -> Result<Arc<Listing>, Error> {
+    /// A directory's listing, fetched if need be; blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lower::fetch`]; [`Error::Corrupt`] when it is gone again each time that it has come.
+    pub fn listing_at(&self, path: &TreePath, oid: GitOid) -> Result<Arc<Listing>, Error> {
         for _ in 0..LOOKS_MAX {
             if let Some(listing) = self.listing(oid)? {
                 return Ok(listing);

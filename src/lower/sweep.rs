@@ -74,42 +74,21 @@ impl Sweeps {
             state.fetched.pop_front();
         }
         state.fetched.push_back((now, path.clone()));
-        if state.fetched.len() < WALK_LISTINGS
-            || state.running.is_some()
-            || state.is_unknown
-            || state.is_closed
-            || state.not_before.is_some_and(|then| now < then)
-        {
+        if state.fetched.len() < WALK_LISTINGS {
             return None;
         }
         let paths = state.fetched.iter().map(|(_, path)| path);
         let top = paths.cloned().reduce(|above, path| above.common(&path))?;
-        if state.done.iter().any(|done| done.covers(&top)) {
+        if !state.begin(&top, now) {
             return None;
         }
         state.fetched.clear();
-        state.running = Some(Running {
-            top: top.clone(),
-            heard: now,
-        });
         Some(top)
     }
 
     /// Begins a sweep that nobody's walk is the reason of, unless there is one, or none may be.
     pub(super) fn begin(&self, top: &TreePath, now: Instant) -> bool {
-        let mut state = self.state.lock();
-        let may = state.running.is_none()
-            && !state.is_unknown
-            && !state.is_closed
-            && state.not_before.is_none_or(|then| now >= then)
-            && !state.done.iter().any(|done| done.covers(top));
-        if may {
-            state.running = Some(Running {
-                top: top.clone(),
-                heard: now,
-            });
-        }
-        may
+        self.state.lock().begin(top, now)
     }
 
     /// Notes that a listing has arrived; says whether more are wanted.
@@ -163,6 +142,24 @@ impl Sweeps {
                 return;
             }
         }
+    }
+}
+
+impl State {
+    /// Begins a sweep, if one may begin there.
+    fn begin(&mut self, top: &TreePath, now: Instant) -> bool {
+        let may = self.running.is_none()
+            && !self.is_unknown
+            && !self.is_closed
+            && self.not_before.is_none_or(|then| now >= then)
+            && !self.done.iter().any(|done| done.covers(top));
+        if may {
+            self.running = Some(Running {
+                top: top.clone(),
+                heard: now,
+            });
+        }
+        may
     }
 }
 

@@ -6,13 +6,14 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 
 use super::batches::{Take, TakeObject};
 use super::failure::Violation;
 use super::patience::Patience;
-use super::{At, Failure, Remote, RepositoryName};
+use super::{At, Extensions, Failure, Remote, RepositoryName};
 use crate::lower::{Domain, ListingEntry, Pin, Source, SourceError};
 use crate::tree::{GitOid, TreePath};
 
@@ -78,35 +79,15 @@ impl RepositorySource {
     }
 
     async fn sweep(&self, pin: &Pin, tree: GitOid, take: Take<'_>) -> Result<bool, SourceError> {
-        let patience = self.remote.patience();
-        let extensions = self
-            .remote
-            .extensions_within(patience, &self.repository)
-            .await?;
-        if !extensions.trees || !extensions.commit_read {
-            return Ok(false);
-        }
         let client = self.remote.client();
-        let (mut taken, mut broken) = (0, None);
         let wanted = (pin.commit, tree);
-        let read = self
-            .remote
-            .read_within(patience, async |left| {
-                let result = client
-                    .trees(&self.repository, wanted, left, &mut *take, &mut taken)
-                    .await;
-                match result {
-                    // What has come is kept: it is not asked for again.
-                    Err(failure) if taken > 0 => {
-                        broken = Some(failure);
-                        Ok(())
-                    }
-                    other => other,
-                }
-            })
-            .await;
-        broken.map_or(read, Err)?;
-        Ok(true)
+        let knows = |extensions: Extensions| extensions.trees;
+        self.read_many(knows, async |left, taken| {
+            client
+                .trees(&self.repository, wanted, left, &mut *take, taken)
+                .await
+        })
+        .await
     }
 
     async fn batch(
@@ -115,31 +96,42 @@ impl RepositorySource {
         wanted: &[(GitOid, u64)],
         take: TakeObject<'_>,
     ) -> Result<bool, SourceError> {
+        let client = self.remote.client();
+        let wanted: Vec<GitOid> = wanted.iter().map(|(oid, _)| *oid).collect();
+        let wanted = (pin.commit, &wanted[..]);
+        let knows = |extensions: Extensions| extensions.objects;
+        self.read_many(knows, async |left, taken| {
+            client
+                .objects(&self.repository, wanted, left, &mut *take, taken)
+                .await
+        })
+        .await
+    }
+
+    /// Reads many things at once, if the server knows such a request; `read` counts what has come. That is
+    /// kept when the rest does not come, so the same is not asked for again.
+    async fn read_many(
+        &self,
+        knows: impl Fn(Extensions) -> bool,
+        mut read: impl AsyncFnMut(Duration, &mut u64) -> Result<(), Failure>,
+    ) -> Result<bool, SourceError> {
         let patience = self.remote.patience();
         let extensions = self
             .remote
             .extensions_within(patience, &self.repository)
             .await?;
-        if !extensions.objects || !extensions.commit_read {
+        if !knows(extensions) || !extensions.commit_read {
             return Ok(false);
         }
-        let wanted: Vec<GitOid> = wanted.iter().map(|(oid, _)| *oid).collect();
-        let client = self.remote.client();
         let (mut taken, mut broken) = (0, None);
         let read = self
             .remote
-            .read_within(patience, async |left| {
-                let wanted = (pin.commit, &wanted[..]);
-                let result = client
-                    .objects(&self.repository, wanted, left, &mut *take, &mut taken)
-                    .await;
-                match result {
-                    Err(failure) if taken > 0 => {
-                        broken = Some(failure);
-                        Ok(())
-                    }
-                    other => other,
+            .read_within(patience, async |left| match read(left, &mut taken).await {
+                Err(failure) if taken > 0 => {
+                    broken = Some(failure);
+                    Ok(())
                 }
+                other => other,
             })
             .await;
         broken.map_or(read, Err)?;

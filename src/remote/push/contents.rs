@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::sync::Arc;
 
 use super::batch::{Batch, blob_of_file};
 use super::part::Part;
 use super::plan::{Action, Bytes, Step};
 use super::{LOOKS_MAX, PushError, Pusher};
 use crate::failpoints;
-use crate::lower::{self, Listing, Want};
+use crate::lower::{self, Want};
 use crate::remote::api::{FileMode, FileOp};
 use crate::remote::failure::Violation;
 use crate::remote::{Extensions, Failure};
@@ -150,21 +149,6 @@ impl Pusher {
         }
         failpoints::BLOB_UPLOADED.reach();
         Ok(())
-    }
-
-    pub(super) fn listing(
-        &self,
-        path: &TreePath,
-        oid: GitOid,
-    ) -> Result<Arc<Listing>, lower::Error> {
-        for _ in 0..LOOKS_MAX {
-            if let Some(listing) = self.lower.listing(oid)? {
-                return Ok(listing);
-            }
-            let path = path.clone();
-            self.lower.fetch(&Want::Listing { path, oid })?;
-        }
-        Err(lower::Error::Corrupt { oid })
     }
 }
 

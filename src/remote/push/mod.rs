@@ -205,7 +205,7 @@ impl Pusher {
             .remote
             .block_on(self.remote.extensions(&self.repository))?;
         let plan = plan(push.edits, extensions, &mut |path, tree| {
-            self.listing(path, tree)
+            self.lower.listing_at(path, tree)
         })?;
         let mut part = Part::new(extensions, plan.body_bytes());
         let mut commit = push.base;

@@ -103,10 +103,8 @@ pub(super) async fn objects(
     body: Body,
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
-    let wanted: ObjectsRequest = receive::json(&service, &headers, body).await?.value;
-    check_count(wanted.objects.len())?;
-    let sight = Sight::of(&service, &hosted, &principal, wanted.commit_oid).await?;
-    let mut left = wanted.objects.into_iter();
+    let (objects, sight) = wanted(&service, &hosted, &principal, &headers, body).await?;
+    let mut left = objects.into_iter();
     let step = move |service: &Service, out: &mut Vec<u8>| {
         while out.len() < STEP_BYTES {
             match left.next() {
@@ -128,19 +126,44 @@ pub(super) async fn missing(
     body: Body,
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
-    let wanted: ObjectsRequest = receive::json(&service, &headers, body).await?.value;
-    check_count(wanted.objects.len())?;
-    let sight = Sight::of(&service, &hosted, &principal, wanted.commit_oid).await?;
+    let (objects, sight) = wanted(&service, &hosted, &principal, &headers, body).await?;
     blocking(&service, move |service| {
         let mut missing = Vec::new();
-        for oid in wanted.objects {
-            if !sight.has(oid) || hosted.git.blob_size(oid, &service.sizes)?.is_none() {
+        for oid in objects {
+            if visible_size(service, &hosted, &sight, oid)?.is_none() {
                 missing.push(oid);
             }
         }
         Ok(ok(MissingObjects { missing }))
     })
     .await
+}
+
+/// The blobs that a request names, and which the credential may know of.
+async fn wanted(
+    service: &Shared,
+    hosted: &Arc<Hosted>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Vec<GitOid>, Sight), Failure> {
+    let wanted: ObjectsRequest = receive::json(service, headers, body).await?.value;
+    check_count(wanted.objects.len())?;
+    let sight = Sight::of(service, hosted, principal, wanted.commit_oid).await?;
+    Ok((wanted.objects, sight))
+}
+
+/// A blob's size; `None` when there is none, or none that the credential may know of.
+fn visible_size(
+    service: &Service,
+    hosted: &Hosted,
+    sight: &Sight,
+    oid: GitOid,
+) -> Result<Option<u64>, Failure> {
+    match sight.has(oid) {
+        true => Ok(hosted.git.blob_size(oid, &service.sizes)?),
+        false => Ok(None),
+    }
 }
 
 fn write_object(
@@ -150,11 +173,7 @@ fn write_object(
     oid: GitOid,
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let size = match sight.has(oid) {
-        true => hosted.git.blob_size(oid, &service.sizes)?,
-        false => None,
-    };
-    match size {
+    match visible_size(service, hosted, sight, oid)? {
         None => out.extend_from_slice(format!("{oid} missing\n").as_bytes()),
         Some(size) if size > LARGE_BYTES => {
             out.extend_from_slice(format!("{oid} large {size}\n").as_bytes());
