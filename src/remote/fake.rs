@@ -77,7 +77,9 @@ impl Fake {
                     body,
                 };
                 remembered.lock().push(seen.clone());
-                answer(&seen)
+                // An answer may take its time; the client's timers run on the same threads.
+                let answering = tokio::task::spawn_blocking(move || answer(&seen));
+                answering.await.unwrap()
             }
         };
         let listener = runtime.block_on(TcpListener::bind(address)).unwrap();
