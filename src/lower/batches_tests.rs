@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -51,7 +52,8 @@ impl Folder {
         })
     }
 
-    fn lower(self: &Arc<Folder>, folder: &Path) -> Lower {
+    /// Opens a store in a folder, and shows what is in this one with it.
+    fn lower(self: &Arc<Folder>, folder: &Path) -> Opened {
         let pin = Pin {
             change: ChangeId([1; 16]),
             commit: GitOid([2; 20]),
@@ -61,14 +63,19 @@ impl Folder {
                 nanoseconds: 0,
             },
         };
-        let lower = Lower::new(Arc::new(Store::open(folder).unwrap()), self.clone(), pin);
-        lower
-            .fetch(&Want::Listing {
-                path: TreePath::ROOT,
-                oid: self.tree,
-            })
-            .unwrap();
-        lower
+        let store = Arc::new(Store::open(folder).unwrap());
+        let used = Arc::downgrade(&store);
+        let lower = Lower::new(store, self.clone(), pin);
+        let root = Want::Listing {
+            path: TreePath::ROOT,
+            oid: self.tree,
+        };
+        lower.fetch(&root).unwrap();
+        Opened {
+            folder: self.clone(),
+            lower: Some(lower),
+            used,
+        }
     }
 
     fn read(&self, lower: &Lower, number: usize) -> Result<(), Error> {
@@ -85,6 +92,32 @@ impl Folder {
 
     fn batches(&self) -> usize {
         self.batches.lock().len()
+    }
+}
+
+/// A lower layer that waits at its end for the threads that it began, so that they find their folder.
+struct Opened {
+    folder: Arc<Folder>,
+    lower: Option<Lower>,
+    used: Weak<Store>,
+}
+
+impl Deref for Opened {
+    type Target = Lower;
+
+    fn deref(&self) -> &Lower {
+        self.lower.as_ref().unwrap()
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.folder.is_stuck.store(false, Ordering::SeqCst);
+        self.lower = None;
+        let begun = Instant::now();
+        while self.used.strong_count() > 0 && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
