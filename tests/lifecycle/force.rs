@@ -41,10 +41,11 @@ fn state(child: &Child) -> char {
     fields.chars().next().unwrap()
 }
 
-/// Whether it sleeps in a system call of the mount's file system.
+/// Whether it sleeps in a system call of the mount's file system, for an answer or for a page.
 fn waits_for_the_mount(child: &Child) -> bool {
     let where_ = fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default();
-    matches!(state(child), 'S' | 'D') && (where_.contains("fuse") || where_.contains("request"))
+    let waits = ["fuse", "request", "folio"];
+    matches!(state(child), 'S' | 'D') && waits.iter().any(|part| where_.contains(part))
 }
 
 #[test]
