@@ -30,6 +30,11 @@ const HURRY_EVERY: Duration = Duration::from_millis(100);
 /// Credentials whose end was warned of; beyond it some are warned of twice.
 const WARNED_MAX: usize = 256;
 
+/// How long the server is given to tell the time before ours says what is about to end: ours may be
+/// wrong. And how often is looked whether it has.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
+const CLOCK_LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// Starts the thread. It does not keep the repositories alive.
 ///
 /// # Errors
@@ -42,6 +47,7 @@ pub(super) fn start(
     let round = Round {
         generation: secrets.generation(),
         renewing: Arc::default(),
+        began: Instant::now(),
         secrets,
         warned: HashSet::new(),
         hurried: HashMap::new(),
@@ -76,6 +82,7 @@ struct Round {
     secrets: Arc<Secrets>,
     generation: u64,
     renewing: Arc<AtomicBool>,
+    began: Instant,
     warned: HashSet<Fingerprint>,
     /// Pushes that were asked for because an end is near.
     hurried: HashMap<RepositoryName, Handshake>,
@@ -91,8 +98,12 @@ impl Round {
             self.changed(repositories);
         }
         self.renew(repositories, &all);
+        let clock = self.secrets.clock();
+        if !clock.is_known() && self.began.elapsed() < CLOCK_PATIENCE {
+            return CLOCK_LOOK_EVERY;
+        }
         let mut pause = LOOK_EVERY;
-        let now = self.secrets.clock().now();
+        let now = clock.now();
         if let Ok(found) = self.secrets.find(repositories.scope()) {
             pause = pause.min(self.watch(&found, now, None));
         }

@@ -1,7 +1,7 @@
 //! Which organizations and repositories there are: asked of the server, remembered for some seconds,
 //! and kept on disk for times without it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,8 +37,8 @@ pub(super) struct Lists {
     /// Where each organization has its directory.
     folder: PathBuf,
     read: Mutex<HashMap<Name, Read>>,
-    /// Organizations that are being asked for.
-    asking: Mutex<HashSet<Name>>,
+    /// Organizations that are being asked for, each with what is closed when that is over.
+    asking: Mutex<HashMap<Name, Receiver<()>>>,
     /// What the last answer said of the credential, if it was not good.
     refused: Mutex<Option<CredentialTrouble>>,
 }
@@ -115,20 +115,30 @@ impl Lists {
         self: &Arc<Lists>,
         organization: &Name,
     ) -> Result<Arc<BTreeSet<Name>>, OpenError> {
-        match self.known(organization) {
-            Some(names) => Ok(names),
-            None => self.names_now(organization),
+        if let Some(names) = self.known(organization) {
+            return Ok(names);
         }
+        let asked = self.asking.lock().get(organization).cloned();
+        if let Some(over) = asked {
+            let _closed = over.recv();
+            if let Some(names) = self.known(organization) {
+                return Ok(names);
+            }
+        }
+        self.names_now(organization)
     }
 
-    /// Asks for every list, and waits so long for the answers: what is new is then there from the
-    /// first look on.
+    /// Asks for every list, and waits so long for the answers where one is known that may be old: what
+    /// is new is then there from the first look on. Who needs one that was never read waits for it then.
     pub(super) fn warm(self: &Arc<Lists>, organizations: &[Name], patience: Duration) {
         let deadline = Instant::now() + patience;
         let asked: Vec<Receiver<()>> = organizations
             .iter()
             .filter(|organization| !self.selection.is_explicit(organization))
-            .filter_map(|organization| self.refresh(organization))
+            .filter_map(|organization| {
+                let is_known = self.known(organization).is_some();
+                self.refresh(organization).filter(|_| is_known)
+            })
             .collect();
         for answer in asked {
             let _answered_or_late = answer.recv_deadline(deadline);
@@ -138,10 +148,14 @@ impl Lists {
     /// Asks for a list in the background, once at a time; what comes back is closed when that is
     /// over. A server that is away is not asked.
     fn refresh(self: &Arc<Lists>, organization: &Name) -> Option<Receiver<()>> {
-        if self.remote.is_offline() || !self.asking.lock().insert(organization.clone()) {
-            return None;
-        }
         let (done, over) = bounded(0);
+        {
+            let mut asking = self.asking.lock();
+            if self.remote.is_offline() || asking.contains_key(organization) {
+                return None;
+            }
+            asking.insert(organization.clone(), over.clone());
+        }
         let lists = Arc::clone(self);
         let name = organization.clone();
         let started = thread::Builder::new().name("list".into()).spawn(move || {

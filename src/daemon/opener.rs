@@ -20,11 +20,13 @@ use super::slots::Slots;
 use super::{Error, private_folder, space};
 use crate::config::{Config, DEFAULT_MESAIGNORE, Revision};
 use crate::fuse::OpenError;
-use crate::lower::{Limits, Lower, Pin, Prefetch, Source, SourceError, Store};
+use crate::lower::{ALONG_BYTES_MAX, Limits, Lower, Pin, Prefetch, Source, SourceError, Store};
 use crate::overlay::{self, Access, Local, Owner};
-use crate::remote::{Failure, Pusher, Remote, RepositoryName, RepositorySource, Resolved, Target};
+use crate::remote::{
+    Along, Failure, Pusher, Remote, RepositoryName, RepositorySource, Resolved, Target,
+};
 use crate::traced::TRACED;
-use crate::tree::{ChangeId, Name};
+use crate::tree::{ChangeId, GitOid, Name};
 
 /// How long a server that says nothing keeps a repository waiting that could be shown as it was
 /// last: a handshake and a round trip over a slow line. One that says something has the patience of
@@ -106,10 +108,12 @@ impl Opener {
             .join(name.as_os_str());
         let has_state = self.is_here(organization, name);
         // One of an explicit mount was asked for by name, and is not listed before it is there.
-        if !has_state
-            && !self.selection.is_explicit(organization)
-            && !self.lists.names(organization)?.contains(name)
-        {
+        let is_listed = has_state || self.selection.is_explicit(organization);
+        let known = match is_listed {
+            true => None,
+            false => self.lists.known(organization),
+        };
+        if known.as_ref().is_some_and(|names| !names.contains(name)) {
             return Err(OpenError::NotFound);
         }
         let remote_name = RepositoryName::new(&organization.to_string(), &name.to_string())
@@ -122,6 +126,14 @@ impl Opener {
             true => None,
             false => {
                 let newest = self.resolve(&remote_name, revision);
+                // Without a list the server was asked at once, and the list says what is wrong.
+                if newest.is_err()
+                    && !is_listed
+                    && known.is_none()
+                    && !self.lists.names(organization)?.contains(name)
+                {
+                    return Err(OpenError::NotFound);
+                }
                 Some(newest.map_err(SourceError::from)?)
             }
         };
@@ -156,6 +168,12 @@ impl Opener {
         let source: Arc<dyn Source> = Arc::new(source);
         // Its own view of the same store: what a push reads must not crowd out what the mount shows.
         let lower = Lower::new(Arc::clone(&self.store), Arc::clone(&source), shown.pin).as_asked();
+        for (tree, entries) in shown.listings {
+            // What is wrong with one is said to whoever looks at it.
+            if let Err(error) = lower.keep_listing(tree, entries) {
+                tracing::warn!(repository = %remote_name, %tree, %error, "a listing is not kept");
+            }
+        }
         let pusher = Pusher::new(
             Arc::clone(&self.remote),
             remote_name.clone(),
@@ -234,13 +252,15 @@ impl Opener {
                 tree,
                 time,
             },
+            listings: Vec::new(),
         });
         match pinned {
             Some(pinned) if !local.is_pristine() => Ok(pinned),
             None => Ok(self.resolve(name, revision).map_err(SourceError::from)?),
             Some(pinned) => match target(revision).and_then(|target| {
+                let along = self.along(Some(pinned.pin.tree));
                 self.remote
-                    .resolve_unless_unheard(name, &target, NEWEST_PATIENCE)
+                    .resolve_unless_unheard(name, &target, along, NEWEST_PATIENCE)
             }) {
                 Ok(newest) => Ok(newest),
                 Err(failure) => {
@@ -252,7 +272,19 @@ impl Opener {
     }
 
     fn resolve(&self, name: &RepositoryName, revision: &Revision) -> Result<Resolved, Failure> {
-        self.remote.resolve(name, &target(revision)?)
+        let along = self.along(None);
+        self.remote.resolve(name, &target(revision)?, along)
+    }
+
+    /// What comes along with a snapshot: what a reader would ask for next, unless nothing is to be
+    /// fetched ahead, or not so deep.
+    fn along(&self, known: Option<GitOid>) -> Along {
+        let prefetch = &self.config.prefetch;
+        let is_wanted = prefetch.enabled && !prefetch.metered && prefetch.depth_max.is_none();
+        Along {
+            bytes_max: if is_wanted { ALONG_BYTES_MAX } else { 0 },
+            known,
+        }
     }
 }
 

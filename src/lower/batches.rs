@@ -11,12 +11,16 @@ use super::ahead::{self, Ahead, Amount, Next};
 use super::fetch::Counts;
 use super::sweep::{self, Sweeps};
 use super::walk::{Step, Walk};
-use super::{EntryKind, Error, Listing, ListingEntry, Pin, Prefetch, Source, Store};
+use super::{EntryKind, Error, Listing, ListingEntry, Pin, Prefetch, Source, SourceError, Store};
 use crate::tree::{GitOid, TreePath};
 
 /// What is left free on the disk of the store: as much as a mount and its journals want to begin with,
 /// and again.
 pub(super) const ROOM_BYTES_MIN: u64 = 64 << 20;
+
+/// How many bytes tell of the listings that come along with one that is wanted: with some tenths of
+/// them, compressed, they fit into the ten segments with which a connection begins (RFC 6928).
+pub const ALONG_BYTES_MAX: u64 = 32 << 10;
 
 /// Everything that such a thread needs of one snapshot.
 pub(super) struct Batches {
@@ -82,6 +86,9 @@ impl Batches {
         };
         if store.prefetch.is_none() {
             batches.close();
+        } else if store.listing_in_memory(source.domain(), pin.tree).is_some() {
+            // It came along with the snapshot, for somebody who is about to look.
+            batches.sweeps.note(&TreePath::ROOT, Instant::now());
         }
         batches
     }
@@ -152,6 +159,32 @@ impl Batches {
     /// Fetches the listings below a tree, and keeps those that are not here.
     fn sweep(&self, top: &TreePath, tree: GitOid) -> sweep::End {
         let _pass = self.store.gate.enter();
+        match self.tell((top, tree), None, || self.sweeps.arrived()) {
+            Ok(true) => sweep::End::Done,
+            Ok(false) => sweep::End::Unknown,
+            Err(error) => {
+                tracing::debug!(%tree, %error, "a sweep ended early");
+                sweep::End::Failed
+            }
+        }
+    }
+
+    /// Fetches a listing that somebody waits for, with those below it that fit into what comes in one
+    /// round trip: whoever goes down a path asks once. Says whether the source can.
+    pub(super) fn listing_and_below(&self, path: &TreePath, tree: GitOid) -> Result<bool, Error> {
+        if self.sweeps.is_closed() {
+            return Ok(false);
+        }
+        Ok(self.tell((path, tree), Some(ALONG_BYTES_MAX), || true)?)
+    }
+
+    /// Keeps the listings from a tree down as the source tells them, for as long as `goes_on`.
+    fn tell(
+        &self,
+        (top, tree): (&TreePath, GitOid),
+        bytes_max: Option<u64>,
+        mut goes_on: impl FnMut() -> bool + Send,
+    ) -> Result<bool, SourceError> {
         // Of trees above the limit, how deep they are.
         let mut depths = HashMap::from([(tree, top.names().count())]);
         let domain = self.source.domain();
@@ -170,7 +203,7 @@ impl Batches {
                     .filter(|entry| entry.kind == EntryKind::Directory);
                 depths.extend(folders.map(|entry| (entry.oid, depth + 1)));
             } else if self.prefetch.depth_max.is_some() {
-                return self.sweeps.arrived();
+                return goes_on();
             }
             if self.store.listing_in_memory(domain, oid).is_none()
                 && let Ok(listing) = Listing::new(entries)
@@ -178,16 +211,10 @@ impl Batches {
                 self.counts.note_listing(&listing, oid);
                 self.store.keep_listing(domain, oid, listing);
             }
-            self.sweeps.arrived()
+            goes_on()
         };
-        match self.source.listings_below(&self.pin, tree, &mut take) {
-            Ok(true) => sweep::End::Done,
-            Ok(false) => sweep::End::Unknown,
-            Err(error) => {
-                tracing::debug!(%tree, %error, "a sweep ended early");
-                sweep::End::Failed
-            }
-        }
+        self.source
+            .listings_below(&self.pin, tree, bytes_max, &mut take)
     }
 
     /// Asks for what comes next, for as long as it is used.
@@ -248,20 +275,25 @@ impl Batches {
         }
     }
 
-    /// A listing that nobody has asked for yet, with all that is below it and beside it.
+    /// A listing that nobody has asked for yet, with some of those below it; with all of them, and those
+    /// beside it, if this goes on.
     fn listing_ahead(&self, folder: &TreePath, tree: GitOid) -> Option<Arc<Listing>> {
         let domain = self.source.domain();
         let is_here = || self.store.listing_in_memory(domain, tree).is_some();
         self.sweeps.wait(folder, is_here);
-        let above = folder
-            .split_last()
-            .map_or(TreePath::ROOT, |(above, _)| above);
-        if !is_here()
-            && let Some(top) = self.tree_at(&above)
-            && self.sweeps.begin(&above, Instant::now())
-        {
-            let end = self.sweep(&above, top);
-            self.sweeps.ended(end);
+        if is_here() {
+            return self.listing(tree);
+        }
+        match self.sweeps.note(folder, Instant::now()) {
+            Some(top) => {
+                let begun = self.tree_at(&top).map(|tree| self.sweep(&top, tree));
+                self.sweeps.ended(begun.unwrap_or(sweep::End::Failed));
+            }
+            None => {
+                if let Err(error) = self.listing_and_below(folder, tree) {
+                    tracing::debug!(%tree, %error, "a listing ahead did not come");
+                }
+            }
         }
         self.listing(tree)
     }

@@ -15,6 +15,15 @@ use super::*;
 use crate::tree::{ChangeId, GitOid, Name, Timestamp, TreePath};
 
 const FILES: usize = 200;
+const PIN: Pin = Pin {
+    change: ChangeId([1; 16]),
+    commit: GitOid([2; 20]),
+    tree: GitOid([3; 20]),
+    time: Timestamp {
+        seconds: 0,
+        nanoseconds: 0,
+    },
+};
 
 /// One directory of files, and what was asked of it.
 struct Folder {
@@ -45,7 +54,7 @@ impl Folder {
             kind,
             objects,
             names,
-            tree: GitOid([3; 20]),
+            tree: PIN.tree,
             is_dead: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
             batches: Mutex::default(),
@@ -54,18 +63,9 @@ impl Folder {
 
     /// Opens a store in a folder, and shows what is in this one with it.
     fn lower(self: &Arc<Folder>, folder: &Path) -> Opened {
-        let pin = Pin {
-            change: ChangeId([1; 16]),
-            commit: GitOid([2; 20]),
-            tree: self.tree,
-            time: Timestamp {
-                seconds: 0,
-                nanoseconds: 0,
-            },
-        };
         let store = Arc::new(Store::open(folder).unwrap());
         let used = Arc::downgrade(&store);
-        let lower = Lower::new(store, self.clone(), pin);
+        let lower = Lower::new(store, self.clone(), PIN);
         let root = Want::Listing {
             path: TreePath::ROOT,
             oid: self.tree,
@@ -108,6 +108,107 @@ impl Deref for Opened {
     fn deref(&self) -> &Lower {
         self.lower.as_ref().unwrap()
     }
+}
+
+/// Three directories, one in the other; a request for the first may tell of the second as well.
+#[derive(Default)]
+struct Nested {
+    can_tell: bool,
+    told: Mutex<Vec<(GitOid, Option<u64>)>>,
+    asked: Mutex<Vec<GitOid>>,
+}
+
+const NESTED: [GitOid; 3] = [GitOid([3; 20]), GitOid([4; 20]), GitOid([5; 20])];
+
+impl Nested {
+    fn entries(tree: GitOid) -> Vec<ListingEntry> {
+        let place = NESTED.iter().position(|one| *one == tree).unwrap();
+        let below = NESTED.get(place + 1).map(|oid| ListingEntry {
+            name: Name::try_from("d").unwrap(),
+            kind: EntryKind::Directory,
+            size: 0,
+            oid: *oid,
+        });
+        below.into_iter().collect()
+    }
+
+    /// Goes down to the last one, and gives what was asked for: by many, and one by one.
+    fn walk(self, folder: &Path, is_asked_only: bool) -> (Vec<(GitOid, Option<u64>)>, Vec<GitOid>) {
+        let source = Arc::new(self);
+        let store = Arc::new(Store::open(folder).unwrap());
+        let mut lower = Lower::new(store, source.clone(), PIN);
+        if is_asked_only {
+            lower = lower.as_asked();
+        }
+        for (depth, oid) in NESTED.into_iter().enumerate() {
+            let path = TreePath::try_from(&*vec!["d"; depth].join("/")).unwrap();
+            lower.fetch(&Want::Listing { path, oid }).unwrap();
+            let listing = lower.listing(oid).unwrap().unwrap();
+            assert_eq!(listing.entries().len(), usize::from(depth < 2));
+        }
+        let asked = source.asked.lock().clone();
+        (source.told.lock().clone(), asked)
+    }
+}
+
+impl Source for Nested {
+    fn listing(
+        &self,
+        _: &Pin,
+        _: &TreePath,
+        tree: GitOid,
+    ) -> Result<Vec<ListingEntry>, SourceError> {
+        self.asked.lock().push(tree);
+        Ok(Nested::entries(tree))
+    }
+
+    fn listings_below(
+        &self,
+        _: &Pin,
+        tree: GitOid,
+        bytes_max: Option<u64>,
+        take: &mut (dyn FnMut(GitOid, Vec<ListingEntry>) -> bool + Send),
+    ) -> Result<bool, SourceError> {
+        self.told.lock().push((tree, bytes_max));
+        if self.can_tell {
+            let below = NESTED.into_iter().skip_while(|one| *one != tree);
+            below.take(2).for_each(|oid| {
+                take(oid, Nested::entries(oid));
+            });
+        }
+        Ok(self.can_tell)
+    }
+
+    fn object(
+        &self,
+        _: &Pin,
+        _: &TreePath,
+        _: GitOid,
+        _: u64,
+        _: &mut dyn Write,
+    ) -> Result<(), SourceError> {
+        Err(SourceError::Offline)
+    }
+}
+
+#[test]
+fn whoever_goes_down_a_path_asks_once_where_the_source_can_tell() {
+    let walk = |can_tell, is_asked_only| {
+        let cache = tempfile::tempdir().unwrap();
+        let source = Nested {
+            can_tell,
+            ..Nested::default()
+        };
+        source.walk(cache.path(), is_asked_only)
+    };
+    let once = |oid| (oid, Some(ALONG_BYTES_MAX));
+    let [first, _, last] = NESTED;
+    assert_eq!(walk(true, false), (vec![once(first), once(last)], vec![]));
+    assert_eq!(
+        walk(false, false),
+        (NESTED.map(once).to_vec(), NESTED.to_vec())
+    );
+    assert_eq!(walk(true, true), (vec![], NESTED.to_vec()));
 }
 
 impl Drop for Opened {

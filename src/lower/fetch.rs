@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use super::batches::Batches;
 use super::flight::{Flights, STALL_MAX};
 use super::store::Effort;
-use super::{Error, Listing, Pin, Source, SourceError, Store, Want, codec};
+use super::{Error, Listing, ListingEntry, Pin, Source, SourceError, Store, Want, codec};
 use crate::tree::{GitOid, TreePath};
 
 /// The blob without bytes, which needs no server.
@@ -220,11 +220,24 @@ impl Lower {
         if self.listing(oid)?.is_some() {
             return Ok(());
         }
-        let entries = self.source.listing(&self.pin, path, oid)?;
+        // A source may not know the tree by its id alone.
+        if !self.batches.listing_and_below(path, oid)? || self.listing_in_memory(oid).is_none() {
+            let entries = self.source.listing(&self.pin, path, oid)?;
+            self.keep_listing(oid, entries)?;
+        }
+        Batches::listing_was_fetched(&self.batches, path);
+        Ok(())
+    }
+
+    /// Keeps a listing of the snapshot that came along with something else.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DuplicateName`].
+    pub fn keep_listing(&self, oid: GitOid, entries: Vec<ListingEntry>) -> Result<(), Error> {
         let listing = Listing::new(entries)?;
         self.counts.note_listing(&listing, oid);
         self.store.keep_listing(self.source.domain(), oid, listing);
-        Batches::listing_was_fetched(&self.batches, path);
         Ok(())
     }
 

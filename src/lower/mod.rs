@@ -52,6 +52,7 @@ mod usage;
 mod walk;
 
 pub use audit::{Audit, audit};
+pub use batches::ALONG_BYTES_MAX;
 pub use below::Progress;
 pub use census::{Held, held};
 pub use error::{Error, SourceError};

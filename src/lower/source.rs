@@ -87,8 +87,8 @@ pub trait Source: Send + Sync {
     ) -> Result<Vec<ListingEntry>, SourceError>;
 
     /// Hands the directory `tree` and all below it to `take`, parents before children, each once,
-    /// until `take` returns `false`; says whether the source can do that at all. A failure after
-    /// some have come is no reason to give them back.
+    /// until `take` returns `false`, or `bytes_max` bytes have told of them; says whether the source
+    /// can do that at all. A failure after some have come is no reason to give them back.
     ///
     /// # Errors
     ///
@@ -97,6 +97,7 @@ pub trait Source: Send + Sync {
         &self,
         _pin: &Pin,
         _tree: GitOid,
+        _bytes_max: Option<u64>,
         _take: &mut (dyn FnMut(GitOid, Vec<ListingEntry>) -> bool + Send),
     ) -> Result<bool, SourceError> {
         Ok(false)

@@ -12,9 +12,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::tree::TreePath;
 
-/// So many fetched listings within [`WALK_TIME`] are a walk: as many as opening a file by its path
-/// takes, and few enough that a slow network is not asked often.
-const WALK_LISTINGS: usize = 4;
+/// So many fetched listings within [`WALK_TIME`] are a walk: more than opening a file by its path takes
+/// where each brings some of those below it, and few enough that a slow network is not asked often.
+const WALK_LISTINGS: usize = 3;
 const WALK_TIME: Duration = Duration::from_secs(10);
 /// Most entries that one sweep takes: 100 MB on the disk.
 pub(super) const ENTRIES_MAX: usize = 1_000_000;
@@ -83,12 +83,11 @@ impl Sweeps {
             return None;
         }
         state.fetched.clear();
+        // Whoever leaves what was swept at once walks what is above it.
+        state
+            .fetched
+            .extend((1..WALK_LISTINGS).map(|_| (now, top.clone())));
         Some(top)
-    }
-
-    /// Begins a sweep that nobody's walk is the reason of, unless there is one, or none may be.
-    pub(super) fn begin(&self, top: &TreePath, now: Instant) -> bool {
-        self.state.lock().begin(top, now)
     }
 
     /// Notes that a listing has arrived; says whether more are wanted.
@@ -117,6 +116,11 @@ impl Sweeps {
     /// Ends what runs with its next listing.
     pub(super) fn close(&self) {
         self.state.lock().is_closed = true;
+    }
+
+    /// Whether nothing more is to be guessed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
     }
 
     /// Waits while a sweep is at work above `path`, as long as listings arrive and `is_here` does
@@ -202,12 +206,23 @@ mod tests {
     }
 
     #[test]
+    fn whoever_leaves_what_was_swept_walks_what_is_above() {
+        let sweeps = Sweeps::default();
+        let now = Instant::now();
+        assert_eq!(walked(&sweeps, "a/b", now), Some(path("a/b")));
+        sweeps.ended(End::Done);
+        assert_eq!(sweeps.note(&path("a/c"), now), Some(path("a")));
+        sweeps.ended(End::Done);
+        assert_eq!(sweeps.note(&path("d"), now + WALK_TIME * 2), None);
+    }
+
+    #[test]
     fn a_few_listings_now_and_then_are_no_walk() {
         let sweeps = Sweeps::default();
         let mut now = Instant::now();
         for number in 0..50 {
             assert_eq!(sweeps.note(&path(&format!("d/{number}")), now), None);
-            now += WALK_TIME / 2;
+            now += WALK_TIME * 2 / 3;
         }
     }
 

@@ -22,7 +22,8 @@ pub(super) type TakeObject<'a> = &'a mut (dyn FnMut(GitOid, &[u8]) -> bool + Sen
 const HEAD_BYTES_MAX: usize = 128;
 
 impl Client {
-    /// Hands `tree` and the trees below it to `take`, and adds them to `taken`.
+    /// Hands `tree` and the trees below it to `take`, up to so many bytes if that is said, and adds them
+    /// to `taken`.
     ///
     /// # Errors
     ///
@@ -30,7 +31,7 @@ impl Client {
     pub(super) async fn trees(
         &self,
         repository: &RepositoryName,
-        (commit, tree): (GitOid, GitOid),
+        (commit, tree, bytes_max): (GitOid, GitOid, Option<u64>),
         patience: Duration,
         take: Take<'_>,
         taken: &mut u64,
@@ -39,6 +40,7 @@ impl Client {
             trees: vec![tree],
             recursive: true,
             commit_oid: Some(commit),
+            bytes_max,
         };
         let target = of_repository(repository, "/ext/trees");
         let call = Call {

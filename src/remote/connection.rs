@@ -94,7 +94,12 @@ impl Remote {
     ///
     /// Any [`Failure`], after at most 5 s of retries, as every read here.
     pub fn whoami(&self, scope: Scope<'_>) -> Result<Whoami, Failure> {
-        self.block_on(self.ask(async || self.client.whoami(scope).await))
+        let whoami = self.block_on(self.ask(async || self.client.whoami(scope).await))?;
+        // Whoever was told already keeps that.
+        let _told = self
+            .extensions
+            .set(Extensions::of_names(&whoami.extensions));
+        Ok(whoami)
     }
 
     /// The same, with what the server says that the time is.

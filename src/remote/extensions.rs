@@ -25,6 +25,8 @@ pub struct Extensions {
     pub idempotency: bool,
     /// Many listings in one request.
     pub trees: bool,
+    /// A snapshot with its first listings in one request, and listings up to a size.
+    pub snapshots: bool,
     /// Many objects in one request.
     pub objects: bool,
 }
@@ -43,6 +45,7 @@ impl Extensions {
         ordered: true,
         idempotency: true,
         trees: true,
+        snapshots: true,
         objects: true,
     };
 
@@ -60,6 +63,7 @@ impl Extensions {
             ordered: has(extension::ORDERED),
             idempotency: has(extension::IDEMPOTENCY),
             trees: has(extension::TREES),
+            snapshots: has(extension::SNAPSHOTS),
             objects: has(extension::OBJECTS),
         }
     }

@@ -71,7 +71,13 @@ pub(super) fn decode(path: &TreePath, answer: &[u8]) -> Result<Directory, Failur
 
 /// Reads one line of a sweep: a tree and its entries, if the server has that tree.
 pub(super) fn decode_line(line: &[u8]) -> Result<Option<(GitOid, Vec<ListingEntry>)>, Failure> {
-    let listing: TreeListing = serde_json::from_slice(line).map_err(Violation::Shape)?;
+    checked(serde_json::from_slice(line).map_err(Violation::Shape)?)
+}
+
+/// A tree and its entries, if the server has that tree.
+pub(super) fn checked(
+    listing: TreeListing,
+) -> Result<Option<(GitOid, Vec<ListingEntry>)>, Failure> {
     let Some(told) = listing.entries else {
         return Ok(None);
     };

@@ -72,7 +72,7 @@ fn silence_ends_the_patience_early_for_those_who_have_something_else_to_show() {
     let target = Target::Change(CHANGE.parse().unwrap());
     let unheard = Duration::from_millis(100);
     let failure = remote
-        .resolve_unless_unheard(&repository(), &target, unheard)
+        .resolve_unless_unheard(&repository(), &target, Along::default(), unheard)
         .unwrap_err();
     assert!(failure.is_unreachable(), "{failure:?}");
     assert!(begun.elapsed() < Duration::from_secs(30));

@@ -1,11 +1,15 @@
-//! From a name to a snapshot, in a number of calls that does not depend on the repository's size:
+//! From a name to a snapshot, in a number of calls that does not depend on the repository's size: one,
+//! which brings the first listings along, of a server with the extension `snapshots`; else
 //! repository or bookmark -> change -> commit and time -> root tree.
 
-use super::api::{ChangeDetail, parse_date};
+use super::api::{ChangeDetail, SnapshotAnswer, parse_date};
+use super::call::{Call, encoded, of_repository};
+use super::client::Client;
 use super::failure::Violation;
+use super::listing::{LISTING_BYTES_MAX, checked};
 use super::patience::Patience;
 use super::{At, Failure, Remote, RepositoryName};
-use crate::lower::Pin;
+use crate::lower::{ListingEntry, Pin};
 use crate::tree::{ChangeId, GitOid, Timestamp, TreePath};
 use std::time::Duration;
 
@@ -23,6 +27,15 @@ pub enum Target {
     Change(ChangeId),
 }
 
+/// Which listings should come along, if the server can send any with a snapshot.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Along {
+    /// How many bytes may tell of them, from the root tree down; 0 is none.
+    pub bytes_max: u64,
+    /// The root tree of which the listings are here.
+    pub known: Option<GitOid>,
+}
+
 /// What it does show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
@@ -30,6 +43,8 @@ pub struct Resolved {
     pub bookmark: Option<String>,
     /// The snapshot.
     pub pin: Pin,
+    /// Trees of it with what is in them.
+    pub listings: Vec<(GitOid, Vec<ListingEntry>)>,
 }
 
 impl Remote {
@@ -42,8 +57,9 @@ impl Remote {
         &self,
         repository: &RepositoryName,
         target: &Target,
+        along: Along,
     ) -> Result<Resolved, Failure> {
-        self.block_on(self.resolve_within(self.patience(), repository, target))
+        self.block_on(self.resolve_within(self.patience(), repository, target, along))
     }
 
     /// The same for somebody who has another snapshot to show: if the server says nothing to anyone
@@ -56,10 +72,11 @@ impl Remote {
         &self,
         repository: &RepositoryName,
         target: &Target,
+        along: Along,
         unheard: Duration,
     ) -> Result<Resolved, Failure> {
         let patience = self.patience().unless_heard(unheard);
-        self.block_on(self.resolve_within(patience, repository, target))
+        self.block_on(self.resolve_within(patience, repository, target, along))
     }
 
     async fn resolve_within(
@@ -67,8 +84,17 @@ impl Remote {
         patience: Patience,
         repository: &RepositoryName,
         target: &Target,
+        along: Along,
     ) -> Result<Resolved, Failure> {
         let client = self.client();
+        let extensions = self.extensions_within(patience, repository).await?;
+        if extensions.snapshots && extensions.commit_read {
+            return self
+                .read_within(patience, async |left| {
+                    client.snapshot(repository, target, along, left).await
+                })
+                .await;
+        }
         let (bookmark, change) = match target {
             Target::DefaultBookmark => {
                 let repo = self
@@ -85,7 +111,11 @@ impl Remote {
             Target::Change(change) => (None, *change),
         };
         let pin = self.pin(patience, repository, change).await?;
-        Ok(Resolved { bookmark, pin })
+        Ok(Resolved {
+            bookmark,
+            pin,
+            listings: Vec::new(),
+        })
     }
 
     async fn pin(
@@ -104,7 +134,10 @@ impl Remote {
             });
         }
         let client = self.client();
-        let extensions = self.extensions_within(patience, repository).await?;
+        let commit_read = self
+            .extensions_within(patience, repository)
+            .await?
+            .commit_read;
         let ask = async || {
             self.ask_within(patience, async || client.change(repository, change).await)
                 .await
@@ -112,7 +145,7 @@ impl Remote {
         let mut now = ask().await?;
         for _ in 0..ATTEMPTS_MAX {
             let commit = now.change.current_commit_oid;
-            let at = if extensions.commit_read {
+            let at = if commit_read {
                 At::Commit(commit)
             } else {
                 At::Change(change)
@@ -130,7 +163,7 @@ impl Remote {
                 tree: root.tree,
                 time: time_of(&now)?,
             };
-            if extensions.commit_read {
+            if commit_read {
                 return Ok(pin);
             }
             // The tree was that of the moment: it is this commit's if the change stayed.
@@ -140,6 +173,58 @@ impl Remote {
             }
         }
         Err(Failure::Protocol(Violation::OtherObject))
+    }
+}
+
+impl Client {
+    /// What `target` names now, with its first listings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::whoami`].
+    async fn snapshot(
+        &self,
+        repository: &RepositoryName,
+        target: &Target,
+        along: Along,
+        patience: Duration,
+    ) -> Result<Resolved, Failure> {
+        let mut query = format!("?bytes_max={}", along.bytes_max);
+        match target {
+            Target::DefaultBookmark => {}
+            Target::Bookmark(name) => query += &format!("&bookmark={}", encoded(name.as_bytes())),
+            Target::Change(change) => query += &format!("&change_id={change}"),
+        }
+        if let Some(tree) = along.known {
+            query += &format!("&known_tree={tree}");
+        }
+        let target = of_repository(repository, &format!("/ext/snapshot{query}"));
+        let call = Call {
+            patience,
+            ..Call::get(repository.scope(), target)
+        };
+        let count = &self.counts.snapshots;
+        let bytes = self
+            .send(count, call)
+            .await?
+            .bytes(LISTING_BYTES_MAX)
+            .await?;
+        count.received(bytes.len());
+        let answer: SnapshotAnswer = serde_json::from_slice(&bytes).map_err(Violation::Shape)?;
+        let mut listings = Vec::with_capacity(answer.listings.len());
+        for listing in answer.listings {
+            listings.extend(checked(listing)?);
+        }
+        Ok(Resolved {
+            bookmark: answer.bookmark,
+            pin: Pin {
+                change: answer.change_id,
+                commit: answer.commit_oid,
+                tree: answer.tree,
+                time: parse_date(&answer.committed_at).map_err(|_| Violation::Date)?,
+            },
+            listings,
+        })
     }
 }
 

@@ -36,6 +36,8 @@ requests! {
     whoami,
     /// One repository, or the list of them.
     repositories,
+    /// All that a checkout has to know at its beginning.
+    snapshots,
     /// Where a bookmark points.
     bookmarks,
     /// What a change is.

@@ -78,10 +78,18 @@ impl RepositorySource {
         Ok(directory.entries)
     }
 
-    async fn sweep(&self, pin: &Pin, tree: GitOid, take: Take<'_>) -> Result<bool, SourceError> {
+    async fn sweep(
+        &self,
+        pin: &Pin,
+        tree: GitOid,
+        bytes_max: Option<u64>,
+        take: Take<'_>,
+    ) -> Result<bool, SourceError> {
         let client = self.remote.client();
-        let wanted = (pin.commit, tree);
-        let knows = |extensions: Extensions| extensions.trees;
+        let wanted = (pin.commit, tree, bytes_max);
+        let knows = |extensions: Extensions| {
+            extensions.trees && (bytes_max.is_none() || extensions.snapshots)
+        };
         self.read_many(knows, async |left, taken| {
             client
                 .trees(&self.repository, wanted, left, &mut *take, taken)
@@ -302,8 +310,14 @@ impl Source for RepositorySource {
         self.remote.block_on(self.read_listing(pin, path, tree))
     }
 
-    fn listings_below(&self, pin: &Pin, tree: GitOid, take: Take<'_>) -> Result<bool, SourceError> {
-        self.remote.block_on(self.sweep(pin, tree, take))
+    fn listings_below(
+        &self,
+        pin: &Pin,
+        tree: GitOid,
+        bytes_max: Option<u64>,
+        take: Take<'_>,
+    ) -> Result<bool, SourceError> {
+        self.remote.block_on(self.sweep(pin, tree, bytes_max, take))
     }
 
     fn objects(

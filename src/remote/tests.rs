@@ -282,19 +282,63 @@ fn a_snapshot_is_found_in_four_calls() {
     });
     let remote = fake.remote(PATIENCE);
     let resolved = remote
-        .resolve(&repository(), &Target::DefaultBookmark)
+        .resolve(&repository(), &Target::DefaultBookmark, Along::default())
         .unwrap();
     assert_eq!(resolved.bookmark.as_deref(), Some("main"));
     assert_eq!(resolved.pin.tree.to_string(), TREE);
     assert_eq!(resolved.pin.time.seconds, 1_750_000_000);
     assert_eq!(remote.requests().total(), 4);
     let target = Target::Bookmark("feature/x".into());
-    let named = remote.resolve(&repository(), &target).unwrap();
+    let named = remote
+        .resolve(&repository(), &target, Along::default())
+        .unwrap();
     assert_eq!(named.pin, resolved.pin);
     // The extensions are known by now.
     assert_eq!(remote.requests().total(), 7);
-    let empty = remote.resolve(&repository(), &Target::Change(ChangeId::ROOT));
+    assert!(named.listings.is_empty());
+    let empty = remote.resolve(
+        &repository(),
+        &Target::Change(ChangeId::ROOT),
+        Along::default(),
+    );
     assert_eq!(empty.unwrap().pin.tree, GitOid::EMPTY_TREE);
+}
+
+#[test]
+fn one_call_resolves_and_brings_listings_where_the_server_can() {
+    let fake = Fake::start(|seen| match seen.path.as_str() {
+        "/v1/whoami" => whoami(&["commit-read", "snapshots", "trees"]),
+        "/v1/acme/app/ext/snapshot" => ok(json!({
+            "bookmark": "main", "change_id": CHANGE, "commit_oid": COMMIT, "tree": TREE,
+            "committed_at": "2025-06-15T15:06:40Z",
+            "listings": [
+                {"sha": TREE, "entries": [{"name": "a", "mode": "100755", "sha": COMMIT, "size": 3}]},
+                {"sha": COMMIT},
+            ],
+        })),
+        path => panic!("{path}"),
+    });
+    let remote = fake.remote(PATIENCE);
+    let along = Along {
+        bytes_max: 9,
+        known: Some(GitOid::EMPTY_TREE),
+    };
+    let target = Target::Bookmark("a b".into());
+    let resolved = remote.resolve(&repository(), &target, along).unwrap();
+    assert_eq!(resolved.bookmark.as_deref(), Some("main"));
+    assert_eq!(resolved.pin.commit.to_string(), COMMIT);
+    assert_eq!(resolved.pin.time.seconds, 1_750_000_000);
+    let [(tree, entries)] = &resolved.listings[..] else {
+        panic!("{resolved:?}");
+    };
+    assert_eq!((tree.to_string().as_str(), entries.len()), (TREE, 1));
+    assert_eq!(remote.requests().total(), 2);
+    let query = fake.seen().pop().unwrap().query;
+    let empty = GitOid::EMPTY_TREE;
+    assert_eq!(
+        query,
+        format!("bytes_max=9&bookmark=a%20b&known_tree={empty}")
+    );
 }
 
 #[test]

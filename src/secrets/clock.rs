@@ -18,6 +18,11 @@ impl ServerClock {
         *self.0.lock() = Some((date, Instant::now()));
     }
 
+    /// Whether the server has told the time yet.
+    pub fn is_known(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     /// What time it is.
     pub fn now(&self) -> SystemTime {
         let heard = *self.0.lock();
@@ -36,10 +41,11 @@ mod tests {
     fn the_servers_time_goes_on_from_where_it_was_heard() {
         let clock = ServerClock::default();
         let ours = SystemTime::now();
-        assert!(clock.now() >= ours);
+        assert!(clock.now() >= ours && !clock.is_known());
         let date = UNIX_EPOCH + Duration::from_secs(1_000);
         clock.heard(date);
         let theirs = clock.now();
+        assert!(clock.is_known());
         assert!(theirs >= date && theirs < date + Duration::from_secs(60));
     }
 }

@@ -65,11 +65,9 @@ fn a_walk_is_a_few_requests_and_no_content() {
         of_kind(&requests, "listings"),
         of_kind(&requests, "/ext/trees"),
     );
-    assert_eq!(sweeps, 1, "{requests:?}");
-    assert!(
-        (1..=FOLDERS / 3).contains(&listings),
-        "{listings} listings by themselves"
-    );
+    // The root came with the snapshot. Two more by themselves, while a third may wait for the sweep in vain.
+    assert!((3..=5).contains(&sweeps), "{requests:?}");
+    assert_eq!(listings, 0, "{requests:?}");
     // `ls -l` shows where each link leads.
     assert_eq!(of_kind(&requests, "objects"), LINKS);
     assert_eq!(of_kind(&requests, "/ext/objects"), 0);

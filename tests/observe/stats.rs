@@ -143,13 +143,13 @@ fn prometheus_can_read_it_and_it_tells_what_was_done() {
                 &[("kind", "changes_created")]
             ) > 0.0
     );
-    let listings = [("kind", "listings"), ("outcome", "success")];
+    let listings = [("kind", "snapshots"), ("outcome", "success")];
     assert!(value(&after, "mesa_remote_outcomes_total", &listings) >= 1.0);
     assert!(
         value(
             &after,
             "mesa_remote_received_bytes_total",
-            &[("kind", "listings")]
+            &[("kind", "snapshots")]
         ) > 0.0
     );
     assert!(value(&after, "mesa_remote_up", &[]) > 0.0);

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use mesa::lower::{EntryKind, Lower, Pin, Store, Want};
-use mesa::remote::{Client, Pusher, Remote, RepositoryName, RepositorySource, Target};
+use mesa::remote::{Along, Client, Pusher, Remote, RepositoryName, RepositorySource, Target};
 use mesa::secrets::{Credential, Secrets};
 use mesa::server::{Options, start};
 use mesa::tree::{ContentSource, GitOid, TreePath};
@@ -118,9 +118,9 @@ impl Setup {
     }
 
     pub(crate) fn pin(&self) -> Pin {
-        let resolved = self
-            .remote
-            .resolve(&self.repository, &Target::DefaultBookmark);
+        let resolved =
+            self.remote
+                .resolve(&self.repository, &Target::DefaultBookmark, Along::default());
         resolved.unwrap().pin
     }
 

@@ -213,6 +213,73 @@ async fn a_whole_repository_is_listed_by_one_request() {
 }
 
 #[tokio::test]
+async fn a_snapshot_comes_with_its_first_listings() {
+    let (source, server) = sample_server().await;
+    let root = oid(source.path(), "HEAD^{tree}");
+    let get = async |query: &str| {
+        let path = format!("/local/app/ext/snapshot{query}");
+        server.get(&path).await
+    };
+    let all = get("?bytes_max=100000").await.expect(200);
+    let commit = oid(source.path(), "HEAD");
+    assert_eq!(all["commit_oid"], json!(commit));
+    assert_eq!(all["tree"], json!(root));
+    assert_eq!(all["bookmark"], "trunk");
+    let change = text(&all["change_id"]);
+    let told = server
+        .get(&format!("/local/app/changes/{change}"))
+        .await
+        .expect(200);
+    assert_eq!(told["current_commit_oid"], json!(commit));
+    assert_eq!(all["committed_at"], told["committer"]["date"]);
+    // The same as the request for trees tells, which is held to Git.
+    let wanted = json!({"trees": [root], "recursive": true});
+    let answer = server.post("/local/app/ext/trees", wanted).await;
+    let trees = listings(&answer.bytes);
+    assert!(trees.len() > 1);
+    let told = all["listings"].as_array().unwrap();
+    assert_eq!(told.len(), trees.len());
+    assert_eq!(told[0]["sha"], json!(root));
+    for listing in told {
+        assert_eq!(trees[&text(&listing["sha"])], listing["entries"]);
+    }
+    // One at least, unless none is wanted or all are known.
+    let count = |answer: &Value| answer["listings"].as_array().unwrap().len();
+    assert_eq!(count(&get("?bytes_max=1").await.expect(200)), 1);
+    assert_eq!(count(&get("").await.expect(200)), 0);
+    let known = get(&format!("?bytes_max=9999&known_tree={root}")).await;
+    assert_eq!(count(&known.expect(200)), 0);
+    let named = get(&format!("?change_id={change}")).await.expect(200);
+    assert_eq!(named["tree"], json!(root));
+    assert_eq!(named.get("bookmark"), None);
+    get("?bookmark=none").await.expect(404);
+    get(&format!("?bookmark=trunk&change_id={change}"))
+        .await
+        .expect(400);
+    get("?known_tree=x").await.expect(400);
+}
+
+#[tokio::test]
+async fn listings_end_where_a_client_wants_no_more() {
+    let (source, server) = sample_server().await;
+    let root = oid(source.path(), "HEAD^{tree}");
+    let get = async |bytes_max: usize| {
+        let wanted = json!({"trees": [root], "recursive": true, "bytes_max": bytes_max});
+        server.post("/local/app/ext/trees", wanted).await.bytes
+    };
+    let all = get(1 << 20).await;
+    let lines: Vec<usize> = all
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(<[u8]>::len)
+        .collect();
+    assert!(lines.len() > 2);
+    assert_eq!(get(0).await.len(), lines[0]);
+    assert_eq!(get(lines[0] + lines[1]).await.len(), lines[0] + lines[1]);
+    assert_eq!(get(lines[0] + lines[1] - 1).await.len(), lines[0]);
+    assert_eq!(get(all.len()).await.len(), all.len());
+}
+
+#[tokio::test]
 async fn names_that_are_not_utf_8_are_listed_with_their_bytes() {
     use std::os::unix::ffi::OsStrExt;
     let source = tempfile::tempdir().unwrap();

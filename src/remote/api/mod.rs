@@ -33,7 +33,7 @@ pub use merge::{
 };
 pub use objects::{
     BATCH_BYTES_MAX, LARGE_BYTES, MissingObjects, NewUpload, OBJECTS_MAX, ObjectsRequest,
-    StoredBlobs, TreeEntry, TreeListing, TreeMode, TreesRequest, Upload,
+    SnapshotAnswer, StoredBlobs, TreeEntry, TreeListing, TreeMode, TreesRequest, Upload,
 };
 pub use organization::{
     Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, Expected,
@@ -76,6 +76,9 @@ pub mod extension {
     pub const OBJECTS: &str = "objects";
     /// `POST ext/trees`: listings by their id, many in one request, with those below them.
     pub const TREES: &str = "trees";
+    /// `GET ext/snapshot`: a bookmark's commit, tree and first listings in one request; and `bytes_max`
+    /// of `POST ext/trees`.
+    pub const SNAPSHOTS: &str = "snapshots";
     /// `ext/uploads`: a large blob in parts, which goes on after a break.
     pub const UPLOADS: &str = "uploads";
     /// `expected_change_id` and `expected_commit_oid` of bookmarks that move, merge or go away.
@@ -85,7 +88,7 @@ pub mod extension {
     /// `GET ext/events`: what happens in a repository, as server-sent events.
     pub const EVENTS: &str = "events";
     /// All of the above, as our server advertises them.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         COMMIT_READ,
         BLOBS,
         BLOB_BATCHES,
@@ -97,6 +100,7 @@ pub mod extension {
         RANGE,
         OBJECTS,
         TREES,
+        SNAPSHOTS,
         UPLOADS,
         COMPARE_AND_SWAP,
         RENAME,

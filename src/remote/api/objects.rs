@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{StoredBlob, text};
-use crate::tree::GitOid;
+use crate::tree::{ChangeId, GitOid};
 
 /// Most ids in one request for objects or trees.
 pub const OBJECTS_MAX: usize = 10_000;
@@ -68,6 +68,34 @@ pub struct TreesRequest {
         skip_serializing_if = "Option::is_none"
     )]
     pub commit_oid: Option<GitOid>,
+    /// How long the answer may become, without its compression: it ends before the first line that
+    /// goes beyond, but always has one. Only of a server with the extension `snapshots`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
+}
+
+/// The answer to `GET ext/snapshot`: all that a checkout has to know at its beginning. The query names
+/// a `bookmark` or a `change_id`, else the default bookmark is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotAnswer {
+    /// The bookmark, unless a change was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bookmark: Option<String>,
+    /// The change.
+    #[serde(with = "text")]
+    pub change_id: ChangeId,
+    /// The commit that it has; zeros for the root of all history, which has none.
+    #[serde(with = "text")]
+    pub commit_oid: GitOid,
+    /// That commit's root tree.
+    #[serde(with = "text")]
+    pub tree: GitOid,
+    /// When it was committed, in RFC 3339.
+    pub committed_at: String,
+    /// The root tree and those below it, breadth first, as far as the query's `bytes_max` goes (none
+    /// without one, or if it is `known_tree`).
+    #[serde(default)]
+    pub listings: Vec<TreeListing>,
 }
 
 /// One tree.

@@ -84,6 +84,7 @@ mod tests {
     use crate::tree::{GitOid, TreePath};
 
     const STORES: Extensions = Extensions {
+        snapshots: false,
         blobs: true,
         blob_batches: false,
         uploads: false,

@@ -28,6 +28,7 @@ mod receive;
 mod repos;
 mod routes;
 mod smart;
+mod snapshot;
 mod tags;
 mod uploads;
 mod upstream;

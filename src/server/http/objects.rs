@@ -200,38 +200,98 @@ pub(super) async fn trees(
     let wanted: TreesRequest = receive::json(&service, &headers, body).await?.value;
     check_count(wanted.trees.len())?;
     let sight = Sight::of(&service, &hosted, &principal, wanted.commit_oid).await?;
-    let mut known: HashSet<GitOid> = HashSet::new();
-    let mut pending: VecDeque<GitOid> = VecDeque::new();
-    pending.extend(wanted.trees.into_iter().filter(|tree| known.insert(*tree)));
+    let mut walk = Walk::of(wanted.trees, sight, wanted.recursive);
+    let mut left = wanted.bytes_max.unwrap_or(u64::MAX);
+    let mut is_first = true;
     let step = move |service: &Service, out: &mut Vec<u8>| {
         while out.len() < STEP_BYTES {
-            let Some(tree) = pending.pop_front() else {
+            let Some((_, line)) = walk.next(service, &hosted)? else {
                 return Ok(false);
             };
-            let children = match sight.has(tree) {
-                true => hosted.git.children(tree, &service.sizes)?,
-                false => None,
-            };
-            if wanted.recursive {
-                let below = children.iter().flatten();
-                let folders = below.filter(|child| child.kind == git::Kind::Directory);
-                pending.extend(
-                    folders
-                        .map(|child| child.oid)
-                        .filter(|oid| known.insert(*oid)),
-                );
+            match left.checked_sub(line.len() as u64) {
+                Some(rest) => left = rest,
+                None if is_first => left = 0,
+                None => return Ok(false),
             }
-            let listing = TreeListing {
-                sha: tree,
-                entries: children.map(|children| children.into_iter().map(entry).collect()),
-            };
-            serde_json::to_writer(&mut *out, &listing)
-                .map_err(|error| Failure::internal(&error))?;
-            out.push(b'\n');
+            is_first = false;
+            out.extend_from_slice(&line);
         }
         Ok(true)
     };
     Ok(streamed(&service, "application/x-ndjson", step))
+}
+
+/// Trees and, if wanted, those below them: each once, breadth first.
+struct Walk {
+    pending: VecDeque<GitOid>,
+    known: HashSet<GitOid>,
+    sight: Sight,
+    is_recursive: bool,
+}
+
+impl Walk {
+    fn of(trees: Vec<GitOid>, sight: Sight, is_recursive: bool) -> Walk {
+        let mut walk = Walk {
+            pending: VecDeque::new(),
+            known: HashSet::new(),
+            sight,
+            is_recursive,
+        };
+        walk.add(trees);
+        walk
+    }
+
+    fn add(&mut self, trees: impl IntoIterator<Item = GitOid>) {
+        let new = trees.into_iter().filter(|tree| self.known.insert(*tree));
+        self.pending.extend(new);
+    }
+
+    /// The next one, and the line that tells it.
+    fn next(
+        &mut self,
+        service: &Service,
+        hosted: &Hosted,
+    ) -> Result<Option<(TreeListing, Vec<u8>)>, Failure> {
+        let Some(tree) = self.pending.pop_front() else {
+            return Ok(None);
+        };
+        let children = match self.sight.has(tree) {
+            true => hosted.git.children(tree, &service.sizes)?,
+            false => None,
+        };
+        if self.is_recursive {
+            let below = children.iter().flatten();
+            let folders = below.filter(|child| child.kind == git::Kind::Directory);
+            self.add(folders.map(|child| child.oid));
+        }
+        let listing = TreeListing {
+            sha: tree,
+            entries: children.map(|children| children.into_iter().map(entry).collect()),
+        };
+        let mut line = serde_json::to_vec(&listing).map_err(|error| Failure::internal(&error))?;
+        line.push(b'\n');
+        Ok(Some((listing, line)))
+    }
+}
+
+/// A tree that the credential may read, and those below it, as long as their lines have so many bytes
+/// together; the first one in any case.
+pub(super) fn listings(
+    service: &Service,
+    hosted: &Hosted,
+    tree: GitOid,
+    bytes_max: u64,
+) -> Result<Vec<TreeListing>, Failure> {
+    let mut walk = Walk::of(vec![tree], Sight::All, true);
+    let (mut listings, mut bytes) = (Vec::new(), 0);
+    while let Some((listing, line)) = walk.next(service, hosted)? {
+        bytes += line.len() as u64;
+        if bytes > bytes_max && !listings.is_empty() {
+            break;
+        }
+        listings.push(listing);
+    }
+    Ok(listings)
 }
 
 fn entry(child: git::Child) -> TreeEntry {

@@ -8,7 +8,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 
 use super::{
     Shared, api_keys, blobs, bookmarks, changes, content, diff, document, feed, merge, metrics,
-    objects, organization, repos, uploads, upstream, webhooks,
+    objects, organization, repos, snapshot, uploads, upstream, webhooks,
 };
 
 /// What is done with a path.
@@ -147,5 +147,6 @@ pub(super) fn table() -> Vec<Route> {
             objects::objects,
         )),
         compressed(route(Post, "/v1/{org}/{repo}/ext/trees", objects::trees)),
+        compressed(route(Get, "/v1/{org}/{repo}/ext/snapshot", snapshot::show)),
     ]
 }
