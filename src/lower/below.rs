@@ -2,7 +2,8 @@
 //!
 //! One thread walks the listings, and is told of many at once like anybody who walks (`sweep.rs`). Some
 //! others fetch what is not here: in batches where the source knows such, else one by one, several at a
-//! time. What is here already is only counted.
+//! time. What is here already is only counted. What is pinned is given its second name as it comes, while
+//! it is held open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +14,8 @@ use parking_lot::Mutex;
 
 use super::ahead::OBJECT_BYTES_MAX;
 use super::batches::ROOM_BYTES_MIN;
+use super::fetch::Kept;
+use super::pinned::{Holder, Links};
 use super::{EntryKind, Error, Listing, Lower, Want};
 use crate::tree::{GitOid, TreePath};
 
@@ -75,6 +78,37 @@ impl Lower {
     /// The first that comes, as [`Lower::fetch`] has it; [`Error::Store`] when the disk is nearly full.
     /// What was fetched before stays.
     pub fn fetch_below(&self, top: &TreePath, progress: &Progress) -> Result<bool, Error> {
+        self.go_below(top, progress, None)
+    }
+
+    /// As [`Lower::fetch_below`], and pins it, with the listings on the way there, for a holder who calls
+    /// it `path`; lets go of what the path needed in other snapshots once all of it is here and durable,
+    /// and no sooner. No limit of the store is in the way of it. One call at a time for one path.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lower::fetch_below`]. What was pinned before stays so.
+    pub fn pin_below(
+        &self,
+        top: &TreePath,
+        (holder, path): (Holder, &TreePath),
+        progress: &Progress,
+    ) -> Result<bool, Error> {
+        let links = Links::open(self.store(), holder, path, self.pin().tree);
+        let links = links.map_err(Error::Store)?;
+        let has_any = self.go_below(top, progress, Some(&links))?;
+        if !progress.has_stopped() {
+            links.finish().map_err(Error::Store)?;
+        }
+        Ok(has_any)
+    }
+
+    fn go_below(
+        &self,
+        top: &TreePath,
+        progress: &Progress,
+        links: Option<&Links<'_>>,
+    ) -> Result<bool, Error> {
         let (batches, taken) = bounded::<Batch>(FETCHERS);
         let failed: Mutex<Option<Error>> = Mutex::new(None);
         let fail = |error: Error| {
@@ -89,14 +123,14 @@ impl Lower {
                         if progress.has_stopped() {
                             continue;
                         }
-                        if let Err(error) = self.fetch_files(&batch, progress) {
+                        if let Err(error) = self.fetch_files(&batch, progress, links) {
                             fail(error);
                         }
                     }
                 });
             }
             drop(taken);
-            let walked = self.walk_below(top, progress, batches);
+            let walked = self.walk_below(top, progress, links, batches);
             progress.is_walked.store(walked.is_ok(), Ordering::Relaxed);
             walked.unwrap_or_else(|error| {
                 fail(error);
@@ -113,18 +147,21 @@ impl Lower {
         &self,
         top: &TreePath,
         progress: &Progress,
+        links: Option<&Links<'_>>,
         batches: Sender<Batch>,
     ) -> Result<bool, Error> {
         let mut batch = Batch::default();
         let mut folders = Vec::new();
-        match self.look_up(top)? {
+        match self.look_up(top, links)? {
             None => return Ok(false),
             Some((EntryKind::Directory, tree, _)) => folders.push((top.clone(), tree)),
             Some((EntryKind::Submodule, ..)) => {}
-            Some((_, oid, size)) => self.add((top.clone(), oid, size), progress, &mut batch),
+            Some((_, oid, size)) => {
+                self.add((top.clone(), oid, size), progress, links, &mut batch)?;
+            }
         }
         while let Some((path, tree)) = folders.pop() {
-            for entry in self.listing_at(&path, tree)?.entries() {
+            for entry in self.listing_for(&path, tree, links)?.entries() {
                 if progress.has_stopped() {
                     return Ok(true);
                 }
@@ -134,7 +171,7 @@ impl Lower {
                 match entry.kind {
                     EntryKind::Directory => folders.push((path, entry.oid)),
                     EntryKind::Submodule => {}
-                    _ => self.add((path, entry.oid, entry.size), progress, &mut batch),
+                    _ => self.add((path, entry.oid, entry.size), progress, links, &mut batch)?,
                 }
                 if batch.files.len() >= BATCH_FILES || batch.bytes >= BATCH_BYTES {
                     // Nobody takes it only once all of them have failed.
@@ -147,27 +184,62 @@ impl Lower {
     }
 
     /// Notes a file, and what has to be fetched.
-    fn add(&self, file: File, progress: &Progress, batch: &mut Batch) {
+    fn add(
+        &self,
+        file: File,
+        progress: &Progress,
+        links: Option<&Links<'_>>,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
         let (_, oid, size) = file;
         progress.found(size);
-        match size == 0 || self.store().has_blob(oid) {
+        match self.is_kept(oid, size, links)? {
             true => progress.is_here(size),
             false => {
                 batch.bytes += size;
                 batch.files.push(file);
             }
         }
+        Ok(())
+    }
+
+    /// Whether a file is here, and pinned if it is to be.
+    fn is_kept(&self, oid: GitOid, size: u64, links: Option<&Links<'_>>) -> Result<bool, Error> {
+        match links {
+            _ if size == 0 => Ok(true),
+            None => Ok(self.store().has_blob(oid)),
+            Some(links) => links.blob(oid, size).map_err(Error::Store),
+        }
+    }
+
+    /// As [`Lower::listing_at`], and pins it if it is to be.
+    fn listing_for(
+        &self,
+        path: &TreePath,
+        oid: GitOid,
+        links: Option<&Links<'_>>,
+    ) -> Result<Arc<Listing>, Error> {
+        let listing = self.listing_at(path, oid)?;
+        if let Some(links) = links {
+            let pinned = links.listing(self.source().domain(), oid, &listing);
+            pinned.map_err(Error::Store)?;
+        }
+        Ok(listing)
     }
 
     /// What the snapshot has at a path.
-    fn look_up(&self, path: &TreePath) -> Result<Option<(EntryKind, GitOid, u64)>, Error> {
+    fn look_up(
+        &self,
+        path: &TreePath,
+        links: Option<&Links<'_>>,
+    ) -> Result<Option<(EntryKind, GitOid, u64)>, Error> {
         let mut found = (EntryKind::Directory, self.pin().tree, 0);
         let mut folder = TreePath::ROOT;
         for name in path.names() {
             if found.0 != EntryKind::Directory {
                 return Ok(None);
             }
-            let listing = self.listing_at(&folder, found.1)?;
+            let listing = self.listing_for(&folder, found.1, links)?;
             let Some(entry) = listing.find(&name) else {
                 return Ok(None);
             };
@@ -196,7 +268,12 @@ impl Lower {
         Err(Error::Corrupt { oid })
     }
 
-    fn fetch_files(&self, batch: &Batch, progress: &Progress) -> Result<(), Error> {
+    fn fetch_files(
+        &self,
+        batch: &Batch,
+        progress: &Progress,
+        links: Option<&Links<'_>>,
+    ) -> Result<(), Error> {
         if !self.store().has_room(ROOM_BYTES_MIN + batch.bytes) {
             return Err(Error::Store(std::io::ErrorKind::StorageFull.into()));
         }
@@ -207,7 +284,9 @@ impl Lower {
         if small.len() > 1 {
             let mut failed = None;
             let mut take = |oid: GitOid, bytes: &[u8]| {
-                failed = self.batches().keep(oid, bytes).err();
+                let kept = self.batches().keep(oid, bytes);
+                let pinned = kept.and_then(|()| self.is_kept(oid, bytes.len() as u64, links));
+                failed = pinned.err();
                 failed.is_none() && !progress.has_stopped()
             };
             self.source().objects(&self.pin(), &small, &mut take)?;
@@ -215,15 +294,30 @@ impl Lower {
                 return Err(error);
             }
         }
-        for (path, oid, size) in &batch.files {
+        for file in &batch.files {
             if progress.has_stopped() {
                 return Ok(());
             }
-            if !self.store().has_blob(*oid) {
-                self.fetch_alone(path, *oid, *size)?;
-            }
-            progress.is_here(*size);
+            self.fetch_file(file, links)?;
+            progress.is_here(file.2);
         }
         Ok(())
+    }
+
+    fn fetch_file(&self, (path, oid, size): &File, links: Option<&Links<'_>>) -> Result<(), Error> {
+        if self.is_kept(*oid, *size, links)? {
+            return Ok(());
+        }
+        if links.is_none() {
+            return self.fetch_alone(path, *oid, *size, Kept::WithinLimits);
+        }
+        for _ in 0..LOOKS_MAX {
+            self.fetch_alone(path, *oid, *size, Kept::Always)?;
+            if self.is_kept(*oid, *size, links)? {
+                return Ok(());
+            }
+        }
+        // It is in memory alone.
+        Err(Error::Store(std::io::ErrorKind::StorageFull.into()))
     }
 }

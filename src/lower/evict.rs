@@ -32,6 +32,10 @@ pub struct Evicted {
     pub bytes: u64,
     /// Bytes on disk that are left, with the directories.
     pub left: u64,
+    /// Objects that stay because they are pinned.
+    pub pinned_objects: u64,
+    /// Their bytes.
+    pub pinned_bytes: u64,
 }
 
 /// Takes away what was not used for longest, down to so many bytes on disk if they are given, and index
@@ -192,6 +196,8 @@ fn turn(folder: &Path, wait: bool) -> io::Result<Option<File>> {
 fn evict(folder: &Path, census: &Census, down_to: u64) -> io::Result<Evicted> {
     let mut evicted = Evicted {
         left: census.held.bytes,
+        pinned_objects: census.held.pinned_objects,
+        pinned_bytes: census.held.pinned_bytes,
         ..Evicted::default()
     };
     let surplus = census.held.bytes.saturating_sub(down_to);

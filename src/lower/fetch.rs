@@ -21,6 +21,15 @@ const ATTEMPTS_MAX: u32 = 2;
 
 static EMPTY_LISTING: LazyLock<Arc<Listing>> = LazyLock::new(|| Arc::new(Listing::default()));
 
+/// Whether an object is kept on disk that is too large for the store's limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kept {
+    /// It is served from memory, and gone then.
+    WithinLimits,
+    /// It is: somebody pins it.
+    Always,
+}
+
 /// What was asked of the source, since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
@@ -253,18 +262,29 @@ impl Lower {
             return Ok(());
         }
         self.batches.ahead.missed(path);
-        self.request_object(path, oid, size, progress)?;
+        let what = (path, oid, size);
+        self.request_object(what, Kept::WithinLimits, progress)?;
         Batches::object_was_fetched(&self.batches, path);
         Ok(())
     }
 
     /// As [`Lower::fetch`] of an object, by somebody who knows what comes next: nothing is guessed from
     /// it.
-    pub(super) fn fetch_alone(&self, path: &TreePath, oid: GitOid, size: u64) -> Result<(), Error> {
+    pub(super) fn fetch_alone(
+        &self,
+        path: &TreePath,
+        oid: GitOid,
+        size: u64,
+        kept: Kept,
+    ) -> Result<(), Error> {
         self.flights.run(oid, STALL_MAX, |progress| {
-            match self.store.blob(oid, Effort::Whole)?.is_some() {
+            let is_here = match kept {
+                Kept::WithinLimits => self.store.blob(oid, Effort::Whole)?.is_some(),
+                Kept::Always => self.store.has_blob(oid),
+            };
+            match is_here {
                 true => Ok(()),
-                false => self.request_object(path, oid, size, progress),
+                false => self.request_object((path, oid, size), kept, progress),
             }
         })
     }
@@ -283,13 +303,13 @@ impl Lower {
 
     fn request_object(
         &self,
-        path: &TreePath,
-        oid: GitOid,
-        size: u64,
+        what: (&TreePath, GitOid, u64),
+        kept: Kept,
         progress: &AtomicU64,
     ) -> Result<(), Error> {
+        let (path, oid, size) = what;
         for attempt in 1..=ATTEMPTS_MAX {
-            if self.attempt_object(path, oid, size, progress)? {
+            if self.attempt_object(what, kept, progress)? {
                 self.counts.note_object(size);
                 return Ok(());
             }
@@ -302,9 +322,8 @@ impl Lower {
     /// Whether the right bytes came.
     fn attempt_object(
         &self,
-        path: &TreePath,
-        oid: GitOid,
-        size: u64,
+        (path, oid, size): (&TreePath, GitOid, u64),
+        kept: Kept,
         progress: &AtomicU64,
     ) -> Result<bool, Error> {
         let mut incoming = self.store.incoming(size, progress)?;
@@ -312,7 +331,7 @@ impl Lower {
             .source
             .object(&self.pin, path, oid, size, &mut incoming)
         {
-            Ok(()) => self.store.publish_blob(incoming, oid, size),
+            Ok(()) => self.store.publish_blob_as(incoming, oid, size, kept),
             Err(SourceError::Sink(_)) if incoming.overflown() => Ok(false),
             Err(SourceError::Sink(error)) => Err(Error::Store(error)),
             Err(error) => Err(error.into()),

@@ -20,7 +20,8 @@
 //! * Every listing was decoded into [`Name`](crate::tree::Name)s, without duplicates.
 //! * Memory is bounded by constants, not by the size of a repository.
 //! * A full disk costs fetching again: what it does not take is served from memory (`unkept.rs`).
-//! * A store with a limit stays within 5 % of it; what is open or pinned is not evicted (`evict.rs`).
+//! * A store with a limit stays within 5 % of it; what is open or pinned is not evicted (`evict.rs`,
+//!   `pinned.rs`).
 //! * No lock is held over I/O or over a call of the source.
 //!
 //! The layer knows nothing of HTTP or FUSE, or that anything can be written.
@@ -41,6 +42,8 @@ mod fresh;
 mod incoming;
 mod limits;
 mod listing;
+mod listings;
+mod pinned;
 mod policy;
 mod recent;
 mod source;
@@ -60,6 +63,7 @@ pub use evict::{Evicted, collect};
 pub use fetch::{Counters, Lower};
 pub use limits::Limits;
 pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};
+pub use pinned::{Holder, discard_damaged};
 pub use policy::Prefetch;
 pub use source::{Domain, Pin, Source, Want};
 pub use store::Store;
@@ -70,5 +74,7 @@ mod ahead_tests;
 mod batches_tests;
 #[cfg(test)]
 mod evict_tests;
+#[cfg(test)]
+mod pinned_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! index/ab/<38 hex digits>              blob sha -> blake3
 //! listings/<domain>/ab/<38 hex digits>  tree sha -> blake3 of the encoded listing
 //! tmp/<random>/<number>                 what is being written
+//! pins/<holder>/<path>/<tree sha>/      second names of what is to stay (`pinned.rs`)
 //! usage, evicting                       where there is a limit: its account, and whose turn it is
 //! ```
 //!
@@ -24,10 +25,10 @@
 //! open, which keeps the object in its place.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -38,13 +39,14 @@ use super::disk::{
     read_index, write_index,
 };
 use super::evict::Keeper;
+use super::fetch::Kept;
 use super::fresh::Fresh;
 use super::incoming::Incoming;
 use super::policy::{Gate, Prefetch};
 use super::recent::Recent;
 use super::temporary::Temporary;
 use super::unkept::{Unkept, is_full};
-use super::{Domain, Error, Limits, Listing, codec};
+use super::{Domain, Error, Limits, Listing};
 use crate::tree::{ContentHash, GitOid};
 
 /// Largest object that is hashed on the event loop: 1 MiB is a quarter of a millisecond.
@@ -86,13 +88,15 @@ impl Known {
 
 /// The content-addressed store on disk, shared by all repositories (and by other daemons).
 pub struct Store {
-    folder: PathBuf,
-    temporary: Temporary,
+    pub(super) folder: PathBuf,
+    pub(super) temporary: Temporary,
     known: Mutex<Recent<GitOid, Known>>,
-    listings: Mutex<Recent<(Domain, GitOid), Arc<Listing>>>,
+    pub(super) listings: Mutex<Recent<(Domain, GitOid), Arc<Listing>>>,
     unkept: Mutex<Unkept>,
     keeper: Keeper,
     fresh: Mutex<Fresh>,
+    /// Objects that were found damaged.
+    pub(super) lost: AtomicU64,
     pub(super) prefetch: Option<Prefetch>,
     pub(super) gate: Gate,
 }
@@ -136,6 +140,7 @@ impl Store {
             listings: Mutex::new(Recent::new(of_memory(4, ENTRY_BYTES))),
             unkept: Mutex::new(Unkept::new(limits.memory_bytes_max / 4)),
             fresh: Mutex::new(Fresh::new(limits.disk_bytes_max)),
+            lost: AtomicU64::new(0),
             prefetch: Some(Prefetch::default()),
             gate: Gate::new(Prefetch::default().requests_max),
         })
@@ -162,20 +167,26 @@ impl Store {
         (self.keeper.used(), self.keeper.evicted())
     }
 
+    /// Removes an object that is damaged; whoever pins it has to look after it.
+    pub(super) fn lose(&self, place: &Path) {
+        discard(place);
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
     #[cfg(test)]
     pub(super) fn keeper(&self) -> &Keeper {
         &self.keeper
     }
 
-    fn object_place(&self, content: ContentHash) -> PathBuf {
+    pub(super) fn object_place(&self, content: ContentHash) -> PathBuf {
         place(&self.folder, "objects", &content.0)
     }
 
-    fn blob_place(&self, oid: GitOid) -> PathBuf {
+    pub(super) fn blob_place(&self, oid: GitOid) -> PathBuf {
         place(&self.folder, "index", &oid.0)
     }
 
-    fn listing_place(&self, domain: Domain, oid: GitOid) -> PathBuf {
+    pub(super) fn listing_place(&self, domain: Domain, oid: GitOid) -> PathBuf {
         let kind = format!("listings/{}", hex(domain.bytes()));
         place(&self.folder, &kind, &oid.0)
     }
@@ -196,7 +207,7 @@ impl Store {
                 }
                 Some(_) => {
                     tracing::warn!(%oid, "a cached object changed its length");
-                    discard(&place);
+                    self.lose(&place);
                 }
                 None => {}
             }
@@ -234,7 +245,7 @@ impl Store {
         }
         if !has_hash(&file, length, content) {
             tracing::warn!(%oid, length, "a cached object is damaged");
-            discard(&place);
+            self.lose(&place);
             discard(&index);
             return Ok(None);
         }
@@ -254,20 +265,31 @@ impl Store {
         Incoming::create(self.temporary.path(), size, progress).map_err(Error::Store)
     }
 
+    /// As [`Store::publish_blob_as`] what nobody pins.
+    pub(super) fn publish_blob(
+        &self,
+        incoming: Incoming<'_>,
+        oid: GitOid,
+        size: u64,
+    ) -> Result<bool, Error> {
+        self.publish_blob_as(incoming, oid, size, Kept::WithinLimits)
+    }
+
     /// Publishes a blob if it is the one that was wanted; says whether. What a full disk does not
     /// take is held without a name.
-    pub(super) fn publish_blob(
+    pub(super) fn publish_blob_as(
         &self,
         mut incoming: Incoming<'_>,
         oid: GitOid,
         size: u64,
+        kept: Kept,
     ) -> Result<bool, Error> {
         let arrived = incoming.arrived();
         if arrived.blob != oid || arrived.length != size {
             return Ok(false);
         }
         let content = arrived.content;
-        if size > self.keeper.object_bytes_max() {
+        if kept == Kept::WithinLimits && size > self.keeper.object_bytes_max() {
             tracing::debug!(%oid, size, "served without being kept: too large for the cache");
             let file = incoming.file().map_err(Error::Store)?;
             self.unkept.lock().insert(oid, file, size);
@@ -289,7 +311,7 @@ impl Store {
     }
 
     /// Accounts for what was published, and keeps it for whoever waits for it.
-    fn published(&self, incoming: &Incoming<'_>, taken: u64) {
+    pub(super) fn published(&self, incoming: &Incoming<'_>, taken: u64) {
         if let Ok(file) = incoming.file() {
             self.fresh.lock().insert(held(file), taken);
         }
@@ -300,7 +322,7 @@ impl Store {
 
     /// First the object, then the index entry: an entry without an object is damage. Gives the bytes that
     /// this took on disk.
-    fn publish(
+    pub(super) fn publish(
         &self,
         incoming: &mut Incoming<'_>,
         content: ContentHash,
@@ -311,82 +333,6 @@ impl Store {
         incoming.publish(&place)?;
         write_index(index, content, || self.temporary.path())?;
         Ok(folders + incoming.arrived().length.next_multiple_of(BLOCK_BYTES))
-    }
-
-    /// The listing, if it is in memory.
-    pub(super) fn listing_in_memory(&self, domain: Domain, oid: GitOid) -> Option<Arc<Listing>> {
-        self.listings.lock().find(&(domain, oid))
-    }
-
-    /// The listing, from memory or disk.
-    pub(super) fn listing(
-        &self,
-        domain: Domain,
-        oid: GitOid,
-    ) -> Result<Option<Arc<Listing>>, Error> {
-        if let Some(listing) = self.listing_in_memory(domain, oid) {
-            return Ok(Some(listing));
-        }
-        let index = self.listing_place(domain, oid);
-        let Some(content) = read_index(&index) else {
-            return Ok(None);
-        };
-        let place = self.object_place(content);
-        let Some((file, length)) = open_regular(&place).map_err(Error::Store)? else {
-            discard(&index);
-            return Ok(None);
-        };
-        let Some(listing) = read_listing(&file, length, content) else {
-            tracing::warn!(%oid, length, "a cached listing is damaged or of another version");
-            discard(&place);
-            discard(&index);
-            return Ok(None);
-        };
-        mark_used(&file);
-        Ok(Some(self.remember(domain, oid, listing)))
-    }
-
-    fn remember(&self, domain: Domain, oid: GitOid, listing: Listing) -> Arc<Listing> {
-        let listing = Arc::new(listing);
-        let weight = listing.entries().len() + 1;
-        let key = (domain, oid);
-        self.listings.lock().insert(key, listing.clone(), weight);
-        listing
-    }
-
-    /// Keeps a listing in memory and on disk. A disk that does not take it costs a fetch later.
-    pub(super) fn keep_listing(&self, domain: Domain, oid: GitOid, listing: Listing) {
-        let listing = self.remember(domain, oid, listing);
-        let Some(bytes) = codec::encode(&listing) else {
-            return;
-        };
-        let progress = AtomicU64::new(0);
-        let kept = Incoming::create(self.temporary.path(), bytes.len() as u64, &progress).and_then(
-            |mut incoming| {
-                incoming.write_all(&bytes)?;
-                let content = incoming.arrived().content;
-                let taken =
-                    self.publish(&mut incoming, content, &self.listing_place(domain, oid))?;
-                self.published(&incoming, taken);
-                Ok(())
-            },
-        );
-        if let Err(error) = kept {
-            tracing::warn!(%oid, %error, "a listing is kept in memory only");
-        }
-    }
-}
-
-fn read_listing(file: &File, length: u64, content: ContentHash) -> Option<Listing> {
-    if length > codec::ENCODED_BYTES_MAX {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(length).ok()?);
-    file.take(length).read_to_end(&mut bytes).ok()?;
-    if *blake3::hash(&bytes).as_bytes() == content.0 {
-        codec::decode(&bytes)
-    } else {
-        None
     }
 }
 

@@ -91,6 +91,23 @@ impl Overlay {
         self.state.lock().path(ino).ok()
     }
 
+    /// Where the snapshot has what is shown at a path: elsewhere, if that was renamed here. `None` for what
+    /// only the local layer has.
+    pub fn lower_path(&self, path: &TreePath) -> Option<TreePath> {
+        let state = self.state.lock();
+        let (mut at, mut below) = (path.clone(), Vec::new());
+        loop {
+            if let Some(ino) = state.upper.resolve(&at) {
+                let origin = state.upper.node(ino)?.origin.as_ref()?;
+                let mut names = below.into_iter().rev();
+                return names.try_fold(origin.path.clone(), |path, name| path.join(&name).ok());
+            }
+            let (parent, name) = at.split_last()?;
+            below.push(name);
+            at = parent;
+        }
+    }
+
     /// How often [`Overlay::sync_in_background`] is wanted.
     pub fn commit_interval(&self) -> std::time::Duration {
         self.commit_interval

@@ -3,7 +3,7 @@
 use super::remote::sample;
 use super::support::{Fixture, OWNER};
 use crate::overlay::{Error, NewNode, Overlay, Rename, Scope};
-use crate::tree::Permissions;
+use crate::tree::{Permissions, TreePath};
 
 fn make(fixture: &Fixture, path: &str, node: &NewNode) {
     let (parent, name) = fixture.place(path).unwrap();
@@ -54,4 +54,33 @@ fn what_would_be_too_deep_to_be_named_stays_where_it_is() {
     fixture.overlay().compact().unwrap();
     fixture.reopen();
     assert_eq!(fixture.read("moved/file").unwrap(), b"kept");
+}
+
+#[test]
+fn what_is_shown_at_a_path_is_told_by_where_the_snapshot_has_it() {
+    let fixture = Fixture::new(&sample());
+    let rename = |from: &str, to: &str| {
+        let (parent, name) = fixture.place(from).unwrap();
+        let (new_parent, new_name) = fixture.place(to).unwrap();
+        let renamed = |overlay: &Overlay| {
+            overlay.rename(parent, &name, new_parent, &new_name, Rename::Replace)
+        };
+        fixture.call(renamed).unwrap();
+    };
+    rename("a", "moved");
+    rename("b/run", "moved/deep/ran");
+    make(&fixture, "moved/made", &NewNode::Directory);
+    let path = |text: &str| TreePath::try_from(text).unwrap();
+    for (shown, beneath) in [
+        ("", Some("")),
+        ("README", Some("README")),
+        ("moved", Some("a")),
+        ("moved/deep/er/three", Some("a/deep/er/three")),
+        ("moved/deep/ran", Some("b/run")),
+        ("moved/made", None),
+        ("b/only", Some("b/only")),
+    ] {
+        let found = fixture.overlay().lower_path(&path(shown));
+        assert_eq!(found, beneath.map(path), "{shown}");
+    }
 }
