@@ -1,7 +1,7 @@
 //! `mesa cache`: how large the cache of fetched content is, whether it is sound, and less of it.
 //!
-//! All of it works on the files themselves, whether a mount uses them or not: what is removed is
-//! fetched again when somebody reads it.
+//! All of it but pinning works on the files themselves, whether a mount uses them or not: what is removed
+//! is fetched again when somebody reads it, or at once where it is pinned.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::exit::Exit;
-use super::{Context, Error, duration, output};
+use super::{Context, Error, duration, output, pin};
 use crate::lower;
 
 /// Looks after the cache of fetched content.
@@ -25,6 +25,10 @@ pub(super) enum Cache {
     Gc(Collect),
     /// Remove everything that is neither open nor pinned. Without a network it cannot be had again.
     Clear(Clear),
+    /// Fetch files and directories of the mount, and have them stay, whatever the limit; or show what is pinned.
+    Pin(pin::Pin),
+    /// Let go of what was pinned.
+    Unpin(pin::Unpin),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +81,8 @@ pub(super) fn run(verb: &Cache, context: &Context) -> Result<Exit, Error> {
             collect(folder, to, arguments.json)
         }
         Cache::Clear(arguments) => collect(folder, Some(0), arguments.json),
+        Cache::Pin(arguments) => pin::pin(arguments, context),
+        Cache::Unpin(arguments) => pin::unpin(arguments, context),
     }
 }
 
@@ -122,6 +128,7 @@ fn stat(folder: &Path, limit: Option<u64>, arguments: &Stat) -> Result<Exit, Err
     if let Some(age) = age {
         output::data(format!("not used for longest: {}", duration::describe(age)))?;
     }
+    pin::warn_of(&held, limit);
     Ok(Exit::Done)
 }
 
@@ -131,7 +138,7 @@ fn verify(folder: &Path, arguments: &Verify) -> Result<Exit, Error> {
     let audit = lower::audit(folder, until).map_err(unreadable(folder))?;
     let mut removed = 0;
     for path in audit.damaged.iter().filter(|_| arguments.repair) {
-        std::fs::remove_file(path).map_err(unreadable(path))?;
+        lower::discard_damaged(folder, path).map_err(unreadable(path))?;
         removed += 1;
     }
     let left = audit.damaged.len() as u64 - removed;
@@ -151,7 +158,8 @@ fn verify(folder: &Path, arguments: &Verify) -> Result<Exit, Error> {
         output::talk(format!("{objects}, {}", output::bytes(audit.bytes)));
         if removed > 0 {
             output::talk(format!(
-                "removed {removed}; they are fetched again when they are read"
+                "removed {removed}; they are fetched again when they are read, and what is pinned at once \
+                 or after the next mount"
             ));
         }
         if left > 0 {
@@ -168,11 +176,20 @@ fn collect(folder: &Path, to: Option<u64>, json: bool) -> Result<Exit, Error> {
             "removed_objects": evicted.objects,
             "removed_bytes": evicted.bytes,
             "bytes": evicted.left,
+            "pinned_objects": evicted.pinned_objects,
+            "pinned_bytes": evicted.pinned_bytes,
         }))?;
     } else {
         let objects = output::counted(evicted.objects, "object", "objects");
         let (gone, left) = (output::bytes(evicted.bytes), output::bytes(evicted.left));
         output::data(format!("removed {objects}, {gone}; {left} are left"))?;
+        if to == Some(0) && evicted.pinned_objects > 0 {
+            let pinned = output::bytes(evicted.pinned_bytes);
+            output::talk(format!(
+                "{pinned} of that are pinned\n  hint: `mesa cache pin` lists by what, and `mesa cache unpin` \
+                 lets go of it"
+            ));
+        }
     }
     Ok(Exit::Done)
 }

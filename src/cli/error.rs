@@ -73,6 +73,14 @@ pub(super) enum Error {
         /// Where the mount is.
         mount_point: String,
     },
+    /// A path that is not pinned.
+    #[error("{} is not pinned", path.display())]
+    NotPinned {
+        /// Which.
+        path: PathBuf,
+        /// What is, above it.
+        above: Option<PathBuf>,
+    },
     /// The cache of fetched content.
     #[error("the cache {} cannot be read", folder.display())]
     Cache {
@@ -202,6 +210,13 @@ impl Error {
                 Reason::Failed,
                 Some("name a file or directory below it, or --all".into()),
             ),
+            Error::NotPinned { above, .. } => {
+                let hint = match above {
+                    Some(above) => format!("it stays with {}, which is", above.display()),
+                    None => "`mesa cache pin` lists what is".to_owned(),
+                };
+                Failure::of(self, Reason::Failed, Some(hint))
+            }
             Error::Output(_) | Error::CurrentFolder(_) => Failure::of(self, Reason::Failed, None),
             Error::ConfigFile { source, .. } => {
                 let there = source.kind() == io::ErrorKind::AlreadyExists;

@@ -19,6 +19,7 @@ mod key;
 mod log_level;
 mod mount;
 mod output;
+mod pin;
 mod prefetch;
 mod publish;
 mod remains;

@@ -45,9 +45,11 @@ pub(super) struct Arguments {
 }
 
 /// One place to be fetched.
-struct Place {
-    repo: String,
-    path: String,
+pub(super) struct Place {
+    /// `org/repo`.
+    pub(super) repo: String,
+    /// In it; empty for everything.
+    pub(super) path: String,
 }
 
 /// Does what was asked.
@@ -108,7 +110,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Erro
 }
 
 /// What a path of the mount stands for; the root, or an organization, for every repository in it.
-fn places(path: &Path, mount_point: &str) -> Result<Vec<Place>, Error> {
+pub(super) fn places(path: &Path, mount_point: &str) -> Result<Vec<Place>, Error> {
     let looked = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::PrefetchPath { path, source }
@@ -151,34 +153,52 @@ fn wait(
     ids: &BTreeSet<u64>,
     mut list: impl FnMut() -> Result<PrefetchAnswer, Error>,
 ) -> Result<Vec<PrefetchJob>, Error> {
+    let mut shown = progress_shown();
+    loop {
+        let mut jobs = list()?.jobs;
+        jobs.retain(|job| ids.contains(&job.id));
+        if jobs.iter().all(|job| job.state != PrefetchState::Running) {
+            return Ok(jobs);
+        }
+        let sum = |of: fn(&PrefetchJob) -> u64| jobs.iter().map(of).sum::<u64>();
+        shown(
+            (sum(|job| job.files_here), sum(|job| job.files)),
+            (sum(|job| job.bytes_here), sum(|job| job.bytes)),
+        );
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Shows how far something is, of files and of bytes that were found: as a bar, which goes with what is
+/// returned, or in a line now and then.
+pub(super) fn progress_shown() -> impl FnMut((u64, u64), (u64, u64)) {
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}");
     if let Ok(style) = style {
         bar.set_style(style);
     }
+    let bar = Cleared(bar);
     let has_terminal = io::stderr().is_terminal();
     let mut said = Instant::now();
-    loop {
-        let mut jobs = list()?.jobs;
-        jobs.retain(|job| ids.contains(&job.id));
-        let sum = |of: fn(&PrefetchJob) -> u64| jobs.iter().map(of).sum::<u64>();
-        bar.set_length(sum(|job| job.bytes));
-        bar.set_position(sum(|job| job.bytes_here));
-        let files = format!(
-            "{} of {} files",
-            sum(|job| job.files_here),
-            sum(|job| job.files)
-        );
+    move |(files_here, files), (bytes_here, bytes)| {
+        let Cleared(bar) = &bar;
+        bar.set_length(bytes);
+        bar.set_position(bytes_here);
+        let files = format!("{files_here} of {files} files");
         bar.set_message(files.clone());
-        if jobs.iter().all(|job| job.state != PrefetchState::Running) {
-            bar.finish_and_clear();
-            return Ok(jobs);
-        }
         if !has_terminal && said.elapsed() >= LINE_EVERY {
             output::talk(files);
             said = Instant::now();
         }
-        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// A bar that leaves nothing behind.
+struct Cleared(ProgressBar);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded, never};
 
 use super::control::{
-    Answer, CredentialRequest, Handler, Order, Ordered, PrefetchAnswer, PrefetchRequest,
-    RepoRequest, Request, Versions,
+    Answer, CredentialRequest, Handler, Order, Ordered, PinAnswer, PinRequest, PrefetchAnswer,
+    PrefetchRequest, RepoRequest, Request, Versions,
 };
 use super::opening::Hide;
+use super::pinning::Pinning;
 use super::prefetching::Prefetching;
 use super::reports::Informed;
 use super::repositories::OpenRepositories;
@@ -36,6 +37,7 @@ pub(super) struct Desk {
     pub(super) repositories: Arc<OpenRepositories>,
     pub(super) draining: AtomicBool,
     pub(super) prefetching: Prefetching,
+    pub(super) pinning: Arc<Pinning>,
     pub(super) stop: Sender<Stop>,
 }
 
@@ -82,6 +84,7 @@ impl Handler for Desk {
             ),
             Request::Repo(request) => answered(self.repo(&request)),
             Request::Prefetch(request) => answered(self.prefetch(request).map(Answer::Prefetch)),
+            Request::Pin(request) => answered(self.pin(&request).map(Answer::Pin)),
             Request::Flush { timeout_ms } => {
                 self.repositories.config().secrets.try_now();
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);
@@ -134,6 +137,20 @@ impl Desk {
         Ok(self.prefetching.list())
     }
 
+    fn pin(&self, request: &PinRequest) -> Result<PinAnswer, Error> {
+        let (repositories, pinning) = (&self.repositories, &self.pinning);
+        match request {
+            PinRequest::Add { repo, path } => {
+                if !repositories.config().cache.enabled {
+                    return Err(Error::NothingKept);
+                }
+                pinning.add(&*repositories.one(Some(repo))?, path)
+            }
+            PinRequest::Remove { repo, path } => pinning.remove(repositories.store(), repo, path),
+            PinRequest::List => Ok(pinning.list()),
+        }
+    }
+
     fn credential(&self, request: CredentialRequest) -> Result<Answer, Error> {
         let secrets = &self.repositories.config().secrets;
         Ok(Answer::Credential(credentials::follow(secrets, request)?))
@@ -161,6 +178,7 @@ impl Desk {
                     repository == name && org.as_deref().is_none_or(|org| org == organization)
                 };
                 self.prefetching.stop(of_organization);
+                self.pinning.pause(of_organization);
                 (self.repositories).hide((org.as_deref(), name), deadline, how, forget)?
             }
         };

@@ -229,6 +229,9 @@ pub enum Error {
     /// A credential for what cannot be.
     #[error("a credential cannot be kept for that")]
     Place(#[from] crate::secrets::PlaceError),
+    /// Pinning without a cache.
+    #[error("the running mount keeps nothing that it fetches: cache.enabled is false")]
+    NothingKept,
     /// Threads or signals of the daemon itself.
     #[error("the daemon cannot set itself up")]
     Setup(#[source] io::Error),
@@ -351,6 +354,7 @@ impl Error {
             | Error::Spawn(_)
             | Error::Place(_)
             | Error::NoLog
+            | Error::NothingKept
             | Error::Setup(_) => None,
         }
     }

@@ -38,6 +38,8 @@ pub mod meeting;
 mod memory;
 mod opener;
 mod opening;
+mod pinning;
+mod pins;
 mod prefetching;
 mod publishing;
 pub mod ready;

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use super::audience::{Audience, Supervision};
 use super::control::{Answer, ControlServer, Drained};
 use super::desk::{Desk, Stop};
+use super::pinning::Pinning;
 use super::prefetching::Prefetching;
 use super::ready::Ready;
 use super::reports::Reporter;
@@ -32,6 +33,8 @@ const SESSION_END: Duration = Duration::from_secs(10);
 const CLOSE_MAX: Duration = Duration::from_secs(60);
 /// The same, when somebody wants the end now.
 const CLOSE_NOW: Duration = Duration::from_millis(500);
+/// How long the thread of the pins may take after that: its requests have failed by then.
+const PINS_END: Duration = Duration::from_secs(2);
 /// How long peers of the control socket may take to get their last answers.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long a mount may be in use by what is just ending.
@@ -89,6 +92,7 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
         repositories: Arc::clone(&repositories),
         draining: AtomicBool::new(false),
         prefetching: Prefetching::default(),
+        pinning: Pinning::start(&repositories)?,
         stop,
     });
     reporter.ask(&desk);
@@ -282,7 +286,9 @@ impl Life<'_> {
         self.keeper.stop();
         self.upkeep.stop();
         self.desk.prefetching.stop(|_| true);
+        self.desk.pinning.stop();
         let rest = self.close(patience);
+        self.desk.pinning.wait(PINS_END);
         for remaining in &drained.remains {
             tracing::warn!(
                 repository = format_args!("{}/{}", remaining.org, remaining.name),

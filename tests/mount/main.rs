@@ -28,6 +28,7 @@ mod judges;
 mod names;
 mod offline;
 mod parallel;
+mod pins;
 mod prefetch;
 mod programs;
 mod publish;

@@ -15,7 +15,8 @@ fn prefetch(world: &World, arguments: &[&str]) -> Finished {
     run(&mut world.mesa(&line))
 }
 
-fn fetched(world: &World) -> usize {
+/// Requests for contents since the last look.
+pub(super) fn fetched(world: &World) -> usize {
     let requests = world.proxy().take();
     let content =
         |request: &&String| request.contains("/ext/objects") || request.contains("/content?");

@@ -107,6 +107,8 @@ fn exchange_within(
         | Request::Prefetch(_)
         // The store is read, at most.
         | Request::Credential(_) => Duration::ZERO,
+        // What is under way in the store ends first.
+        Request::Pin(_) => CONFLICT_PATIENCE,
         // Several listings, and files, come from the server meanwhile.
         Request::Conflicts(_) => CONFLICT_PATIENCE,
         Request::Publish(request) => {

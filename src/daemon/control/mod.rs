@@ -11,6 +11,7 @@ mod credentials;
 #[doc(hidden)]
 pub mod fuzzing;
 mod metrics;
+mod pin;
 mod prefetch;
 mod protocol;
 mod publish;
@@ -30,6 +31,7 @@ pub use conflicts::{
 };
 pub use credentials::{AdoptedAs, CredentialAnswer, CredentialRequest, Handed};
 pub use metrics::{Bucket, Family, FamilyKind, Metrics, Sample, Value};
+pub use pin::{PinAnswer, PinEntry, PinRequest, PinState};
 pub use prefetch::{PrefetchAnswer, PrefetchJob, PrefetchRequest, PrefetchState};
 pub use protocol::{
     Answer, Drained, LogReport, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions,

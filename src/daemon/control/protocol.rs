@@ -9,6 +9,7 @@ use super::super::{Failure, Status};
 use super::conflicts::{ConflictAnswer, ConflictRequest};
 use super::credentials::{CredentialAnswer, CredentialRequest};
 use super::metrics::Metrics;
+use super::pin::{PinAnswer, PinRequest};
 use super::prefetch::{PrefetchAnswer, PrefetchRequest};
 use super::publish::{PublishAnswer, PublishRequest};
 use super::repo::{Explicit, RepoAnswer, RepoRequest};
@@ -79,6 +80,8 @@ pub enum Request {
     Repo(RepoRequest),
     /// About fetching beforehand.
     Prefetch(PrefetchRequest),
+    /// About pinning.
+    Pin(PinRequest),
     /// Write everything that differs from the pinned commit into a file.
     Export {
         /// `org/repo`; else the one that has pending work.
@@ -142,6 +145,8 @@ pub enum Answer {
     Repo(Box<RepoAnswer>),
     /// To [`Request::Prefetch`].
     Prefetch(PrefetchAnswer),
+    /// To [`Request::Pin`].
+    Pin(PinAnswer),
     /// To [`RepoRequest::List`].
     Explicit(Explicit),
     /// To [`Request::Export`].
@@ -264,6 +269,10 @@ mod tests {
             }),
             Request::Repo(RepoRequest::List),
             Request::Prefetch(PrefetchRequest::List),
+            Request::Pin(PinRequest::Add {
+                repo: "local/app".into(),
+                path: String::new(),
+            }),
             Request::Prefetch(PrefetchRequest::Start {
                 repo: "local/app".into(),
                 path: "src".into(),
