@@ -136,8 +136,8 @@ impl Lists {
             .iter()
             .filter(|organization| !self.selection.is_explicit(organization))
             .filter_map(|organization| {
-                let is_known = self.known(organization).is_some();
-                self.refresh(organization).filter(|_| is_known)
+                let asked = self.refresh(organization);
+                asked.filter(|_| self.known(organization).is_some())
             })
             .collect();
         for answer in asked {

@@ -159,6 +159,8 @@ fn many_contents_go_in_batches_and_what_the_server_has_is_not_sent_again() {
         }
     };
     let push = || {
+        // What the kernel has yet to write would be another push.
+        run(world.command("sync").arg("-f").arg(&app)).success();
         world.proxy().take();
         run(&mut world.mesa(&["journal", "release"])).success();
         world.flush_and_compare("app");
@@ -196,7 +198,11 @@ fn a_large_file_whose_last_answer_was_lost_is_not_sent_again() {
     world.mount();
     let parts = "PATCH /v1/local/app/ext/uploads/";
     world.proxy().lose_answers_to(parts);
-    fs::write(world.repo("app").join("large"), noise("large", 20 << 20)).unwrap();
+    let large = world.repo("app").join("large");
+    run(&mut world.mesa(&["journal", "hold"])).success();
+    fs::write(&large, noise("large", 20 << 20)).unwrap();
+    run(world.command("sync").arg("-f").arg(&large)).success();
+    run(&mut world.mesa(&["journal", "release"])).success();
     wait_until("an answer was lost", Duration::from_secs(60), || {
         world.proxy().lost() > 0
     });
