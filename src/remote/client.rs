@@ -22,9 +22,11 @@ use super::{At, Failure, RepositoryName};
 use crate::secrets::{Scope, Secrets};
 use crate::tree::{ChangeId, TreePath};
 
-/// Largest answer about anything but a directory: a change lists the paths that it touches, 4 KiB
-/// each at worst.
+/// Largest answer about anything but a directory or a change.
 pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest answer about a change. A server that does not know how to be brief lists the paths that it
+/// touches, and the first one touches a whole repository: a million of 60 bytes each.
+const CHANGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Largest symbolic link's answer: a target of 4 KiB, encoded.
 const LINK_BYTES_MAX: usize = 64 * 1024;
 /// Items per page: the contract's largest.
@@ -189,7 +191,7 @@ impl Client {
         self.json(&self.counts.repositories_created, call).await
     }
 
-    /// What a change is now.
+    /// What a change is now; which files it touches is not asked for.
     ///
     /// # Errors
     ///
@@ -200,8 +202,16 @@ impl Client {
         change: ChangeId,
     ) -> Result<ChangeDetail, Failure> {
         let target = of_repository(repository, &format!("/changes/{change}"));
-        let call = Call::get(repository.scope(), target);
-        self.json(&self.counts.changes, call).await
+        let mut call = Call::get(repository.scope(), target);
+        call.header = Some((header::PREFER, header::MINIMAL.into()));
+        let count = &self.counts.changes;
+        let bytes = self
+            .send(count, call)
+            .await?
+            .bytes(CHANGE_BYTES_MAX)
+            .await?;
+        count.received(bytes.len());
+        Ok(serde_json::from_slice(&bytes).map_err(Violation::Shape)?)
     }
 
     /// A directory: its tree, and its direct children unless `depth` is 0.

@@ -29,6 +29,13 @@ async fn a_change_is_made_amended_and_guarded() {
     assert_eq!(stale["error"]["code"], "STALE_CHANGE");
     let detail = server.get(&at).await.expect(200);
     assert_eq!(detail["files"], json!(["empty", "run", "src/new.rs"]));
+    // Whoever asks for the least is not told which files: of a first commit those are all.
+    let brief = server.request(Method::GET, &at);
+    let brief = brief.header("prefer", "respond-async, return=minimal");
+    let mut brief = server.send(brief).await.expect(200);
+    assert_eq!(brief["files"], json!([]));
+    brief["files"] = detail["files"].clone();
+    assert_eq!(brief, detail);
     assert_eq!(text(&detail["current_commit_oid"]), second);
     let tree = server.tree("app", &second);
     assert!(tree["run"].starts_with("100644") && !tree.contains_key("empty"));

@@ -110,6 +110,10 @@ pub mod extension {
 
 /// Names of HTTP headers that are ours.
 pub mod header {
+    /// On `GET changes/ID`, as RFC 7240 has it: with [`MINIMAL`] in it, `files` may stay empty.
+    pub const PREFER: &str = "prefer";
+    /// The preference for what is known without a walk through the repository.
+    pub const MINIMAL: &str = "return=minimal";
     /// On `whoami`: the extensions, separated by `, `.
     pub const EXTENSIONS: &str = "mesa-extensions";
     /// On `ext/events`: the id of the event that was heard last.

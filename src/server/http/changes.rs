@@ -193,9 +193,11 @@ pub(super) async fn show(
     State(service): State<Shared>,
     Extension(principal): Extension<Principal>,
     Segments((organization, name, change)): Segments<(String, String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let hosted = service.repository(&principal, &organization, &name, Scope::Read)?;
     let change = change_id(&change)?;
+    let is_brief = receive::prefers(&headers, header::MINIMAL);
     blocking(&service, move |_| {
         let Some(oid) = hosted.git.snapshot(change)?.commit else {
             return Ok(ok(ChangeDetail {
@@ -206,7 +208,11 @@ pub(super) async fn show(
         };
         Ok(ok(ChangeDetail {
             change: describe(hosted.git.commit(oid)?),
-            files: hosted.git.touched(oid)?,
+            // The first commit of a repository touches all that it has.
+            files: match is_brief {
+                true => Vec::new(),
+                false => hosted.git.touched(oid)?,
+            },
             conflicts: conflicts(&hosted, oid)?,
         }))
     })

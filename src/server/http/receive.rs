@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Shared;
 use super::failure::Failure;
+use crate::remote::api::header;
 
 /// Largest JSON body: a batch of edits with 192 MiB of content in base64.
 pub(super) const JSON_BYTES_MAX: u64 = 256 << 20;
@@ -23,6 +24,13 @@ pub(super) const JSON_BYTES_MAX: u64 = 256 << 20;
 pub(super) const BODIES_MIB_MAX: usize = 512;
 /// Longest wait for the next bytes of a body.
 const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// Whether a request prefers its answer so.
+pub(super) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
+    let values = headers.get_all(header::PREFER).iter();
+    let mut texts = values.filter_map(|value| value.to_str().ok());
+    texts.any(|text| text.split(',').any(|one| one.trim() == preference))
+}
 
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
