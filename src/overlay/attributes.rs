@@ -64,7 +64,9 @@ impl State {
                         ctime: node.ctime,
                         volatile: self.standing.contains_key(&ino),
                     },
-                    body: node.body.then(|| live.and_then(|live| live.body.clone())),
+                    body: node
+                        .body
+                        .then(|| live.and_then(|live| live.held.as_ref()?.body.clone())),
                 })
             }
             Known::Lower(node) => Ok(Shown {

@@ -49,10 +49,12 @@ impl Overlay {
     pub(super) fn close_one(&self, state: &mut MutexGuard<'_, State>, ino: Ino) {
         if let Some(live) = state.live.get_mut(&ino) {
             live.opens = live.opens.saturating_sub(1);
-            if live.opens == 0 {
-                live.body = None;
-                live.object = None;
-                live.passage = None;
+            if live.opens == 0
+                && let Some(held) = &mut live.held
+            {
+                held.body = None;
+                held.object = None;
+                held.passage = None;
             }
         }
         self.reap(state, ino);
@@ -258,9 +260,9 @@ impl Overlay {
         state: &mut MutexGuard<'_, State>,
         ino: Ino,
     ) -> Result<Bytes, Error> {
-        let live = state.live.get(&ino);
-        let opened = live.and_then(|live| live.object.clone());
-        let body = live.and_then(|live| live.body.clone());
+        let held = state.live.get(&ino).and_then(|live| live.held.as_ref());
+        let opened = held.and_then(|held| held.object.clone());
+        let body = held.and_then(|held| held.body.clone());
         if state.kind(ino)? != Kind::File {
             return Err(Error::Invalid);
         }
@@ -291,7 +293,7 @@ impl Overlay {
         let file = Arc::new(file.ok_or_else(|| Error::Missing(want.clone()))?);
         let mut state = self.state.lock();
         if let Some(live) = state.live.get_mut(&ino).filter(|live| live.opens > 0) {
-            live.object = Some(Arc::clone(&file));
+            live.holding().object = Some(Arc::clone(&file));
         }
         Ok(file)
     }

@@ -38,11 +38,13 @@ impl State {
         if live.opens == 0 && self.standing.contains_key(&ino) {
             return Closed::new();
         }
-        live.body = Some(Arc::clone(body));
-        if live.opens > 0 || live.is_kept_open {
+        let opens = live.opens;
+        let held = live.holding();
+        held.body = Some(Arc::clone(body));
+        if opens > 0 || held.is_kept_open {
             return Closed::new();
         }
-        live.is_kept_open = true;
+        held.is_kept_open = true;
         self.descriptors.kept.push_back(ino);
         match self.descriptors.kept.len() > KEPT_MAX {
             true => self.close_oldest(1),
@@ -66,8 +68,10 @@ impl State {
             let Some(live) = self.live.get_mut(&ino) else {
                 continue;
             };
-            if std::mem::take(&mut live.is_kept_open) && live.opens == 0 {
-                closed.extend(live.body.take());
+            let opens = live.opens;
+            let held = live.holding();
+            if std::mem::take(&mut held.is_kept_open) && opens == 0 {
+                closed.extend(held.body.take());
             }
         }
         closed
@@ -76,6 +80,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::Live;
     use super::super::types::Owner;
     use super::*;
     use crate::upper::Upper;
@@ -93,9 +98,13 @@ mod tests {
         state.keep_open(Ino(number), &file).len()
     }
 
+    fn has_body(live: &Live) -> bool {
+        live.held.as_ref().is_some_and(|held| held.body.is_some())
+    }
+
     fn open(state: &State) -> usize {
         let live = state.live.values();
-        live.filter(|live| live.body.is_some()).count()
+        live.filter(|live| has_body(live)).count()
     }
 
     #[test]
@@ -105,7 +114,7 @@ mod tests {
         state.live.get_mut(&Ino(0)).unwrap().opens = 1;
         let closed: usize = (0..files).map(|number| keep(&mut state, number)).sum();
         assert_eq!((closed, open(&state)), (1, KEPT_MAX + 1));
-        assert!(state.live[&Ino(0)].body.is_some() && state.live[&Ino(1)].body.is_none());
+        assert!(has_body(&state.live[&Ino(0)]) && !has_body(&state.live[&Ino(1)]));
         assert_eq!(keep(&mut state, 2), 0, "it is kept already");
     }
 

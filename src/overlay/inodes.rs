@@ -7,10 +7,13 @@
 //! up from 2, and adoption keeps the number.
 
 use super::error::Error;
-use super::state::{Live, LowerNode, State};
+use super::state::{Held, Live, LowerNode, State};
 use crate::lower::{EntryKind, Listing, ListingEntry, Want};
 use crate::tree::{GitOid, Ino, Kind, Name, TreePath};
 use crate::upper::{ADOPTED_BIT, Node, Origin};
+
+/// Inodes for which the table always has room.
+const LIVE_MIN: usize = 1024;
 
 /// What is known of an inode.
 pub(super) enum Known<'a> {
@@ -30,13 +33,19 @@ pub(super) enum Found<'a> {
     Nothing,
 }
 
+impl Live {
+    pub(super) fn holding(&mut self) -> &mut Held {
+        self.held.get_or_insert_default()
+    }
+}
+
 impl State {
     pub(super) fn known(&self, ino: Ino) -> Result<Known<'_>, Error> {
         if let Some(node) = self.upper.node(ino) {
             return Ok(Known::Upper(node));
         }
         let live = self.live.get(&ino).ok_or(Error::Stale)?;
-        live.lower.as_ref().map(Known::Lower).ok_or(Error::Stale)
+        live.lower.as_deref().map(Known::Lower).ok_or(Error::Stale)
     }
 
     pub(super) fn kind(&self, ino: Ino) -> Result<Kind, Error> {
@@ -88,24 +97,22 @@ impl State {
 
     /// The path that a node is seen at now.
     pub(super) fn path(&self, ino: Ino) -> Result<TreePath, Error> {
-        let mut names: Vec<&Name> = Vec::new();
+        let mut names: Vec<&[u8]> = Vec::new();
         let mut current = ino;
         while current != Ino::ROOT {
             let (parent, name) = match self.known(current)? {
                 Known::Upper(node) => {
                     let (parent, name) = node.names.first().ok_or(Error::NotFound)?;
-                    (*parent, name)
+                    (*parent, name.as_bytes())
                 }
                 Known::Lower(node) if node.removed => return Err(Error::NotFound),
-                Known::Lower(node) => (node.parent, &node.name),
+                Known::Lower(node) => (node.parent, node.path.last_bytes()),
             };
             names.push(name);
             current = parent;
         }
-        names
-            .into_iter()
-            .rev()
-            .try_fold(TreePath::ROOT, |path, name| Ok(path.join(name)?))
+        names.reverse();
+        Ok(TreePath::try_from(names.join(&b'/').as_slice())?)
     }
 
     /// All paths of a node that is not a directory.
@@ -163,7 +170,7 @@ impl State {
             let origin = node.origin.as_ref();
             return origin.is_some_and(|origin| origin.path == *path) && !node.names.is_empty();
         }
-        match self.live.get(&ino).and_then(|live| live.lower.as_ref()) {
+        match self.live.get(&ino).and_then(|live| live.lower.as_deref()) {
             Some(other) => other.path == *path && !other.removed,
             None => !self.live.contains_key(&ino),
         }
@@ -180,16 +187,16 @@ impl State {
         let lower = LowerNode {
             path,
             parent: directory,
-            name: entry.name.clone(),
             kind: entry.kind,
             size: entry.size,
             oid: entry.oid,
             removed: false,
         };
+        self.lower_nodes += 1;
         self.live.insert(
             ino,
             Live {
-                lower: Some(lower),
+                lower: Some(Box::new(lower)),
                 ..Live::default()
             },
         );
@@ -212,14 +219,39 @@ impl State {
             let Some(parent) = parent.map(|lower| lower.parent) else {
                 break;
             };
+            self.lower_nodes = self.lower_nodes.saturating_sub(1);
             if let Some(live) = self.live.get_mut(&parent) {
                 live.children = live.children.saturating_sub(1);
             }
             current = parent;
         }
+        // As after a walk over everything, which the kernel has forgotten since.
+        if self.live.capacity() / 8 > self.live.len().max(LIVE_MIN) {
+            self.live.shrink_to(self.live.len() * 2);
+        }
         let had_body = self.upper.node(ino).is_some_and(|node| node.body);
         let gone = !self.live.contains_key(&ino) && self.upper.drop_nameless(ino);
         (gone && had_body).then_some(ino)
+    }
+
+    /// So many nodes of the lower layer that nobody is known to have open, or fewer; others each time, until
+    /// all had their turn.
+    pub(super) fn idle(&mut self, count: usize) -> Vec<Ino> {
+        let from = self.hand % self.live.len().max(1);
+        let mut met = 0;
+        let round = self
+            .live
+            .iter()
+            .skip(from)
+            .chain(self.live.iter().take(from));
+        let idle = round
+            .inspect(|_| met += 1)
+            .filter(|(_, live)| live.opens == 0 && live.children == 0 && live.lower.is_some())
+            .map(|(ino, _)| *ino)
+            .take(count)
+            .collect();
+        self.hand = from + met;
+        idle
     }
 
     /// Ends a lower node's own life because it was adopted: the references stay, the place in the
@@ -228,6 +260,7 @@ impl State {
         let Some(lower) = self.live.get_mut(&ino).and_then(|live| live.lower.take()) else {
             return;
         };
+        self.lower_nodes = self.lower_nodes.saturating_sub(1);
         if let Some(live) = self.live.get_mut(&lower.parent) {
             live.children = live.children.saturating_sub(1);
         }
@@ -257,5 +290,70 @@ pub(super) fn kind_of_entry(kind: EntryKind) -> Kind {
         EntryKind::File | EntryKind::Executable => Kind::File,
         EntryKind::Symlink => Kind::Symlink,
         EntryKind::Directory | EntryKind::Submodule => Kind::Directory,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::types::Owner;
+    use super::*;
+    use crate::upper::Upper;
+
+    /// A state whose kernel refers to so many files of the lower layer's root.
+    fn walked(files: usize) -> (State, Vec<Ino>) {
+        let mut upper = Upper::default();
+        let root = upper.node(Ino::ROOT).unwrap().clone();
+        let origin = Origin {
+            path: TreePath::ROOT,
+            oid: GitOid::EMPTY_TREE,
+            size: 0,
+        };
+        let shown = Node {
+            origin: Some(origin),
+            ..root
+        };
+        upper.insert_nameless(Ino::ROOT, shown);
+        let mut state = State::new(upper, Owner { uid: 0, gid: 0 });
+        let inodes = (0..files).map(|number| {
+            let entry = ListingEntry {
+                name: Name::try_from(format!("file-{number}").as_str()).unwrap(),
+                kind: EntryKind::File,
+                size: 1,
+                oid: GitOid([7; 20]),
+            };
+            let ino = state.intern(Ino::ROOT, &entry).unwrap();
+            state.add_lookup(ino);
+            ino
+        });
+        let inodes = inodes.collect();
+        (state, inodes)
+    }
+
+    #[test]
+    fn what_a_walk_has_met_costs_little_and_nothing_once_it_is_forgotten() {
+        assert!(size_of::<Live>() <= 32, "{}", size_of::<Live>());
+        assert!(size_of::<LowerNode>() <= 72, "{}", size_of::<LowerNode>());
+        let (mut state, inodes) = walked(50_000);
+        assert_eq!(state.lower_nodes, 50_000);
+        for ino in &inodes {
+            state.live.get_mut(ino).unwrap().lookups = 0;
+            state.let_go(*ino);
+        }
+        assert_eq!((state.lower_nodes, state.live.len()), (0, 0));
+        assert!(state.live.capacity() < 20_000, "{}", state.live.capacity());
+    }
+
+    #[test]
+    fn every_idle_node_has_its_turn_and_what_is_open_has_none() {
+        let (mut state, inodes) = walked(100);
+        state.live.get_mut(&inodes[0]).unwrap().opens = 1;
+        let turns: Vec<Ino> = (0..4).flat_map(|_| state.idle(30)).collect();
+        let met: std::collections::HashSet<_> = turns.iter().collect();
+        assert_eq!((turns.len(), met.len()), (120, 99));
+        assert!(!met.contains(&inodes[0]) && !met.contains(&Ino::ROOT));
+        assert_eq!(
+            State::new(Upper::default(), Owner { uid: 0, gid: 0 }).idle(5),
+            []
+        );
     }
 }

@@ -35,7 +35,10 @@ impl State {
         covering: u32,
         lower: &Lower,
     ) -> Option<u32> {
-        let known = self.live.get(&ino).and_then(|live| live.seen);
+        let known = self
+            .live
+            .get(&ino)
+            .and_then(|live| live.held.as_ref()?.seen);
         if let Some(seen) = known
             && (seen.tree, seen.covering) == (tree, covering)
         {
@@ -48,7 +51,7 @@ impl State {
         };
         let directories = listing.entries().iter().filter(is_seen).count() as u32;
         if let Some(live) = self.live.get_mut(&ino) {
-            live.seen = Some(Seen {
+            live.holding().seen = Some(Seen {
                 tree,
                 covering,
                 directories,

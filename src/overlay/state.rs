@@ -12,7 +12,7 @@ use super::ignore::Ignore;
 use super::through::{Passage, Standing};
 use super::types::Owner;
 use crate::lower::EntryKind;
-use crate::tree::{GitOid, Ino, Name, Timestamp, TreePath};
+use crate::tree::{GitOid, Ino, Timestamp, TreePath};
 use crate::upper::{Upper, journal_time};
 
 /// What a record is for, which decides whether it may use what a full disk keeps in reserve.
@@ -30,6 +30,10 @@ pub(super) struct State {
     pub(super) upper: Upper,
     /// Inodes that the kernel refers to, and lower ancestors of those.
     pub(super) live: HashMap<Ino, Live>,
+    /// How many of them are the lower layer's alone.
+    pub(super) lower_nodes: usize,
+    /// How far [`State::idle`] has come on its way round them.
+    pub(super) hand: usize,
     /// Work since the last push that the remote accepted.
     pub(super) work: Work,
     /// Work since the capture that is on its way; it becomes `work` when the remote accepts that.
@@ -50,7 +54,8 @@ pub(super) struct State {
     pub(super) ignore: Ignore,
 }
 
-/// An inode that somebody refers to.
+/// An inode that somebody refers to. There may be millions, of which most are never opened, so what few
+/// have is apart.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     /// Entry-bearing replies that the kernel has not yet forgotten.
@@ -60,7 +65,14 @@ pub(super) struct Live {
     /// Live lower nodes whose directory this is.
     pub(super) children: u32,
     /// Set while the node is the lower layer's alone.
-    pub(super) lower: Option<LowerNode>,
+    pub(super) lower: Option<Box<LowerNode>>,
+    /// What few have.
+    pub(super) held: Option<Box<Held>>,
+}
+
+/// What a file has that is opened, and a directory that is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Held {
     /// The body, opened: while there are opens, or as long as `descriptors` has room.
     pub(super) body: Option<Arc<File>>,
     /// The lower object, opened, while there are opens.
@@ -92,7 +104,6 @@ pub(super) struct LowerNode {
     /// Path in the pinned commit, which the inode number is made of.
     pub(super) path: TreePath,
     pub(super) parent: Ino,
-    pub(super) name: Name,
     pub(super) kind: EntryKind,
     pub(super) size: u64,
     pub(super) oid: GitOid,
@@ -176,6 +187,8 @@ impl State {
         State {
             upper,
             live: HashMap::new(),
+            lower_nodes: 0,
+            hand: 0,
             work: Work::default(),
             since_capture: None,
             marked: HashSet::new(),

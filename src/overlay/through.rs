@@ -135,7 +135,12 @@ impl Overlay {
         let mut state = self.state.lock();
         state.check_openable(ino)?;
         let (passage, body) = match state.live.get(&ino) {
-            Some(live) if live.opens > 0 => (live.passage.clone(), live.body.clone()),
+            Some(live) if live.opens > 0 => {
+                let held = live.held.as_ref();
+                held.map_or((None, None), |held| {
+                    (held.passage.clone(), held.body.clone())
+                })
+            }
             _ if can_pass && state.is_passable(ino) => {
                 let body = self.ledger.bodies.file(ino).map_err(Error::Body)?;
                 (pass(&body), Some(Arc::new(body)))
@@ -148,14 +153,15 @@ impl Overlay {
         let is_standing = state.standing.contains_key(&ino);
         let live = state.live.entry(ino).or_default();
         live.opens += 1;
-        live.body = body;
-        live.passage.clone_from(&passage);
+        let held = live.holding();
+        held.body = body;
+        held.passage.clone_from(&passage);
         Ok(match passage {
             Some(passage) => {
-                live.pages_stale = true;
+                held.pages_stale = true;
                 Way::Through(passage)
             }
-            None => Way::Asking(match std::mem::take(&mut live.pages_stale) || is_standing {
+            None => Way::Asking(match std::mem::take(&mut held.pages_stale) || is_standing {
                 true => Pages::Dropped,
                 false => Pages::Kept,
             }),

@@ -81,6 +81,16 @@ impl Overlay {
         }
     }
 
+    /// How many nodes the kernel refers to that are the lower layer's alone.
+    pub fn lower_nodes(&self) -> usize {
+        self.state.lock().lower_nodes
+    }
+
+    /// So many of them that the kernel may be asked to forget, or fewer; others each time.
+    pub fn idle_nodes(&self, count: usize) -> Vec<Ino> {
+        self.state.lock().idle(count)
+    }
+
     /// Whether a node is a regular file.
     pub fn is_file(&self, ino: Ino) -> bool {
         self.state.lock().kind(ino).ok() == Some(Kind::File)

@@ -150,6 +150,13 @@ impl TreePath {
         Ok(TreePath(bytes))
     }
 
+    /// The bytes of the last name; none for the root.
+    pub(crate) fn last_bytes(&self) -> &[u8] {
+        let slash = self.0.iter().rposition(|byte| *byte == b'/');
+        let from = slash.map_or(0, |slash| slash + 1);
+        self.0.get(from..).unwrap_or_default()
+    }
+
     /// The containing directory and the last name; `None` for the root.
     pub fn split_last(&self) -> Option<(TreePath, Name)> {
         if self.is_root() {
