@@ -68,6 +68,7 @@
 //! (`opens = kernel`), so what an open decided, something else does: a name that is gone keeps its node
 //! until the kernel's last reference ([`overlay`] counts those anyway), a report in `.mesa/` is a node for
 //! each look at it, and `mesa repo close` looks into `/proc` for whoever has a file open.
+//! What it keeps costs memory here as well, so beyond a bound it is asked to let go (`daemon/pruning.rs`).
 //!
 //! # Lives and deaths
 //!

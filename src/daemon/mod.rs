@@ -41,6 +41,7 @@ mod opening;
 mod pinning;
 mod pins;
 mod prefetching;
+mod pruning;
 mod publishing;
 pub mod ready;
 mod replay_worker;

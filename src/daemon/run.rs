@@ -19,7 +19,7 @@ use super::repositories::OpenRepositories;
 use super::rounds::Rounds;
 use super::{
     DataLock, Error, Holding, control_socket, exporting, harden, holders, keeper, private_folder,
-    signals, space, supervisor, upkeep,
+    pruning, signals, space, supervisor, upkeep,
 };
 use crate::config::{AllowOther, Config, Opens};
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
@@ -82,6 +82,12 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
         Arc::clone(&repositories) as Arc<dyn fuse::Repositories>,
         Arc::clone(&reporter) as Arc<dyn fuse::Reports>,
     )?);
+    let pruning = pruning::start(
+        Arc::downgrade(&repositories),
+        Arc::downgrade(&mounted),
+        config.cache.memory_bytes_max,
+    );
+    let pruning = pruning.map_err(Error::Setup)?;
     let (stop, stops) = bounded(STOPS_MAX);
     let desk = Arc::new(Desk {
         began,
@@ -111,6 +117,7 @@ pub fn run(config: Config, audience: &dyn Audience) -> Result<Drained, Error> {
         repositories,
         upkeep,
         keeper,
+        pruning,
         desk,
         signals,
         stops,
@@ -186,6 +193,7 @@ struct Life<'a> {
     repositories: Arc<OpenRepositories>,
     upkeep: Rounds,
     keeper: Rounds,
+    pruning: Rounds,
     desk: Arc<Desk>,
     signals: Receiver<()>,
     stops: Receiver<Stop>,
@@ -284,6 +292,7 @@ impl Life<'_> {
         }
         let drained = self.repositories.drain(deadline, &self.signals).drained;
         self.keeper.stop();
+        self.pruning.stop();
         self.upkeep.stop();
         self.desk.prefetching.stop(|_| true);
         self.desk.pinning.stop();

@@ -9,6 +9,7 @@
 //! connection; then the workers finish what they have, and [`Mounted::wait`] returns.
 
 use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,17 +22,22 @@ use parking_lot::{Condvar, Mutex};
 
 use super::adapter::Adapter;
 use super::helper::Helper;
-use super::inode::{self, NodeId};
+use super::inode::{self, NodeId, Slot};
 use super::mount::{self, Identity, Opens, Options};
 use super::reports;
 use super::root::VirtualRoot;
 use super::unmount::{self, Unmount, Unmounted};
 use super::{Counters, Error, Reports, Repositories};
-use crate::tree::Name;
+use crate::tree::{Ino, Name};
 
 /// Threads that read requests from the kernel. More than processors only add latency; with one, a
 /// request that takes long on the processor (a large write) holds up all others.
 const EVENT_LOOP_THREADS: usize = 2;
+
+/// `FUSE_NOTIFY_PRUNE`, which fuser has no name for.
+const NOTIFY_PRUNE: i32 = 9;
+/// Inodes of one such message: the kernel takes as many at a time.
+const PRUNED_MAX: usize = 512;
 
 /// How a session ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,6 +151,27 @@ impl Mounted {
         }
     }
 
+    /// Has the kernel let go of inodes that nobody uses; it forgets them soon after, and those above them
+    /// that it kept for their sake. What is open, mapped, or a working directory stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` before Linux 6.18, which cannot be asked; others when the session is over.
+    pub fn prune(&self, slot: Slot, inodes: &[Ino]) -> io::Result<()> {
+        let device = self.end.device.lock().as_ref().map(OwnedFd::try_clone);
+        let Some(device) = device.transpose()? else {
+            return Ok(());
+        };
+        let mut device = File::from(device);
+        let numbers = inodes
+            .iter()
+            .filter_map(|ino| NodeId::Repository(slot, *ino).to_kernel());
+        let numbers: Vec<u64> = numbers.map(|number| number.0).collect();
+        numbers
+            .chunks(PRUNED_MAX)
+            .try_for_each(|some| device.write_all(&prune_message(some)))
+    }
+
     /// Unmounts. The session goes on until nobody uses the mount any more: see [`Mounted::wait`].
     ///
     /// # Errors
@@ -201,6 +228,20 @@ impl Drop for Mounted {
             tracing::warn!(error = %error, "the mount stays behind");
         }
     }
+}
+
+/// A header whose error is the kind of message, the number of inodes with room that is reserved, and these.
+fn prune_message(numbers: &[u64]) -> Vec<u8> {
+    let count = numbers.len() as u32;
+    let bytes = 32 + 8 * count;
+    let mut message = Vec::with_capacity(bytes as usize);
+    message.extend_from_slice(&bytes.to_ne_bytes());
+    message.extend_from_slice(&NOTIFY_PRUNE.to_ne_bytes());
+    message.extend_from_slice(&0_u64.to_ne_bytes());
+    message.extend_from_slice(&count.to_ne_bytes());
+    message.extend_from_slice(&[0; 12]);
+    message.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+    message
 }
 
 /// Runs the event loop to its end.

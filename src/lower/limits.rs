@@ -8,7 +8,8 @@ pub struct Limits {
     /// Bytes on disk, with 5 % of slack below; `None` is no limit.
     pub disk_bytes_max: Option<u64>,
     /// Bytes of memory: a quarter for listings, a sixteenth for what is known of objects, and a quarter
-    /// for objects that a full disk does not take.
+    /// for objects that a full disk does not take. Another quarter is not this store's: it is for what the
+    /// kernel keeps in mind.
     pub memory_bytes_max: u64,
 }
 

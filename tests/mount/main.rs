@@ -35,6 +35,7 @@ mod publish;
 mod push;
 mod renames;
 mod requests;
+mod scale;
 mod syncs;
 mod tour;
 mod trees;
