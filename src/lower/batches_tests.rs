@@ -102,6 +102,13 @@ struct Opened {
     used: Weak<Store>,
 }
 
+fn wait_for_end(used: &Weak<Store>) {
+    let begun = Instant::now();
+    while used.strong_count() > 0 && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 impl Deref for Opened {
     type Target = Lower;
 
@@ -136,6 +143,7 @@ impl Nested {
     fn walk(self, folder: &Path, is_asked_only: bool) -> (Vec<(GitOid, Option<u64>)>, Vec<GitOid>) {
         let source = Arc::new(self);
         let store = Arc::new(Store::open(folder).unwrap());
+        let used = Arc::downgrade(&store);
         let mut lower = Lower::new(store, source.clone(), PIN);
         if is_asked_only {
             lower = lower.as_asked();
@@ -146,6 +154,8 @@ impl Nested {
             let listing = lower.listing(oid).unwrap().unwrap();
             assert_eq!(listing.entries().len(), usize::from(depth < 2));
         }
+        drop(lower);
+        wait_for_end(&used);
         let asked = source.asked.lock().clone();
         (source.told.lock().clone(), asked)
     }
@@ -169,7 +179,9 @@ impl Source for Nested {
         bytes_max: Option<u64>,
         take: &mut (dyn FnMut(GitOid, Vec<ListingEntry>) -> bool + Send),
     ) -> Result<bool, SourceError> {
-        self.told.lock().push((tree, bytes_max));
+        if bytes_max.is_some() {
+            self.told.lock().push((tree, bytes_max));
+        }
         if self.can_tell {
             let below = NESTED.into_iter().skip_while(|one| *one != tree);
             below.take(2).for_each(|oid| {
@@ -215,10 +227,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         self.folder.is_stuck.store(false, Ordering::SeqCst);
         self.lower = None;
-        let begun = Instant::now();
-        while self.used.strong_count() > 0 && begun.elapsed() < Duration::from_secs(10) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_for_end(&self.used);
     }
 }
 

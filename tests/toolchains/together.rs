@@ -37,6 +37,11 @@ fn all_at_once_and_nobody_waits() {
     };
     let mut world = World::small();
     world.watch_for(Duration::from_secs(seconds) + AROUND);
+    // The one with which it is mounted lives for an hour.
+    let lasting = world.mint("24h", &["app"]);
+    world.unmount("10s").success();
+    world.token = lasting;
+    world.mount();
     let app = world.repo("app");
     prepare(&world, &app);
     let workers = workers(&world, &app);
