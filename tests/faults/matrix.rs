@@ -125,6 +125,8 @@ fn one_world(repository: &Path, queue: &Mutex<VecDeque<(usize, Row)>>, all: &Mut
     let mut world = World::serve(&[("app", repository)]);
     world.watch_for(Duration::from_secs(900));
     world.harm_requests();
+    // So that nothing comes along with what was asked for before, and each phase has a request of its own.
+    world.set("MESA_PREFETCH_ENABLED", "false");
     world.mount();
     let (mounted, done) = (Mutex::new(()), AtomicBool::new(false));
     let app = world.repo("app");
