@@ -117,6 +117,14 @@ impl Deref for Opened {
     }
 }
 
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.folder.is_stuck.store(false, Ordering::SeqCst);
+        self.lower = None;
+        wait_for_end(&self.used);
+    }
+}
+
 /// Three directories, one in the other; a request for the first may tell of the second as well.
 #[derive(Default)]
 struct Nested {
@@ -221,14 +229,6 @@ fn whoever_goes_down_a_path_asks_once_where_the_source_can_tell() {
         (NESTED.map(once).to_vec(), NESTED.to_vec())
     );
     assert_eq!(walk(true, true), (vec![], NESTED.to_vec()));
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        self.folder.is_stuck.store(false, Ordering::SeqCst);
-        self.lower = None;
-        wait_for_end(&self.used);
-    }
 }
 
 impl Source for Folder {

@@ -25,6 +25,14 @@ fn describe(hosted: &Hosted, bookmark: git::Bookmark) -> Result<Bookmark, Failur
     })
 }
 
+/// The bookmark of that name; without one, the default one.
+pub(super) fn named(hosted: &Hosted, name: Option<&str>) -> Result<git::Bookmark, Failure> {
+    Ok(match name {
+        Some(name) => hosted.git.bookmark(name)?,
+        None => hosted.git.bookmark(&hosted.git.default_bookmark()?)?,
+    })
+}
+
 /// `GET /v1/{org}/{repo}/bookmarks`.
 pub(super) async fn list(
     State(service): State<Shared>,

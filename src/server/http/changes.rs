@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::failure::Failure;
 use super::page::{self, Page};
 use super::receive::{self, Query, Segments, now};
-use super::{Shared, blocking, created, git, merge, news, ok, writing};
+use super::{Shared, blocking, bookmarks, created, git, merge, news, ok, writing};
 use crate::remote::api::{
     Action, Change, ChangeDetail, ChangePage, ChangePatch, FileOp, Ident, NewChange, Resolution,
     format_date, header, parse_date,
@@ -180,11 +180,7 @@ pub(super) async fn list(
 }
 
 fn tip(hosted: &Hosted, bookmark: Option<String>) -> Result<Option<GitOid>, Failure> {
-    let bookmark = match bookmark {
-        Some(bookmark) => bookmark,
-        None => hosted.git.default_bookmark()?,
-    };
-    let change = hosted.git.bookmark(&bookmark)?.target.change;
+    let change = bookmarks::named(hosted, bookmark.as_deref())?.target.change;
     Ok(hosted.git.snapshot(change)?.commit)
 }
 

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::failure::Failure;
 use super::receive::{Query, Segments};
-use super::{Service, Shared, blocking, bytes, git, ok};
+use super::{Service, Shared, blocking, bookmarks, bytes, git, ok};
 use crate::remote::api::{
     Content, DirectoryContent, Encoding, Entry, FileContent, FileMode, SubmoduleEntry, header,
 };
@@ -110,10 +110,7 @@ fn snapshot(hosted: &Hosted, wanted: &Wanted) -> Result<git::Snapshot, Failure> 
     let change = match (wanted.commit, wanted.change) {
         (Some(commit), _) => return Ok(hosted.git.commit_snapshot(commit)?),
         (None, Some(change)) => change,
-        (None, None) => {
-            let bookmark = hosted.git.default_bookmark()?;
-            hosted.git.bookmark(&bookmark)?.target.change
-        }
+        (None, None) => bookmarks::named(hosted, None)?.target.change,
     };
     Ok(hosted.git.snapshot(change)?)
 }

@@ -200,20 +200,15 @@ pub(super) async fn trees(
     let wanted: TreesRequest = receive::json(&service, &headers, body).await?.value;
     check_count(wanted.trees.len())?;
     let sight = Sight::of(&service, &hosted, &principal, wanted.commit_oid).await?;
-    let mut walk = Walk::of(wanted.trees, sight, wanted.recursive);
-    let mut left = wanted.bytes_max.unwrap_or(u64::MAX);
-    let mut is_first = true;
+    let mut walk = Walk {
+        is_recursive: wanted.recursive,
+        ..Walk::of(wanted.trees, sight, wanted.bytes_max)
+    };
     let step = move |service: &Service, out: &mut Vec<u8>| {
         while out.len() < STEP_BYTES {
             let Some((_, line)) = walk.next(service, &hosted)? else {
                 return Ok(false);
             };
-            match left.checked_sub(line.len() as u64) {
-                Some(rest) => left = rest,
-                None if is_first => left = 0,
-                None => return Ok(false),
-            }
-            is_first = false;
             out.extend_from_slice(&line);
         }
         Ok(true)
@@ -221,8 +216,11 @@ pub(super) async fn trees(
     Ok(streamed(&service, "application/x-ndjson", step))
 }
 
-/// Trees and, if wanted, those below them: each once, breadth first.
+/// Trees and, if wanted, those below them: each once, breadth first, as long as their lines have so many
+/// bytes together; the first one in any case.
 struct Walk {
+    bytes_max: u64,
+    bytes: u64,
     pending: VecDeque<GitOid>,
     known: HashSet<GitOid>,
     sight: Sight,
@@ -230,12 +228,14 @@ struct Walk {
 }
 
 impl Walk {
-    fn of(trees: Vec<GitOid>, sight: Sight, is_recursive: bool) -> Walk {
+    fn of(trees: Vec<GitOid>, sight: Sight, bytes_max: Option<u64>) -> Walk {
         let mut walk = Walk {
+            bytes_max: bytes_max.unwrap_or(u64::MAX),
+            bytes: 0,
             pending: VecDeque::new(),
             known: HashSet::new(),
             sight,
-            is_recursive,
+            is_recursive: true,
         };
         walk.add(trees);
         walk
@@ -270,25 +270,22 @@ impl Walk {
         };
         let mut line = serde_json::to_vec(&listing).map_err(|error| Failure::internal(&error))?;
         line.push(b'\n');
-        Ok(Some((listing, line)))
+        let is_first = self.bytes == 0;
+        self.bytes = self.bytes.saturating_add(line.len() as u64);
+        Ok((is_first || self.bytes <= self.bytes_max).then_some((listing, line)))
     }
 }
 
-/// A tree that the credential may read, and those below it, as long as their lines have so many bytes
-/// together; the first one in any case.
+/// A tree that the credential may read, and those below it, as far as a [`Walk`] of so many bytes goes.
 pub(super) fn listings(
     service: &Service,
     hosted: &Hosted,
     tree: GitOid,
     bytes_max: u64,
 ) -> Result<Vec<TreeListing>, Failure> {
-    let mut walk = Walk::of(vec![tree], Sight::All, true);
-    let (mut listings, mut bytes) = (Vec::new(), 0);
-    while let Some((listing, line)) = walk.next(service, hosted)? {
-        bytes += line.len() as u64;
-        if bytes > bytes_max && !listings.is_empty() {
-            break;
-        }
+    let mut walk = Walk::of(vec![tree], Sight::All, Some(bytes_max));
+    let mut listings = Vec::new();
+    while let Some((listing, _)) = walk.next(service, hosted)? {
         listings.push(listing);
     }
     Ok(listings)

@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use super::failure::Failure;
 use super::receive::{Query, Segments};
-use super::{Shared, blocking, objects, ok};
+use super::{Shared, blocking, bookmarks, objects, ok};
 use crate::remote::api::{SnapshotAnswer, format_date};
 use crate::server::keys::{Principal, Scope};
 use crate::tree::{ChangeId, GitOid};
@@ -35,11 +35,7 @@ pub(super) async fn show(
         let (bookmark, change) = match (bookmark, change) {
             (_, Some(change)) => (None, change),
             (named, None) => {
-                let name = match named {
-                    Some(name) => name,
-                    None => hosted.git.default_bookmark()?,
-                };
-                let found = hosted.git.bookmark(&name)?;
+                let found = bookmarks::named(&hosted, named.as_deref())?;
                 (Some(found.name), found.target.change)
             }
         };
