@@ -19,6 +19,12 @@ failpoints! {
     COPY_PREPARED = "overlay.copy.prepared";
     /// The copy is the body; no record says so.
     COPY_INSTALLED = "overlay.copy.installed";
+    /// A record says that the body is a copy, and none that its bytes count.
+    COPY_TOLD = "overlay.copy.told";
+    /// Copies are synced; no record says so.
+    COPIES_SYNCED = "overlay.copies.synced";
+    /// A record says so, and may not be durable.
+    COPIES_NOTED = "overlay.copies.noted";
     /// A record says that the bytes are in the body.
     COPY_MARKED = "overlay.copy.marked";
     /// A write is announced in the journal; the bytes are not in the body.

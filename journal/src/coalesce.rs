@@ -121,7 +121,10 @@ impl Plan {
             | Record::ConflictPath { .. }
             | Record::ConflictResolved { .. }
             | Record::PublishIntended { .. }
-            | Record::Published { .. } => {}
+            | Record::Published { .. }
+            | Record::CopyUp { .. }
+            | Record::CopiesDurable { .. }
+            | Record::CopyUpUndone { .. } => {}
         }
     }
 

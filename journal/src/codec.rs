@@ -142,4 +142,7 @@ mod kind {
     pub(super) const CONFLICT_RESOLVED: u16 = 23;
     pub(super) const PUBLISH_INTENDED: u16 = 24;
     pub(super) const PUBLISHED: u16 = 25;
+    pub(super) const COPY_UP: u16 = 26;
+    pub(super) const COPIES_DURABLE: u16 = 27;
+    pub(super) const COPY_UP_UNDONE: u16 = 28;
 }

@@ -231,6 +231,23 @@ pub enum Record {
         /// The bookmark.
         bookmark: String,
     },
+    /// The body of a file is a copy of the lower layer's bytes, which a power cut may take until
+    /// [`Record::CopiesDurable`] says otherwise; comes before the [`Record::Write`] that makes it count.
+    CopyUp {
+        /// The file's inode number.
+        inode: u64,
+    },
+    /// The copies that records up to `through` tell of survive a power cut.
+    CopiesDurable {
+        /// The last of them.
+        through: Sequence,
+    },
+    /// A power cut may have taken a copy before it was durable: the file shows the lower layer's bytes
+    /// again, as it did before its [`Record::CopyUp`].
+    CopyUpUndone {
+        /// The file's inode number.
+        inode: u64,
+    },
 }
 
 impl Record {
@@ -261,7 +278,10 @@ impl Record {
             | Record::ConflictPath { .. }
             | Record::ConflictResolved { .. }
             | Record::PublishIntended { .. }
-            | Record::Published { .. } => false,
+            | Record::Published { .. }
+            | Record::CopyUp { .. }
+            | Record::CopiesDurable { .. }
+            | Record::CopyUpUndone { .. } => false,
         }
     }
 
@@ -309,7 +329,10 @@ impl Record {
             | Record::Pushed { .. }
             | Record::ConflictPath { .. }
             | Record::PublishIntended { .. }
-            | Record::Published { .. } => None,
+            | Record::Published { .. }
+            | Record::CopyUp { .. }
+            | Record::CopiesDurable { .. }
+            | Record::CopyUpUndone { .. } => None,
         }
     }
 }

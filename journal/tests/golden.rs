@@ -236,6 +236,19 @@ fn decisions() -> Vec<Record> {
     ]
 }
 
+/// Records of copies of the lower layer's bytes.
+fn copies() -> Vec<Record> {
+    vec![
+        Record::CopyUp {
+            inode: 0x0102_0304_0506_0708,
+        },
+        Record::CopiesDurable {
+            through: Sequence(26),
+        },
+        Record::CopyUpUndone { inode: u64::MAX },
+    ]
+}
+
 fn snapshot() -> Vec<Record> {
     vec![
         Record::InodesTaken { next: 9 },
@@ -248,7 +261,7 @@ fn snapshot() -> Vec<Record> {
 }
 
 fn log() -> Vec<Record> {
-    [names(), nodes(), pushes(), decisions()].concat()
+    [names(), nodes(), pushes(), decisions(), copies()].concat()
 }
 
 fn expected() -> Vec<(Sequence, Record)> {
@@ -340,7 +353,7 @@ fn every_kind_is_in_it() {
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (1..=25).collect::<Vec<u16>>());
+    assert_eq!(kinds, (1..=28).collect::<Vec<u16>>());
 }
 
 #[test]

@@ -138,6 +138,9 @@ pub(super) fn describe(sequence: Sequence, record: &Record) -> RecordEntry {
         Record::ConflictResolved { .. } => ("conflict-resolved", None, None),
         Record::PublishIntended { .. } => ("publish-intended", None, None),
         Record::Published { .. } => ("published", None, None),
+        Record::CopyUp { .. } => ("copy-up", None, None),
+        Record::CopiesDurable { .. } => ("copies-durable", None, None),
+        Record::CopyUpUndone { .. } => ("copy-up-undone", None, None),
     };
     RecordEntry {
         sequence: sequence.0,

@@ -15,7 +15,7 @@ use super::state::{Purpose, State};
 use crate::failpoints;
 use crate::lower::Want;
 use crate::tree::{Ino, Kind};
-use crate::upper::{journal_path, journal_time};
+use crate::upper::{Prepared, journal_path, journal_time};
 
 /// Largest file: what a signed 64-bit offset reaches.
 pub(super) const FILE_BYTES_MAX: u64 = i64::MAX as u64;
@@ -149,11 +149,13 @@ impl Overlay {
     ///
     /// As [`Overlay::sync`].
     pub fn sync_all(&self) -> Result<(), Error> {
+        let through = self.journal.head();
         // Bytes may be newer than the last record, so the bodies do not wait for the journal's call.
         self.ledger.sync().map_err(Error::Body)?;
+        let noted = self.note_durable_copies(through);
         self.journal.sync(self.journal.head())?;
         self.ledger.sweep_graves(self.journal.synced());
-        Ok(())
+        noted
     }
 
     /// Changes bytes of the body, having made one of the first `keep` bytes of the lower file, and
@@ -200,11 +202,8 @@ impl Overlay {
         let copy = match want {
             Some(want @ Want::Object { size, .. }) if size.min(keep) > 0 => {
                 let object = self.object(ino, &want)?;
-                let copy = self.with_room(|| {
-                    // A fresh description of the file: others read this one by offset, not by cursor.
-                    let source = reopen(&object)?;
-                    self.ledger.bodies.prepare(&source, size.min(keep))
-                })?;
+                let bodies = &self.ledger.bodies;
+                let copy = self.with_room(|| bodies.prepare(&object, size.min(keep)))?;
                 failpoints::COPY_PREPARED.reach();
                 Some(copy)
             }
@@ -215,13 +214,22 @@ impl Overlay {
         if state.upper.node(ino).is_some_and(|node| node.body) {
             return Ok(());
         }
+        let bodies = &self.ledger.bodies;
+        let is_copy = copy.is_some();
         let body = match copy {
-            Some(copy) => self.ledger.bodies.install(copy, ino).map_err(Error::Body),
-            None => self.with_room(|| self.ledger.bodies.make(ino)),
+            Some(Prepared::Aside(copy)) => bodies.adopt(copy, ino).map_err(Error::Body),
+            Some(Prepared::InMemory(bytes)) => self.with_room(|| bodies.fill(ino, &bytes)),
+            None => self.with_room(|| bodies.make(ino)),
         };
         let body = Arc::new(body?);
         self.ledger.note_write(ino);
         failpoints::COPY_INSTALLED.reach();
+        if is_copy && !state.is_removed(ino) {
+            let record = Record::CopyUp { inode: ino.0 };
+            let told = self.commit_for(&mut state, &record, purpose)?;
+            self.copies.told(told);
+            failpoints::COPY_TOLD.reach();
+        }
         self.mark(&mut state, ino, purpose)?;
         failpoints::COPY_MARKED.reach();
         keep_body(&mut state, ino, &body);
@@ -332,9 +340,4 @@ impl State {
 fn keep_body(state: &mut State, ino: Ino, body: &Arc<File>) {
     // What is closed for it is closed at the end of this line: the bodies' names keep their bytes.
     let _closed = state.keep_open(ino, body);
-}
-
-fn reopen(file: &File) -> std::io::Result<File> {
-    use std::os::fd::AsRawFd;
-    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

@@ -291,7 +291,7 @@ impl<'a> Edits<'a> {
                     Some(_) => ledger.open_settled(ino),
                 };
                 let file = file.map_err(Error::Body)?;
-                let copy = ledger.bodies.prepare(&file, size).map_err(Error::Body)?;
+                let copy = ledger.bodies.copy_aside(&file, size).map_err(Error::Body)?;
                 return Ok(Content::Body(Arc::new(CopiedBody { copy, size })));
             }
             return Ok(Content::Body(Arc::new(CapturedBody {

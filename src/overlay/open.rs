@@ -3,14 +3,16 @@
 //! It has two steps, because what the lower layer must show is in the journal: [`Local::open`]
 //! recovers without any network, and [`Local::over`] adds the lower layer.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use journal::failpoint::limit;
-use journal::{AttributeChange, Journal, Record, Sequence};
+use journal::{AttributeChange, Journal, Record};
 
+use super::copies::{Copies, to_undo};
 use super::error::Error;
 use super::ignore::Ignore;
 use super::ledger::Ledger;
@@ -53,6 +55,9 @@ pub struct Local {
     witness: Witness,
     passing: Passing,
     opening: Opening,
+    copies: Copies,
+    /// Files whose copy of the lower layer's bytes a power cut may have taken.
+    undone: BTreeSet<Ino>,
     /// Files whose bytes may be newer than the journal says.
     pub(super) doubtful: Vec<Ino>,
 }
@@ -68,9 +73,10 @@ pub struct Overlay {
     pub(super) state: Mutex<State>,
     pub(super) commit_interval: Duration,
     /// Whether edits are taken; while it is opened, they are.
-    access: Access,
+    pub(super) access: Access,
     pub(super) witness: Witness,
     pub(super) passing: Passing,
+    pub(super) copies: Copies,
     opening: Opening,
     wake: Sender<()>,
     woken: Receiver<()>,
@@ -109,10 +115,12 @@ impl Local {
         let passing = Passing::of(folder);
         state.inherit_writers(&passing, &ledger);
         let witness = Witness::of(folder);
+        let undone = to_undo(&state.upper, &recovered.records, folder);
         let mut doubtful: Vec<Ino> = match witness.look() {
             Left::Whole => Vec::new(),
             Left::InDoubt => state.upper.bodies().collect(),
         };
+        doubtful.retain(|ino| !undone.contains(ino));
         let remade = ledger.bodies.make_missing(&doubtful).map_err(Error::Body)?;
         // A doubt is no change: what a person gave up stays given up.
         let given_up = |ino: &Ino| {
@@ -128,6 +136,7 @@ impl Local {
             records = opening.records,
             replayed = opening.replayed,
             doubtful = doubtful.len(),
+            undone = undone.len(),
             remade,
             "local state recovered"
         );
@@ -139,6 +148,8 @@ impl Local {
             witness,
             passing,
             opening,
+            copies: Copies::left(&recovered.records),
+            undone,
             doubtful,
         })
     }
@@ -180,11 +191,17 @@ impl Local {
             access: Access::ReadWrite,
             witness: self.witness,
             passing: self.passing,
+            copies: self.copies,
             opening: self.opening,
             wake,
             woken,
         };
         // Journaled before the witness says that all is well again.
+        for ino in self.undone {
+            let record = Record::CopyUpUndone { inode: ino.0 };
+            overlay.commit_for(&mut overlay.state.lock(), &record, Purpose::Freeing)?;
+            overlay.ledger.bodies.remove(ino).map_err(Error::Body)?;
+        }
         for ino in self.doubtful {
             overlay.mark(&mut overlay.state.lock(), ino, Purpose::Freeing)?;
         }
@@ -267,58 +284,6 @@ impl Overlay {
         Ok(())
     }
 
-    /// Appends a record and applies it: the one way in which anything changes.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ReadOnly`] once a sync has failed; the journal's.
-    pub(super) fn commit(&self, state: &mut State, record: &Record) -> Result<Sequence, Error> {
-        self.commit_for(state, record, Purpose::Change)
-    }
-
-    /// The same; what frees space may use the journal's reserve.
-    pub(super) fn commit_for(
-        &self,
-        state: &mut State,
-        record: &Record,
-        purpose: Purpose,
-    ) -> Result<Sequence, Error> {
-        if is_edit(record) {
-            self.check_edits()?;
-        }
-        let sequence = self.append_for(record, purpose)?;
-        state.absorb(sequence, record, now())?;
-        if record.is_pending_work() {
-            self.wake_replay();
-        }
-        Ok(sequence)
-    }
-
-    /// Why nothing can change any more, if that is so: the sync that failed. Opening anew is the cure;
-    /// it finds everything that was acknowledged, unless the disk has lost it.
-    pub fn failure(&self) -> Option<Arc<std::io::Error>> {
-        self.ledger.failure().or_else(|| self.journal.failure())
-    }
-
-    /// Succeeds where edits are taken.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoEdits`].
-    pub fn check_edits(&self) -> Result<(), Error> {
-        match self.access {
-            Access::ReadWrite => Ok(()),
-            Access::ReadOnly => Err(Error::NoEdits),
-        }
-    }
-
-    pub(super) fn check_writable(&self) -> Result<(), Error> {
-        match self.failure() {
-            Some(_) => Err(Error::ReadOnly),
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn wake_replay(&self) {
         // A full channel means that the worker has yet to see the last wake-up.
         let _ = self.wake.try_send(());
@@ -368,22 +333,6 @@ impl Overlay {
             self.ledger.bury(gone, self.journal.head());
         }
     }
-}
-
-/// Whether a record changes the tree, and does not only say what becomes of earlier ones.
-fn is_edit(record: &Record) -> bool {
-    matches!(
-        record,
-        Record::Adopt { .. }
-            | Record::Create { .. }
-            | Record::Link { .. }
-            | Record::Remove { .. }
-            | Record::Rename { .. }
-            | Record::Write { .. }
-            | Record::SetAttributes { .. }
-            | Record::SetXattr { .. }
-            | Record::RemoveXattr { .. }
-    )
 }
 
 /// The clock that body files' times come from as well, so that the two never disagree.

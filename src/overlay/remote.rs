@@ -262,6 +262,7 @@ impl Overlay {
     ///
     /// The journal's; nothing must be sent then.
     pub fn record_push_intended(&self, through: Sequence, batch: [u8; 16]) -> Result<(), Error> {
+        self.settle_copies()?;
         self.record_durably(&Record::PushIntended { through, batch })?;
         failpoints::PUSH_INTENDED.reach();
         Ok(())

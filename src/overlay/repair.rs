@@ -7,6 +7,7 @@
 //!
 //! Damaged files, and bodies that no file claims any more, are set aside beside the journal.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -14,13 +15,14 @@ use std::path::{Path, PathBuf};
 
 use journal::{Gap, Record, Salvaged, Sequence};
 
+use super::copies::to_undo;
 use super::error::Error;
 use super::open::{Options, now};
 use super::recover::unsent;
 use super::state::{State, Work};
 use super::verify::{Soundness, replayed, verify};
 use crate::failpoints;
-use crate::tree::{Kind, TreePath};
+use crate::tree::{Ino, Kind, TreePath};
 use crate::upper::{Bodies, Upper, journal_path};
 
 /// Where bodies go that no file claims.
@@ -58,7 +60,8 @@ pub fn repair(options: &Options) -> Result<Option<Repaired>, Error> {
     let salvaged = journal::salvage(&journal)?;
     let (mut upper, misfits) = replayed(&salvaged.records);
     let whole = salvaged.is_complete() && misfits.is_empty();
-    let stray_bodies = settle_bodies(&mut upper, &options.folder)?;
+    let undone = to_undo(&upper, &salvaged.records, &options.folder);
+    let stray_bodies = settle_bodies(&mut upper, &undone, &options.folder)?;
     failpoints::REPAIR_BODIES.reach();
     if !whole {
         upper.forget_remote();
@@ -95,12 +98,12 @@ fn report(
 }
 
 /// Makes tree and bodies fit each other, and returns how many bodies were set aside.
-fn settle_bodies(upper: &mut Upper, folder: &Path) -> Result<u64, Error> {
+fn settle_bodies(upper: &mut Upper, undone: &BTreeSet<Ino>, folder: &Path) -> Result<u64, Error> {
     let bodies = Bodies::open(folder.join("bodies")).map_err(Error::Body)?;
     let present = Bodies::present(bodies.folder()).map_err(Error::Body)?;
     let lost: Vec<_> = upper
         .bodies()
-        .filter(|ino| !present.contains(ino))
+        .filter(|ino| undone.contains(ino) || !present.contains(ino))
         .collect();
     for ino in lost {
         upper.lose_body(ino);
@@ -108,7 +111,8 @@ fn settle_bodies(upper: &mut Upper, folder: &Path) -> Result<u64, Error> {
     let mut stray = 0;
     for ino in present {
         let is_file = upper.node(ino).is_some_and(|node| node.kind == Kind::File);
-        match upper.path_of(ino).filter(|_| is_file) {
+        let counts = is_file && !undone.contains(&ino);
+        match upper.path_of(ino).filter(|_| counts) {
             // The record that says so may be lost; the bytes are newer than what is below.
             Some(path) => {
                 let path = journal_path(&path);

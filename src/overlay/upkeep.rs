@@ -59,7 +59,7 @@ impl Overlay {
         drop(idle);
         self.settle_writers();
         // What a killed process left is in the page cache, journaled or not, and nobody has synced it.
-        if self.ledger.has_unsynced() || self.journal.synced() < self.journal.head() {
+        if !self.is_durable() {
             return self.sync_all();
         }
         self.ledger.sweep_graves(self.journal.synced());
@@ -68,7 +68,9 @@ impl Overlay {
 
     /// Whether everything that was acknowledged would survive a power cut now.
     pub fn is_durable(&self) -> bool {
-        !self.ledger.has_unsynced() && self.journal.synced() >= self.journal.head()
+        !self.ledger.has_unsynced()
+            && !self.copies.are_in_doubt()
+            && self.journal.synced() >= self.journal.head()
     }
 
     /// What the kernel holds of this tree.

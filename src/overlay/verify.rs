@@ -6,6 +6,7 @@ use std::path::Path;
 
 use journal::{Record, Report, Sequence};
 
+use super::copies::to_undo;
 use super::error::Error;
 use super::open::Overlay;
 use crate::tree::{Ino, TreePath};
@@ -40,7 +41,10 @@ pub fn verify(folder: &Path) -> Result<Soundness, Error> {
     let journal = folder.join("journal");
     let report = journal::verify(&journal)?;
     let salvaged = journal::salvage(&journal)?;
-    let (upper, misfits) = replayed(&salvaged.records);
+    let (mut upper, misfits) = replayed(&salvaged.records);
+    for ino in to_undo(&upper, &salvaged.records, folder) {
+        upper.lose_body(ino);
+    }
     let bodies = folder.join("bodies");
     let present = Bodies::present(&bodies).map_err(Error::Body)?;
     let (lost_bodies, stray_bodies) = compare(&upper, &present);

@@ -133,8 +133,15 @@ impl Step<'_> {
                 let path = self.path(path)?;
                 self.upper.given_up.insert(path);
             }
-            // What is to be pushed is the overlay's to know.
-            Record::Pending { .. } | Record::PendingLater { .. } => {}
+            Record::CopyUpUndone { inode } => self.changed(Ino(*inode), |node| {
+                // Without anything beneath, the body is all there is.
+                node.body &= node.origin.is_none();
+            }),
+            // What is to be pushed, and which copies are durable, is the overlay's to know.
+            Record::Pending { .. }
+            | Record::PendingLater { .. }
+            | Record::CopyUp { .. }
+            | Record::CopiesDurable { .. } => {}
         }
         Ok(())
     }

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::failpoints;
@@ -16,6 +17,22 @@ use crate::tree::Ino;
 /// Above this many files, one syncfs is cheaper than a sync of each: about 6 ms against 4 ms a
 /// file on a virtio disk.
 const SYNC_EACH_MAX: usize = 4;
+
+/// Up to here a copy is read before it is written, which takes two calls; beyond, it gets a file that is
+/// renamed, and no lock is held while the bytes are copied.
+const IN_MEMORY_BYTES_MAX: u64 = 64 << 10;
+
+/// What a copy's file is called until it is a body, or for as long as a capture lasts.
+const COPY_PREFIX: &str = "copy-";
+
+/// Bytes that are to become a body.
+#[derive(Debug)]
+pub enum Prepared {
+    /// In memory.
+    InMemory(Vec<u8>),
+    /// In a file beside the bodies.
+    Aside(tempfile::NamedTempFile),
+}
 
 /// The folder of bodies.
 #[derive(Debug)]
@@ -37,7 +54,11 @@ impl Bodies {
             .create(&folder)?;
         for file in fs::read_dir(&folder)? {
             let file = file?;
-            if file.file_name().as_encoded_bytes().starts_with(b"copy-") {
+            if file
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(COPY_PREFIX.as_bytes())
+            {
                 fs::remove_file(file.path())?;
             }
         }
@@ -76,42 +97,67 @@ impl Bodies {
     ///
     /// What the disk says.
     pub fn make(&self, ino: Ino) -> io::Result<File> {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(self.path(ino))
+        Bodies::options().open(self.path(ino))
     }
 
-    /// Copies the first `bytes` of `source` aside, durably; [`Bodies::install`] makes them a body.
-    ///
-    /// The kernel copies, or shares the blocks where the file system can. It is synced, since after a
-    /// power cut a record may be there that names the body, and then the body must not be shorter.
+    fn options() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(0o600);
+        options
+    }
+
+    /// Reads or copies the first `bytes` of `source`, for [`Bodies::fill`] or [`Bodies::adopt`]. Others may
+    /// read `source` by offset meanwhile. Nothing is synced.
     ///
     /// # Errors
     ///
-    /// What the disk says; nothing is left behind then.
-    pub fn prepare(&self, source: &File, bytes: u64) -> io::Result<tempfile::NamedTempFile> {
+    /// What the disk says, and a `source` that is shorter; nothing is left behind then.
+    pub fn prepare(&self, source: &File, bytes: u64) -> io::Result<Prepared> {
+        if bytes > IN_MEMORY_BYTES_MAX {
+            return Ok(Prepared::Aside(self.copy_aside(source, bytes)?));
+        }
+        let mut copy = vec![0; usize::try_from(bytes).unwrap_or_default()];
+        source.read_exact_at(&mut copy, 0)?;
+        Ok(Prepared::InMemory(copy))
+    }
+
+    /// Copies the first `bytes` of `source` to a file without a lasting name. The kernel copies, or shares
+    /// the blocks where the file system can.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bodies::prepare`].
+    pub fn copy_aside(&self, source: &File, bytes: u64) -> io::Result<tempfile::NamedTempFile> {
         let mut copy = tempfile::Builder::new()
-            .prefix("copy-")
+            .prefix(COPY_PREFIX)
             .tempfile_in(&self.folder)?;
-        let mut source = io::Read::take(source, bytes);
-        io::copy(&mut source, copy.as_file_mut())?;
-        copy.flush()?;
-        copy.as_file().sync_data()?;
+        // A description of its own: others read this one by offset, not by cursor.
+        let source = File::open(format!("/proc/self/fd/{}", source.as_raw_fd()))?;
+        let copied = io::copy(&mut source.take(bytes), copy.as_file_mut())?;
+        if copied < bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(copy)
     }
 
-    /// Gives a prepared copy its name, durably.
+    /// Makes a body of a copy that was made aside.
     ///
     /// # Errors
     ///
     /// What the disk says; the copy is gone then.
-    pub fn install(&self, copy: tempfile::NamedTempFile, ino: Ino) -> io::Result<File> {
-        let body = copy.persist(self.path(ino)).map_err(|error| error.error)?;
-        File::open(&self.folder)?.sync_all()?;
+    pub fn adopt(&self, copy: tempfile::NamedTempFile, ino: Ino) -> io::Result<File> {
+        copy.persist(self.path(ino)).map_err(|error| error.error)
+    }
+
+    /// Makes a body of these bytes, in place of one that no record tells of.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; a part may be there then, which the next opening sweeps.
+    pub fn fill(&self, ino: Ino, bytes: &[u8]) -> io::Result<File> {
+        let mut options = Bodies::options();
+        let body = options.truncate(true).open(self.path(ino))?;
+        body.write_all_at(bytes, 0)?;
         Ok(body)
     }
 

@@ -21,7 +21,7 @@ mod stored;
 mod tally;
 
 pub(crate) use apply::set_attributes;
-pub use body::Bodies;
+pub use body::{Bodies, Prepared};
 pub use convert::{journal_path, journal_time, kind_of, node_kind, tree_path};
 #[cfg(test)]
 pub(crate) use index::Fault;

@@ -22,6 +22,7 @@ mod workload;
 mod chaos;
 mod full;
 mod power;
+mod written_back;
 
 /// A number from the environment, for runs that are longer or repeat another.
 fn variable(name: &str, otherwise: u64) -> u64 {

@@ -109,6 +109,9 @@ pub const SCENARIOS: &[Scenario] = &[
     // Bytes.
     driven("overlay.copy.prepared", &[1, 3]),
     driven("overlay.copy.installed", &[1, 3]),
+    driven("overlay.copy.told", &[1, 3]),
+    driven("overlay.copies.synced", &[1, 2]),
+    driven("overlay.copies.noted", &[1, 2]),
     driven("overlay.copy.marked", &[1, 3]),
     driven("overlay.write.marked", &[1, 5]),
     driven("overlay.write.done", &[1, 5]),

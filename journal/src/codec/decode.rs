@@ -17,7 +17,8 @@ pub fn decode(kind: u16, payload: &[u8]) -> Result<Record, Malformed> {
         kind::ADOPT..=kind::RENAME => name(kind, &mut reader)?,
         kind::WRITE..=kind::INODES_TAKEN => inode(kind, &mut reader)?,
         kind::PIN..=kind::PENDING_LATER => replay(kind, &mut reader)?,
-        _ => person(kind, &mut reader)?,
+        kind::HELD..=kind::PUBLISHED => person(kind, &mut reader)?,
+        _ => copy(kind, &mut reader)?,
     };
     reader.finish()?;
     Ok(record)
@@ -166,6 +167,22 @@ fn person(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
         kind::PUBLISHED => Record::Published {
             change: take(reader)?,
             bookmark: take(reader)?,
+        },
+        unknown => return Err(Malformed::Kind(unknown)),
+    })
+}
+
+/// Records of copies of the lower layer's bytes.
+fn copy(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
+    Ok(match kind {
+        kind::COPY_UP => Record::CopyUp {
+            inode: take(reader)?,
+        },
+        kind::COPIES_DURABLE => Record::CopiesDurable {
+            through: take(reader)?,
+        },
+        kind::COPY_UP_UNDONE => Record::CopyUpUndone {
+            inode: take(reader)?,
         },
         unknown => return Err(Malformed::Kind(unknown)),
     })

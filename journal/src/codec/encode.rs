@@ -115,6 +115,9 @@ pub fn encode(record: &Record, bytes: &mut Vec<u8>) -> Result<u16, Unrepresentab
         Record::Published { change, bookmark } => {
             write(writer, kind::PUBLISHED, &[change, bookmark])
         }
+        Record::CopyUp { inode } => write(writer, kind::COPY_UP, &[inode]),
+        Record::CopiesDurable { through } => write(writer, kind::COPIES_DURABLE, &[through]),
+        Record::CopyUpUndone { inode } => write(writer, kind::COPY_UP_UNDONE, &[inode]),
     }
 }
 

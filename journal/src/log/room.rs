@@ -58,9 +58,12 @@ pub(super) fn frees_space(record: &Record) -> Reserve {
         | Record::ConflictPath { .. }
         | Record::ConflictResolved { .. }
         | Record::PublishIntended { .. }
-        | Record::Published { .. } => Reserve::Usable,
+        | Record::Published { .. }
+        | Record::CopiesDurable { .. }
+        | Record::CopyUpUndone { .. } => Reserve::Usable,
         Record::Adopt { .. }
         | Record::Create { .. }
+        | Record::CopyUp { .. }
         | Record::Link { .. }
         | Record::Rename { .. }
         | Record::SetAttributes { .. }

@@ -310,5 +310,10 @@ fn decision() -> impl Strategy<Value = Record> {
         ),
         (id(), any::<String>())
             .prop_map(|(change, bookmark)| Record::Published { change, bookmark }),
+        any::<u64>().prop_map(|inode| Record::CopyUp { inode }),
+        any::<u64>().prop_map(|through| Record::CopiesDurable {
+            through: Sequence(through)
+        }),
+        any::<u64>().prop_map(|inode| Record::CopyUpUndone { inode }),
     ]
 }

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod bounded;
+mod copies;
 mod index;
 mod links;
 mod map;

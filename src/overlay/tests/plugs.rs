@@ -6,12 +6,14 @@ use crate::overlay::{NewNode, Scope};
 use crate::tree::{Content, Edit, TreePath};
 
 /// Pushes what is pending, to a remote that takes everything.
-fn push(fixture: &Fixture) -> Vec<Edit> {
+pub(super) fn push(fixture: &Fixture) -> Vec<Edit> {
     let capture = fixture.call(|overlay| overlay.capture(Scope::Pending));
     let capture = capture.unwrap().expect("nothing to push");
     let commit = crate::tree::GitOid([2; 20]);
     let overlay = fixture.overlay();
-    overlay.record_pushed(capture.through, commit).unwrap();
+    let through = capture.through;
+    overlay.record_push_intended(through, [3; 16]).unwrap();
+    overlay.record_pushed(through, commit).unwrap();
     capture.edits
 }
 

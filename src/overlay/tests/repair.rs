@@ -12,7 +12,7 @@ fn repository(fixture: &Fixture) -> PathBuf {
     fixture.folder().join("repo")
 }
 
-fn log_of(fixture: &Fixture) -> PathBuf {
+pub(super) fn log_of(fixture: &Fixture) -> PathBuf {
     let files = fs::read_dir(repository(fixture).join("journal")).unwrap();
     let logs = files.map(|file| file.unwrap().path());
     let mut logs: Vec<PathBuf> = logs
@@ -22,7 +22,7 @@ fn log_of(fixture: &Fixture) -> PathBuf {
     logs.pop().unwrap()
 }
 
-fn make(fixture: &Fixture, path: &str, text: &[u8]) {
+pub(super) fn make(fixture: &Fixture, path: &str, text: &[u8]) {
     let (parent, name) = fixture.place(path).unwrap();
     let permissions = Permissions::of_mode(0o644);
     let file = crate::overlay::NewNode::File;
@@ -33,7 +33,7 @@ fn make(fixture: &Fixture, path: &str, text: &[u8]) {
 }
 
 /// Flips a bit of the record that has this text.
-fn damage(log: &Path, text: &[u8]) {
+pub(super) fn damage(log: &Path, text: &[u8]) {
     let mut bytes = fs::read(log).unwrap();
     let at = bytes
         .windows(text.len())
