@@ -41,6 +41,7 @@ use crate::tree::{Content, Edit, GitOid, Timestamp, TreePath};
 pub use apply::{Applied, Overwrite};
 pub use error::{Error, Needed};
 pub use folder::Folder;
+pub use quote::{quoted, unquoted};
 pub use read::Archive;
 
 /// What work leaves as.
