@@ -1,10 +1,11 @@
 //! Fetching everything below a path, because somebody asked for it.
 //!
-//! One thread walks the listings, and is told of many at once like anybody who walks (`sweep.rs`). Some
-//! others fetch what is not here: in batches where the source knows such, else one by one, several at a
-//! time. What is here already is only counted. What is pinned is given its second name as it comes, while
+//! One thread walks the listings, from the top down, and is told of many at once like anybody who walks
+//! (`sweep.rs`). Some others fetch what is not here, in an order (`order.rs`): in batches where the source
+//! knows such, else one by one, several at a time. What is here already is only counted. What is pinned is given its second name as it comes, while
 //! it is held open.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -15,15 +16,13 @@ use parking_lot::Mutex;
 use super::ahead::OBJECT_BYTES_MAX;
 use super::batches::ROOM_BYTES_MIN;
 use super::fetch::Kept;
+use super::order::{Batch, File, Waiting};
 use super::pinned::{Holder, Links};
 use super::{EntryKind, Error, Listing, Lower, Want};
 use crate::tree::{GitOid, TreePath};
 
 /// Requests at once.
 const FETCHERS: usize = 4;
-/// Files of a batch, and their bytes: a second or so of a slow network.
-const BATCH_FILES: usize = 1_024;
-const BATCH_BYTES: u64 = 4 << 20;
 /// Looks at the store after a fetch; a second fetch only if eviction was faster.
 const LOOKS_MAX: u32 = 3;
 
@@ -58,15 +57,6 @@ impl Progress {
     fn has_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
     }
-}
-
-type File = (TreePath, GitOid, u64);
-
-/// Files that are fetched together.
-#[derive(Default)]
-struct Batch {
-    files: Vec<File>,
-    bytes: u64,
 }
 
 impl Lower {
@@ -150,17 +140,19 @@ impl Lower {
         links: Option<&Links<'_>>,
         batches: Sender<Batch>,
     ) -> Result<bool, Error> {
-        let mut batch = Batch::default();
-        let mut folders = Vec::new();
+        let mut waiting = Waiting::default();
+        let mut folders = VecDeque::new();
         match self.look_up(top, links)? {
             None => return Ok(false),
-            Some((EntryKind::Directory, tree, _)) => folders.push((top.clone(), tree)),
+            Some((EntryKind::Directory, tree, _)) => folders.push_back((top.clone(), tree)),
             Some((EntryKind::Submodule, ..)) => {}
             Some((_, oid, size)) => {
-                self.add((top.clone(), oid, size), progress, links, &mut batch)?;
+                self.add((top.clone(), oid, size), progress, links, &mut waiting)?;
             }
         }
-        while let Some((path, tree)) = folders.pop() {
+        // Nobody takes a batch only once all of them have failed.
+        let give = |batch: Batch| drop(batches.send(batch));
+        while let Some((path, tree)) = folders.pop_front() {
             for entry in self.listing_for(&path, tree, links)?.entries() {
                 if progress.has_stopped() {
                     return Ok(true);
@@ -169,17 +161,18 @@ impl Lower {
                     continue;
                 };
                 match entry.kind {
-                    EntryKind::Directory => folders.push((path, entry.oid)),
+                    EntryKind::Directory => folders.push_back((path, entry.oid)),
                     EntryKind::Submodule => {}
-                    _ => self.add((path, entry.oid, entry.size), progress, links, &mut batch)?,
+                    _ => self.add((path, entry.oid, entry.size), progress, links, &mut waiting)?,
                 }
-                if batch.files.len() >= BATCH_FILES || batch.bytes >= BATCH_BYTES {
-                    // Nobody takes it only once all of them have failed.
-                    let _failed = batches.send(std::mem::take(&mut batch));
+                if waiting.is_full()
+                    && let Some(batch) = waiting.next()
+                {
+                    give(batch);
                 }
             }
         }
-        let _failed = batches.send(batch);
+        std::iter::from_fn(|| waiting.next()).for_each(give);
         Ok(true)
     }
 
@@ -189,16 +182,13 @@ impl Lower {
         file: File,
         progress: &Progress,
         links: Option<&Links<'_>>,
-        batch: &mut Batch,
+        waiting: &mut Waiting,
     ) -> Result<(), Error> {
         let (_, oid, size) = file;
         progress.found(size);
         match self.is_kept(oid, size, links)? {
             true => progress.is_here(size),
-            false => {
-                batch.bytes += size;
-                batch.files.push(file);
-            }
+            false => waiting.add(file),
         }
         Ok(())
     }

@@ -43,6 +43,7 @@ mod incoming;
 mod limits;
 mod listing;
 mod listings;
+mod order;
 mod pinned;
 mod policy;
 mod recent;
@@ -72,6 +73,8 @@ pub use store::Store;
 mod ahead_tests;
 #[cfg(test)]
 mod batches_tests;
+#[cfg(test)]
+mod below_tests;
 #[cfg(test)]
 mod evict_tests;
 #[cfg(test)]
