@@ -21,10 +21,12 @@ failpoints! {
     COPY_INSTALLED = "overlay.copy.installed";
     /// A record says that the body is a copy, and none that its bytes count.
     COPY_TOLD = "overlay.copy.told";
-    /// Copies are synced; no record says so.
-    COPIES_SYNCED = "overlay.copies.synced";
+    /// Bodies are synced; no record says so.
+    BODIES_SYNCED = "overlay.bodies.synced";
     /// A record says so, and may not be durable.
-    COPIES_NOTED = "overlay.copies.noted";
+    BODIES_NOTED = "overlay.bodies.noted";
+    /// The journal has what an fsync is to make durable, and is not synced.
+    BYTES_TOLD = "overlay.bytes.told";
     /// A record says that the bytes are in the body.
     COPY_MARKED = "overlay.copy.marked";
     /// A write is announced in the journal; the bytes are not in the body.

@@ -123,8 +123,9 @@ impl Plan {
             | Record::PublishIntended { .. }
             | Record::Published { .. }
             | Record::CopyUp { .. }
-            | Record::CopiesDurable { .. }
-            | Record::CopyUpUndone { .. } => {}
+            | Record::BodiesDurable { .. }
+            | Record::CopyUpUndone { .. }
+            | Record::Bytes { .. } => {}
         }
     }
 

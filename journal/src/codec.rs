@@ -28,6 +28,8 @@ pub enum Field {
     XattrValue,
     /// A bookmark's name.
     Bookmark,
+    /// Bytes of a file.
+    Data,
 }
 
 impl Field {
@@ -43,6 +45,8 @@ impl Field {
             Field::XattrValue => 65_536,
             // A Git reference name is a file name or a few.
             Field::Bookmark => 4_096,
+            // Half of a payload: an fsync of more syncs the body.
+            Field::Data => 131_072,
         }
     }
 }
@@ -143,6 +147,7 @@ mod kind {
     pub(super) const PUBLISH_INTENDED: u16 = 24;
     pub(super) const PUBLISHED: u16 = 25;
     pub(super) const COPY_UP: u16 = 26;
-    pub(super) const COPIES_DURABLE: u16 = 27;
+    pub(super) const BODIES_DURABLE: u16 = 27;
     pub(super) const COPY_UP_UNDONE: u16 = 28;
+    pub(super) const BYTES: u16 = 29;
 }

@@ -232,15 +232,31 @@ pub enum Record {
         bookmark: String,
     },
     /// The body of a file is a copy of the lower layer's bytes, which a power cut may take until
-    /// [`Record::CopiesDurable`] says otherwise; comes before the [`Record::Write`] that makes it count.
+    /// [`Record::BodiesDurable`] says otherwise; comes before the [`Record::Write`] that makes it count.
     CopyUp {
         /// The file's inode number.
         inode: u64,
     },
-    /// The copies that records up to `through` tell of survive a power cut.
-    CopiesDurable {
+    /// The bodies are durable as the records up to `through` tell of them, copies and bytes.
+    BodiesDurable {
         /// The last of them.
         through: Sequence,
+    },
+    /// Bytes that an fsync promised, so that the journal's sync is the only one: until
+    /// [`Record::BodiesDurable`] says otherwise, the body may lack them after a power cut.
+    Bytes {
+        /// The file's inode number.
+        inode: u64,
+        /// How much of what the body had before still counts.
+        kept: u64,
+        /// The file's size.
+        size: u64,
+        /// Where the bytes belong.
+        offset: u64,
+        /// When the file was last written to.
+        time: Time,
+        /// The bytes; may be none.
+        data: Vec<u8>,
     },
     /// A power cut may have taken a copy before it was durable: the file shows the lower layer's bytes
     /// again, as it did before its [`Record::CopyUp`].
@@ -280,8 +296,9 @@ impl Record {
             | Record::PublishIntended { .. }
             | Record::Published { .. }
             | Record::CopyUp { .. }
-            | Record::CopiesDurable { .. }
-            | Record::CopyUpUndone { .. } => false,
+            | Record::BodiesDurable { .. }
+            | Record::CopyUpUndone { .. }
+            | Record::Bytes { .. } => false,
         }
     }
 
@@ -331,8 +348,9 @@ impl Record {
             | Record::PublishIntended { .. }
             | Record::Published { .. }
             | Record::CopyUp { .. }
-            | Record::CopiesDurable { .. }
-            | Record::CopyUpUndone { .. } => None,
+            | Record::BodiesDurable { .. }
+            | Record::CopyUpUndone { .. }
+            | Record::Bytes { .. } => None,
         }
     }
 }

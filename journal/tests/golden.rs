@@ -236,16 +236,24 @@ fn decisions() -> Vec<Record> {
     ]
 }
 
-/// Records of copies of the lower layer's bytes.
-fn copies() -> Vec<Record> {
+/// Records of bodies.
+fn bodies() -> Vec<Record> {
     vec![
         Record::CopyUp {
             inode: 0x0102_0304_0506_0708,
         },
-        Record::CopiesDurable {
+        Record::BodiesDurable {
             through: Sequence(26),
         },
         Record::CopyUpUndone { inode: u64::MAX },
+        Record::Bytes {
+            inode: 1,
+            kept: 2,
+            size: 3,
+            offset: 4,
+            time: time(18),
+            data: vec![0xb0, 0, 0xff],
+        },
     ]
 }
 
@@ -261,7 +269,7 @@ fn snapshot() -> Vec<Record> {
 }
 
 fn log() -> Vec<Record> {
-    [names(), nodes(), pushes(), decisions(), copies()].concat()
+    [names(), nodes(), pushes(), decisions(), bodies()].concat()
 }
 
 fn expected() -> Vec<(Sequence, Record)> {
@@ -353,7 +361,7 @@ fn every_kind_is_in_it() {
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (1..=28).collect::<Vec<u16>>());
+    assert_eq!(kinds, (1..=29).collect::<Vec<u16>>());
 }
 
 #[test]

@@ -139,8 +139,9 @@ pub(super) fn describe(sequence: Sequence, record: &Record) -> RecordEntry {
         Record::PublishIntended { .. } => ("publish-intended", None, None),
         Record::Published { .. } => ("published", None, None),
         Record::CopyUp { .. } => ("copy-up", None, None),
-        Record::CopiesDurable { .. } => ("copies-durable", None, None),
+        Record::BodiesDurable { .. } => ("bodies-durable", None, None),
         Record::CopyUpUndone { .. } => ("copy-up-undone", None, None),
+        Record::Bytes { .. } => ("bytes", None, None),
     };
     RecordEntry {
         sequence: sequence.0,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use journal::Record;
 
+use super::dirty::Touch;
 use super::error::Error;
 use super::inodes::Known;
 use super::locks::MutexGuard;
@@ -111,8 +112,10 @@ impl Overlay {
         if end.is_none_or(|end| end > FILE_BYTES_MAX) {
             return Err(Error::FileTooLarge);
         }
+        let bytes = data.len() as u64;
         let write = |body: &File| body.write_all_at(data, offset);
-        self.change_bytes(ino, u64::MAX, Purpose::Change, write)
+        let touch = Touch::Written { offset, bytes };
+        self.change_bytes(ino, u64::MAX, Purpose::Change, touch, write)
     }
 
     /// Cuts or extends a file. Cutting a lower file to nothing fetches nothing.
@@ -130,7 +133,8 @@ impl Overlay {
             size if size <= self.attributes(ino)?.size => Purpose::Freeing,
             _ => Purpose::Change,
         };
-        self.change_bytes(ino, size, purpose, |body| body.set_len(size))
+        let touch = Touch::Sized(size);
+        self.change_bytes(ino, size, purpose, touch, |body| body.set_len(size))
     }
 
     /// Makes this file, and every operation before, survive a power cut.
@@ -149,13 +153,10 @@ impl Overlay {
     ///
     /// As [`Overlay::sync`].
     pub fn sync_all(&self) -> Result<(), Error> {
-        let through = self.journal.head();
-        // Bytes may be newer than the last record, so the bodies do not wait for the journal's call.
-        self.ledger.sync().map_err(Error::Body)?;
-        let noted = self.note_durable_copies(through);
-        self.journal.sync(self.journal.head())?;
-        self.ledger.sweep_graves(self.journal.synced());
-        noted
+        match self.sync_by_journal()? {
+            true => Ok(()),
+            false => self.settle_bodies(),
+        }
     }
 
     /// Changes bytes of the body, having made one of the first `keep` bytes of the lower file, and
@@ -165,6 +166,7 @@ impl Overlay {
         ino: Ino,
         keep: u64,
         purpose: Purpose,
+        touch: Touch,
         change: impl Fn(&File) -> std::io::Result<()>,
     ) -> Result<(), Error> {
         self.check_writable()?;
@@ -176,16 +178,18 @@ impl Overlay {
             let mut state = self.state.lock();
             self.mark(&mut state, ino, purpose)?;
             self.drop_capability(&mut state, ino, purpose)?;
-            self.ledger.note_write(ino);
+            self.ledger.note_change(ino);
             match self.bytes(&mut state, ino)? {
                 Bytes::Body(body) => body,
                 Bytes::Opened(_) | Bytes::Object(_) | Bytes::None => return Err(Error::Stale),
             }
         };
         failpoints::WRITE_MARKED.reach();
-        self.with_room(|| change(&body))?;
+        let changed = self.with_room(|| change(&body));
+        // Also of what failed a part may be there.
+        self.ledger.note_dirty(ino, touch);
         failpoints::WRITE_DONE.reach();
-        Ok(())
+        changed
     }
 
     /// Makes sure that a file has a body. The copy is made without any lock; if somebody else was
@@ -222,12 +226,14 @@ impl Overlay {
             None => self.with_room(|| bodies.make(ino)),
         };
         let body = Arc::new(body?);
-        self.ledger.note_write(ino);
+        self.ledger.note_change(ino);
+        let touch = if is_copy { Touch::Anyhow } else { Touch::Made };
+        self.ledger.note_dirty(ino, touch);
         failpoints::COPY_INSTALLED.reach();
         if is_copy && !state.is_removed(ino) {
             let record = Record::CopyUp { inode: ino.0 };
             let told = self.commit_for(&mut state, &record, purpose)?;
-            self.copies.told(told);
+            self.doubts.note_copy(told);
             failpoints::COPY_TOLD.reach();
         }
         self.mark(&mut state, ino, purpose)?;

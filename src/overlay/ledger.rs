@@ -18,18 +18,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use journal::{Barrier, Sequence};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use super::dirty::{Dirty, Touch};
 use super::stamp::Stamp;
 use crate::failpoints;
 use crate::tree::Ino;
 use crate::upper::Bodies;
 
+/// What the journal may have in place of a sync of the bodies: so few files, and so few bytes together,
+/// which is some fifty pages of a database.
+const TOLD_BODIES_MAX: usize = 8;
+const TOLD_BYTES_MAX: u64 = 128 << 10;
+
 /// Keeps the books of one repository's bodies.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) bodies: Bodies,
-    unsynced: Mutex<HashSet<Ino>>,
+    unsynced: Mutex<HashMap<Ino, Dirty>>,
+    /// Bodies whose unsynced bytes the journal has.
+    told: Mutex<HashSet<Ino>>,
     /// Bodies that the kernel may write by itself, as they were when they were last synced.
     written_unseen: Mutex<HashMap<Ino, Option<Stamp>>>,
     generations: Mutex<HashMap<Ino, u64>>,
@@ -45,6 +53,7 @@ impl Ledger {
         Ledger {
             bodies,
             unsynced: Mutex::default(),
+            told: Mutex::default(),
             written_unseen: Mutex::default(),
             generations: Mutex::default(),
             graves: Mutex::default(),
@@ -55,9 +64,13 @@ impl Ledger {
     }
 
     /// Notes that bytes are about to change. Called with the gate shared, before the change.
-    pub(super) fn note_write(&self, ino: Ino) {
+    pub(super) fn note_change(&self, ino: Ino) {
         *self.generations.lock().entry(ino).or_default() += 1;
-        self.unsynced.lock().insert(ino);
+    }
+
+    /// Notes what has changed, after the change: a sync that comes between the two owes nobody anything.
+    pub(super) fn note_dirty(&self, ino: Ino, touch: Touch) {
+        self.unsynced.lock().entry(ino).or_default().add(touch);
     }
 
     /// Notes that the kernel may write a body by itself from now on.
@@ -75,7 +88,7 @@ impl Ledger {
             metadata.is_ok_and(|metadata| synced.still_holds(&metadata))
         };
         if !synced.is_some_and(is_synced) {
-            self.unsynced.lock().insert(ino);
+            self.note_dirty(ino, Touch::Anyhow);
         }
     }
 
@@ -127,7 +140,8 @@ impl Ledger {
 
     /// Notes bodies that an earlier process wrote: whether it synced them, nobody knows.
     pub(super) fn note_inherited(&self, inodes: impl Iterator<Item = Ino>) {
-        self.unsynced.lock().extend(inodes);
+        let whole = inodes.map(|ino| (ino, Dirty::whole()));
+        self.unsynced.lock().extend(whole);
     }
 
     /// A number that changes with every write.
@@ -140,11 +154,56 @@ impl Ledger {
         !self.unsynced.lock().is_empty() || !self.changed_unseen().is_empty()
     }
 
-    /// Makes all bodies survive a power cut.
+    /// Keeps every other sync away for as long as the guard lives.
+    pub(super) fn exclude_syncs(&self) -> io::Result<MutexGuard<'_, ()>> {
+        let syncing = self.syncing.lock();
+        self.check().map(|()| syncing)
+    }
+
+    /// Takes what is unsynced, if that is so little that the journal may have it. Syncs are excluded.
+    pub(super) fn take_small(&self) -> Option<HashMap<Ino, Dirty>> {
+        if !self.written_unseen.lock().is_empty() {
+            return None;
+        }
+        let mut unsynced = self.unsynced.lock();
+        if unsynced.len() > TOLD_BODIES_MAX {
+            return None;
+        }
+        let bytes: Option<u64> = unsynced.values().map(Dirty::bytes).sum();
+        (bytes? <= TOLD_BYTES_MAX).then(|| std::mem::take(&mut *unsynced))
+    }
+
+    /// Takes back what could not be told.
+    pub(super) fn put_back(&self, taken: HashMap<Ino, Dirty>) {
+        let mut unsynced = self.unsynced.lock();
+        for (ino, mut dirty) in taken {
+            if let Some(later) = unsynced.remove(&ino) {
+                dirty.merge(later);
+            }
+            unsynced.insert(ino, dirty);
+        }
+    }
+
+    /// Notes that the journal has what these bodies lacked.
+    pub(super) fn note_told(&self, inodes: impl Iterator<Item = Ino>) {
+        self.told.lock().extend(inodes);
+    }
+
+    /// Makes all bodies survive a power cut, each by itself or by what the journal has of it.
     pub(super) fn sync(&self) -> io::Result<()> {
+        self.sync_with(HashSet::new)
+    }
+
+    /// Makes all bodies survive a power cut by themselves.
+    pub(super) fn sync_settling(&self) -> io::Result<()> {
+        self.sync_with(|| std::mem::take(&mut *self.told.lock()))
+    }
+
+    fn sync_with(&self, also: impl FnOnce() -> HashSet<Ino>) -> io::Result<()> {
         let _one_at_a_time = self.syncing.lock();
         self.check()?;
-        let mut inodes = std::mem::take(&mut *self.unsynced.lock());
+        let mut inodes = also();
+        inodes.extend(std::mem::take(&mut *self.unsynced.lock()).into_keys());
         let changed = self.changed_unseen();
         inodes.extend(changed.iter().map(|(ino, _)| *ino));
         let inodes: Vec<Ino> = inodes.into_iter().collect();
@@ -195,6 +254,7 @@ impl Ledger {
             failpoints::GRAVE_SWEPT.reach();
             self.generations.lock().remove(&ino);
             self.unsynced.lock().remove(&ino);
+            self.told.lock().remove(&ino);
             self.written_unseen.lock().remove(&ino);
         }
     }

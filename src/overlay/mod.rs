@@ -13,9 +13,9 @@
 //! File bytes do not pass through the journal. The first write of a file after a capture appends
 //! [`journal::Record::Write`], and the bytes go to the body file. Bodies are made durable before the
 //! journal that names them (see `ledger.rs`). After a power cut they may be newer than the journal
-//! says, and then all of them are pushed once more (`witness.rs`); a copy of a lower file of which no
-//! record says that it is durable is undone then (`copies.rs`). On a full disk what was removed makes
-//! room at once (`room.rs`).
+//! says, and then all of them are pushed once more (`witness.rs`); what fsync promised is written again
+//! then, and a copy of a lower file that may be half there is undone (`doubts.rs`). On a full disk what was
+//! removed makes room at once (`room.rs`).
 //!
 //! The kernel may read and write bodies by itself, also when we are dead; then their ctime tells what nobody
 //! else does (`through.rs`, `stamp.rs`).
@@ -39,10 +39,11 @@ mod attributes;
 mod capture;
 mod commit;
 mod content;
-mod copies;
 mod decisions;
 mod descriptors;
 mod directory;
+mod dirty;
+mod doubts;
 mod edits;
 mod error;
 mod ignore;

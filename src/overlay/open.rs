@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use journal::failpoint::limit;
 use journal::{AttributeChange, Journal, Record};
 
-use super::copies::{Copies, to_undo};
+use super::doubts::{Doubts, restore, to_restore, to_undo};
 use super::error::Error;
 use super::ignore::Ignore;
 use super::ledger::Ledger;
@@ -55,7 +55,7 @@ pub struct Local {
     witness: Witness,
     passing: Passing,
     opening: Opening,
-    copies: Copies,
+    doubts: Doubts,
     /// Files whose copy of the lower layer's bytes a power cut may have taken.
     undone: BTreeSet<Ino>,
     /// Files whose bytes may be newer than the journal says.
@@ -76,7 +76,7 @@ pub struct Overlay {
     pub(super) access: Access,
     pub(super) witness: Witness,
     pub(super) passing: Passing,
-    pub(super) copies: Copies,
+    pub(super) doubts: Doubts,
     opening: Opening,
     wake: Sender<()>,
     woken: Receiver<()>,
@@ -115,6 +115,8 @@ impl Local {
         let passing = Passing::of(folder);
         state.inherit_writers(&passing, &ledger);
         let witness = Witness::of(folder);
+        let restored = to_restore(&state.upper, &recovered.records, folder);
+        restore(&ledger.bodies, &recovered.records, &restored).map_err(Error::Body)?;
         let undone = to_undo(&state.upper, &recovered.records, folder);
         let mut doubtful: Vec<Ino> = match witness.look() {
             Left::Whole => Vec::new(),
@@ -137,6 +139,7 @@ impl Local {
             replayed = opening.replayed,
             doubtful = doubtful.len(),
             undone = undone.len(),
+            restored = restored.len(),
             remade,
             "local state recovered"
         );
@@ -148,7 +151,7 @@ impl Local {
             witness,
             passing,
             opening,
-            copies: Copies::left(&recovered.records),
+            doubts: Doubts::left(&recovered.records),
             undone,
             doubtful,
         })
@@ -191,7 +194,7 @@ impl Local {
             access: Access::ReadWrite,
             witness: self.witness,
             passing: self.passing,
-            copies: self.copies,
+            doubts: self.doubts,
             opening: self.opening,
             wake,
             woken,

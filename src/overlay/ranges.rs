@@ -9,6 +9,7 @@ use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
 use nix::unistd::{Whence, lseek};
 
 use super::content::{Bytes, FILE_BYTES_MAX};
+use super::dirty::Touch;
 use super::error::Error;
 use super::open::Overlay;
 use super::state::Purpose;
@@ -52,7 +53,7 @@ impl Overlay {
             }
         };
         let (offset, bytes) = (offset.cast_signed(), bytes.cast_signed());
-        self.change_bytes(ino, u64::MAX, purpose, |body| {
+        self.change_bytes(ino, u64::MAX, purpose, Touch::Anyhow, |body| {
             Ok(fallocate(body, flags, offset, bytes)?)
         })
         .map_err(unsupported)
@@ -108,7 +109,7 @@ impl Overlay {
             return Ok(0);
         }
         let copied = Cell::new(0);
-        self.change_bytes(target, u64::MAX, Purpose::Change, |body| {
+        self.change_bytes(target, u64::MAX, Purpose::Change, Touch::Anyhow, |body| {
             copied.set(copy_range((&source, from), (body, to), bytes)?);
             Ok(())
         })

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use journal::{Gap, Record, Salvaged, Sequence};
 
-use super::copies::to_undo;
+use super::doubts::{restore, to_restore, to_undo};
 use super::error::Error;
 use super::open::{Options, now};
 use super::recover::unsent;
@@ -61,7 +61,10 @@ pub fn repair(options: &Options) -> Result<Option<Repaired>, Error> {
     let (mut upper, misfits) = replayed(&salvaged.records);
     let whole = salvaged.is_complete() && misfits.is_empty();
     let undone = to_undo(&upper, &salvaged.records, &options.folder);
-    let stray_bodies = settle_bodies(&mut upper, &undone, &options.folder)?;
+    let restored = to_restore(&upper, &salvaged.records, &options.folder);
+    let bodies = Bodies::open(options.folder.join("bodies")).map_err(Error::Body)?;
+    restore(&bodies, &salvaged.records, &restored).map_err(Error::Body)?;
+    let stray_bodies = settle_bodies(&mut upper, &undone, &bodies, &options.folder)?;
     failpoints::REPAIR_BODIES.reach();
     if !whole {
         upper.forget_remote();
@@ -98,8 +101,12 @@ fn report(
 }
 
 /// Makes tree and bodies fit each other, and returns how many bodies were set aside.
-fn settle_bodies(upper: &mut Upper, undone: &BTreeSet<Ino>, folder: &Path) -> Result<u64, Error> {
-    let bodies = Bodies::open(folder.join("bodies")).map_err(Error::Body)?;
+fn settle_bodies(
+    upper: &mut Upper,
+    undone: &BTreeSet<Ino>,
+    bodies: &Bodies,
+    folder: &Path,
+) -> Result<u64, Error> {
     let present = Bodies::present(bodies.folder()).map_err(Error::Body)?;
     let lost: Vec<_> = upper
         .bodies()

@@ -18,7 +18,7 @@ impl Overlay {
         if !self.ledger.has_graves() {
             return false;
         }
-        match self.sync_all() {
+        match self.settle_bodies() {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "no room could be made on a full disk");

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use journal::{Effect, Record, Sequence};
 
+use super::dirty::Touch;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::locks::MutexGuard;
@@ -202,7 +203,8 @@ impl Overlay {
     fn make_body(&self, ino: Ino) -> Result<(), Error> {
         let mut state = self.state.lock();
         self.ledger.bodies.make(ino).map_err(Error::Body)?;
-        self.ledger.note_write(ino);
+        self.ledger.note_change(ino);
+        self.ledger.note_dirty(ino, Touch::Made);
         self.mark(&mut state, ino, Purpose::Change)
     }
 
@@ -225,7 +227,8 @@ impl Overlay {
             self.stand(state, ino)?;
         }
         // A capture that is on its way does not look at the stamp of what was not standing then.
-        self.ledger.note_write(ino);
+        self.ledger.note_change(ino);
+        self.ledger.note_dirty(ino, Touch::Anyhow);
         self.ledger.note_writer(ino);
         let entry = state.standing.entry(ino);
         entry.or_insert(Standing { writers: 0, seen }).writers += 1;

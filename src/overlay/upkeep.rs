@@ -59,8 +59,8 @@ impl Overlay {
         drop(idle);
         self.settle_writers();
         // What a killed process left is in the page cache, journaled or not, and nobody has synced it.
-        if !self.is_durable() {
-            return self.sync_all();
+        if !self.is_durable() || self.doubts.has_any() {
+            return self.settle_bodies();
         }
         self.ledger.sweep_graves(self.journal.synced());
         Ok(())
@@ -69,7 +69,7 @@ impl Overlay {
     /// Whether everything that was acknowledged would survive a power cut now.
     pub fn is_durable(&self) -> bool {
         !self.ledger.has_unsynced()
-            && !self.copies.are_in_doubt()
+            && !self.doubts.has_copies()
             && self.journal.synced() >= self.journal.head()
     }
 
@@ -165,7 +165,7 @@ impl Overlay {
             self.ledger.close();
         }
         self.rest_writers()?;
-        self.sync_all()?;
+        self.settle_bodies()?;
         self.witness.at_rest().map_err(Error::Body)?;
         self.checkpoint()?;
         self.compact_if_large().map(drop)
@@ -217,7 +217,7 @@ impl Overlay {
             self.stand_again(&mut state)?;
             (through, records)
         };
-        self.sync_all()?;
+        self.settle_bodies()?;
         self.journal.compact(through, &mut records.into_iter())?;
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use journal::{Record, Report, Sequence};
 
-use super::copies::to_undo;
+use super::doubts::{to_restore, to_undo};
 use super::error::Error;
 use super::open::Overlay;
 use crate::tree::{Ino, TreePath};
@@ -46,7 +46,8 @@ pub fn verify(folder: &Path) -> Result<Soundness, Error> {
         upper.lose_body(ino);
     }
     let bodies = folder.join("bodies");
-    let present = Bodies::present(&bodies).map_err(Error::Body)?;
+    let mut present = Bodies::present(&bodies).map_err(Error::Body)?;
+    present.extend(to_restore(&upper, &salvaged.records, folder));
     let (lost_bodies, stray_bodies) = compare(&upper, &present);
     Ok(Soundness {
         journal: report,

@@ -137,11 +137,12 @@ impl Step<'_> {
                 // Without anything beneath, the body is all there is.
                 node.body &= node.origin.is_none();
             }),
-            // What is to be pushed, and which copies are durable, is the overlay's to know.
+            // What is to be pushed, and what of the bodies is durable, is the overlay's to know.
             Record::Pending { .. }
             | Record::PendingLater { .. }
             | Record::CopyUp { .. }
-            | Record::CopiesDurable { .. } => {}
+            | Record::BodiesDurable { .. }
+            | Record::Bytes { .. } => {}
         }
         Ok(())
     }

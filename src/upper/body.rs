@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::failpoints;
 use crate::tree::Ino;
@@ -159,6 +160,30 @@ impl Bodies {
         let body = options.truncate(true).open(self.path(ino))?;
         body.write_all_at(bytes, 0)?;
         Ok(body)
+    }
+
+    /// Makes a body have again what an fsync promised: at most `kept` of its earlier bytes, these bytes, this
+    /// size and this time of its last change. One that is missing is made. Nothing is synced.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; calling again with the same repairs what a failed call left.
+    pub fn restore(
+        &self,
+        ino: Ino,
+        kept: u64,
+        size: u64,
+        offset: u64,
+        time: SystemTime,
+        data: &[u8],
+    ) -> io::Result<()> {
+        let body = self.make(ino)?;
+        if body.metadata()?.len() > kept {
+            body.set_len(kept)?;
+        }
+        body.write_all_at(data, offset)?;
+        body.set_len(size)?;
+        body.set_modified(time)
     }
 
     /// Makes those bodies that are missing, empty: a power cut took them, and only a body that was

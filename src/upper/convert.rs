@@ -27,7 +27,7 @@ pub fn journal_time(time: Timestamp) -> Time {
 }
 
 /// A journal's point in time.
-pub(super) fn timestamp(time: Time) -> Timestamp {
+pub fn timestamp(time: Time) -> Timestamp {
     Timestamp {
         seconds: time.seconds,
         nanoseconds: time.nanoseconds,

@@ -22,7 +22,7 @@ mod tally;
 
 pub(crate) use apply::set_attributes;
 pub use body::{Bodies, Prepared};
-pub use convert::{journal_path, journal_time, kind_of, node_kind, tree_path};
+pub use convert::{journal_path, journal_time, kind_of, node_kind, timestamp, tree_path};
 #[cfg(test)]
 pub(crate) use index::Fault;
 pub use index::{Index, IndexError};

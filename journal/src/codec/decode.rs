@@ -18,7 +18,7 @@ pub fn decode(kind: u16, payload: &[u8]) -> Result<Record, Malformed> {
         kind::WRITE..=kind::INODES_TAKEN => inode(kind, &mut reader)?,
         kind::PIN..=kind::PENDING_LATER => replay(kind, &mut reader)?,
         kind::HELD..=kind::PUBLISHED => person(kind, &mut reader)?,
-        _ => copy(kind, &mut reader)?,
+        _ => body(kind, &mut reader)?,
     };
     reader.finish()?;
     Ok(record)
@@ -172,17 +172,25 @@ fn person(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
     })
 }
 
-/// Records of copies of the lower layer's bytes.
-fn copy(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
+/// Records of bodies: what of them a power cut may take, and what it may not.
+fn body(kind: u16, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
     Ok(match kind {
         kind::COPY_UP => Record::CopyUp {
             inode: take(reader)?,
         },
-        kind::COPIES_DURABLE => Record::CopiesDurable {
+        kind::BODIES_DURABLE => Record::BodiesDurable {
             through: take(reader)?,
         },
         kind::COPY_UP_UNDONE => Record::CopyUpUndone {
             inode: take(reader)?,
+        },
+        kind::BYTES => Record::Bytes {
+            inode: take(reader)?,
+            kept: take(reader)?,
+            size: take(reader)?,
+            offset: take(reader)?,
+            time: take(reader)?,
+            data: reader.bytes(Field::Data)?,
         },
         unknown => return Err(Malformed::Kind(unknown)),
     })

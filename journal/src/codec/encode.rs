@@ -116,8 +116,23 @@ pub fn encode(record: &Record, bytes: &mut Vec<u8>) -> Result<u16, Unrepresentab
             write(writer, kind::PUBLISHED, &[change, bookmark])
         }
         Record::CopyUp { inode } => write(writer, kind::COPY_UP, &[inode]),
-        Record::CopiesDurable { through } => write(writer, kind::COPIES_DURABLE, &[through]),
+        Record::BodiesDurable { through } => write(writer, kind::BODIES_DURABLE, &[through]),
         Record::CopyUpUndone { inode } => write(writer, kind::COPY_UP_UNDONE, &[inode]),
+        Record::Bytes {
+            inode,
+            kept,
+            size,
+            offset,
+            time,
+            data,
+        } => {
+            let data = Bounded(Field::Data, data);
+            write(
+                writer,
+                kind::BYTES,
+                &[inode, kept, size, offset, time, &data],
+            )
+        }
     }
 }
 

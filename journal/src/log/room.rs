@@ -59,11 +59,12 @@ pub(super) fn frees_space(record: &Record) -> Reserve {
         | Record::ConflictResolved { .. }
         | Record::PublishIntended { .. }
         | Record::Published { .. }
-        | Record::CopiesDurable { .. }
+        | Record::BodiesDurable { .. }
         | Record::CopyUpUndone { .. } => Reserve::Usable,
         Record::Adopt { .. }
         | Record::Create { .. }
         | Record::CopyUp { .. }
+        | Record::Bytes { .. }
         | Record::Link { .. }
         | Record::Rename { .. }
         | Record::SetAttributes { .. }

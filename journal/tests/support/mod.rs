@@ -311,9 +311,20 @@ fn decision() -> impl Strategy<Value = Record> {
         (id(), any::<String>())
             .prop_map(|(change, bookmark)| Record::Published { change, bookmark }),
         any::<u64>().prop_map(|inode| Record::CopyUp { inode }),
-        any::<u64>().prop_map(|through| Record::CopiesDurable {
+        any::<u64>().prop_map(|through| Record::BodiesDurable {
             through: Sequence(through)
         }),
         any::<u64>().prop_map(|inode| Record::CopyUpUndone { inode }),
+        (any::<[u64; 4]>(), time(), any::<Vec<u8>>()).prop_map(|(numbers, time, data)| {
+            let [inode, kept, size, offset] = numbers;
+            Record::Bytes {
+                inode,
+                kept,
+                size,
+                offset,
+                time,
+                data,
+            }
+        }),
     ]
 }

@@ -2,7 +2,7 @@
 
 mod behaviour;
 mod bounded;
-mod copies;
+mod doubts;
 mod index;
 mod links;
 mod map;

@@ -1,4 +1,7 @@
-//! Copies of lower files that a power cut took before they were synced.
+//! What a power cut takes of bodies: copies of lower files that nobody synced, and bytes that an fsync left
+//! to the journal.
+
+use journal::Record;
 
 use super::plugs::push;
 use super::remote::sample;
@@ -119,4 +122,107 @@ fn a_repair_undoes_such_a_copy_and_sets_its_body_aside() {
     fixture.reopen();
     assert_eq!(fixture.read("a/one").unwrap(), before);
     assert_eq!(fixture.read("a/two").unwrap(), kept);
+}
+
+/// The numbers of the files of which the journal has bytes.
+fn told(fixture: &Fixture) -> Vec<u64> {
+    let records = fixture.overlay().journal.read().unwrap().records;
+    let told = records.into_iter().filter_map(|(_, record)| match record {
+        Record::Bytes { inode, .. } => Some(inode),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn what_was_synced_by_the_journal_is_written_to_the_body_again() {
+    for left in LEFT {
+        let mut fixture = Fixture::new(&sample());
+        make(&fixture, "new", b"the first bytes");
+        fixture.overlay().sync_all().unwrap();
+        fixture.write("new", 4, b"FIRST").unwrap();
+        let ino = fixture.find("new").unwrap();
+        fixture.call(|overlay| overlay.truncate(ino, 11)).unwrap();
+        fixture.write("new", 20, b"end").unwrap();
+        fixture.overlay().sync_all().unwrap();
+        assert_eq!(told(&fixture), [ino.0; 3], "two ranges the second time");
+        assert!(fixture.overlay().is_durable());
+        let promised = fixture.read("new").unwrap();
+        assert_eq!(promised, b"the FIRST b\0\0\0\0\0\0\0\0\0end");
+        let mtime = fixture.attributes("new").unwrap().mtime;
+
+        let body = fixture.folder().join(format!("repo/bodies/{ino}"));
+        pull_the_plug(&mut fixture);
+        match left {
+            None => std::fs::remove_file(&body).unwrap(),
+            Some(bytes) => std::fs::write(&body, bytes).unwrap(),
+        }
+        assert!(verify(&fixture.folder().join("repo")).unwrap().is_sound());
+        // The second time the plug is pulled before anybody has synced what the first opening wrote.
+        for _ in 0..2 {
+            fixture.reopen();
+            assert_eq!(fixture.read("new").unwrap(), promised, "{left:?}");
+            assert_eq!(fixture.attributes("new").unwrap().mtime, mtime);
+            pull_the_plug(&mut fixture);
+            std::fs::write(&body, b"").unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_the_body_has_itself_is_not_written_again() {
+    let mut fixture = Fixture::new(&sample());
+    make(&fixture, "new", b"first");
+    fixture.overlay().sync_all().unwrap();
+    let ino = fixture.find("new").unwrap();
+    assert_eq!(told(&fixture), [ino.0]);
+    fixture.overlay().sync_in_background().unwrap();
+    fixture.write("new", 0, b"later").unwrap();
+    let body = fixture.folder().join(format!("repo/bodies/{ino}"));
+    std::fs::File::open(&body).unwrap().sync_all().unwrap();
+    pull_the_plug(&mut fixture);
+    fixture.reopen();
+    assert_eq!(fixture.read("new").unwrap(), b"later");
+
+    // Nor after a mere death, whatever the journal has.
+    fixture.overlay().sync_in_background().unwrap();
+    fixture.write("new", 0, b"third").unwrap();
+    fixture.overlay().sync_all().unwrap();
+    fixture.write("new", 0, b"fifth").unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.read("new").unwrap(), b"fifth");
+}
+
+#[test]
+fn much_at_once_is_synced_where_it_is() {
+    let fixture = Fixture::new(&sample());
+    make(&fixture, "new", &vec![7; 200_000]);
+    fixture.overlay().sync_all().unwrap();
+    assert!(told(&fixture).is_empty());
+    for number in 0..20 {
+        make(&fixture, &format!("new-{number}"), b"x");
+    }
+    fixture.overlay().sync_all().unwrap();
+    assert!(told(&fixture).is_empty());
+    assert!(fixture.overlay().is_durable());
+    fixture.write("new-1", 0, b"y").unwrap();
+    fixture.overlay().sync_all().unwrap();
+    assert_eq!(told(&fixture).len(), 1);
+}
+
+#[test]
+fn a_repair_writes_promised_bytes_too() {
+    let mut fixture = Fixture::new(&sample());
+    make(&fixture, "victim", b"victim");
+    make(&fixture, "new", b"promised");
+    fixture.overlay().sync_in_background().unwrap();
+    fixture.write("new", 0, b"PROMISED").unwrap();
+    fixture.overlay().sync_all().unwrap();
+    let ino = fixture.find("new").unwrap();
+    pull_the_plug(&mut fixture);
+    damage(&log_of(&fixture), b"victim");
+    std::fs::write(fixture.folder().join(format!("repo/bodies/{ino}")), b"").unwrap();
+    repair(&options(fixture.folder())).unwrap().unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.read("new").unwrap(), b"PROMISED");
 }
