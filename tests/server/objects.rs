@@ -1,9 +1,12 @@
 //! Objects by their id: ranges, batches of blobs and of listings, and who may see them.
 
 use crate::harness::{Answer, Server, git, now, sample, sample_server, text};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use mesa::remote::api::token::{Lifetime, Request, SigningSecret};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -79,7 +82,14 @@ async fn a_blob_answers_ranges_by_its_id_and_by_its_path() {
                     format!("bytes {from}-{to}/{LARGE}")
                 );
                 assert!(part.bytes == whole[from..=to], "{path} {asked}");
+                let digest = STANDARD.encode(Sha256::digest(&part.bytes));
+                let digest = format!("sha-256=:{digest}:");
+                assert_eq!(part.headers["content-digest"], digest);
             }
+            // A long one is not held in memory for a digest.
+            let part = range(&server, &path, "bytes=1-").await;
+            assert!(part.bytes == whole[1..], "{path}");
+            assert!(!part.headers.contains_key("content-digest"));
             let beyond = range(&server, &path, &format!("bytes={LARGE}-")).await;
             beyond.expect(416);
             let request = server.request(Method::GET, &path);

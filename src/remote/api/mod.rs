@@ -33,7 +33,8 @@ pub use merge::{
 };
 pub use objects::{
     BATCH_BYTES_MAX, LARGE_BYTES, MissingObjects, NewUpload, OBJECTS_MAX, ObjectsRequest,
-    SnapshotAnswer, StoredBlobs, TreeEntry, TreeListing, TreeMode, TreesRequest, Upload,
+    RANGE_BYTES_MAX, SnapshotAnswer, StoredBlobs, TreeEntry, TreeListing, TreeMode, TreesRequest,
+    Upload,
 };
 pub use organization::{
     Bookmark, BookmarkMove, BookmarkPage, ChangePage, ErrorBody, ErrorDetail, Expected,
@@ -72,6 +73,9 @@ pub mod extension {
     pub const IDEMPOTENCY: &str = "idempotency";
     /// Bytes of content answer `Range`, and carry the blob's id as their `ETag`.
     pub const RANGE: &str = "range";
+    /// A range of at most [`RANGE_BYTES_MAX`](super::RANGE_BYTES_MAX) bytes carries a `Content-Digest`
+    /// (RFC 9530, `sha-256`), so that what a client has of a blob is checked before it has all.
+    pub const RANGE_DIGESTS: &str = "range-digests";
     /// `GET ext/blobs/{sha}` and `POST ext/objects`: blobs by their id, many in one request.
     pub const OBJECTS: &str = "objects";
     /// `POST ext/trees`: listings by their id, many in one request, with those below them.
@@ -88,7 +92,7 @@ pub mod extension {
     /// `GET ext/events`: what happens in a repository, as server-sent events.
     pub const EVENTS: &str = "events";
     /// All of the above, as our server advertises them.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 17] = [
         COMMIT_READ,
         BLOBS,
         BLOB_BATCHES,
@@ -98,6 +102,7 @@ pub mod extension {
         ORDERED,
         IDEMPOTENCY,
         RANGE,
+        RANGE_DIGESTS,
         OBJECTS,
         TREES,
         SNAPSHOTS,

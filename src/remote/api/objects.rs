@@ -30,6 +30,9 @@ pub struct ObjectsRequest {
 /// A blob of more bytes than this travels alone, so that it cannot hold up the small ones.
 pub const LARGE_BYTES: u64 = 4 << 20;
 
+/// Longest range of a blob that comes with a digest: the server has it in memory at once.
+pub const RANGE_BYTES_MAX: u64 = 4 << 20;
+
 /// Most bytes of a batch of blobs, without its compression.
 pub const BATCH_BYTES_MAX: u64 = 64 << 20;
 

@@ -1,4 +1,7 @@
 //! Bytes of a blob as an answer: whole or a range, from memory or from the disk.
+//!
+//! A short range carries the digest of its bytes, since whoever has a part of a blob cannot tell by the
+//! blob's id whether it arrived as it was sent.
 
 use std::sync::Arc;
 
@@ -9,12 +12,15 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use http_range_header::parse_range_header;
+use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
 use super::{Shared, blocking, git};
-use crate::remote::api::LARGE_BYTES;
+use crate::remote::api::{LARGE_BYTES, RANGE_BYTES_MAX};
 use crate::server::repositories::Hosted;
 use crate::tree::GitOid;
 
@@ -50,7 +56,13 @@ pub(super) async fn answer(
                 let count = last - first + 1;
                 let body = body(service, hosted, oid, size, first, count).await?;
                 let range = [(CONTENT_RANGE, format!("bytes {first}-{last}/{size}"))];
-                (StatusCode::PARTIAL_CONTENT, range, length(count), body).into_response()
+                let status = StatusCode::PARTIAL_CONTENT;
+                if count <= RANGE_BYTES_MAX {
+                    let (digest, bytes) = digested(service, body).await?;
+                    (status, range, length(count), digest, bytes).into_response()
+                } else {
+                    (status, range, length(count), body).into_response()
+                }
             }
         }
     };
@@ -66,6 +78,23 @@ pub(super) async fn answer(
 
 fn length(bytes: u64) -> [(axum::http::HeaderName, String); 1] {
     [(CONTENT_LENGTH, bytes.to_string())]
+}
+
+/// The bytes of a short body, with their digest as RFC 9530 writes it.
+async fn digested(
+    service: &Shared,
+    body: Body,
+) -> Result<([(&'static str, String); 1], Bytes), Failure> {
+    let bytes_max = usize::try_from(RANGE_BYTES_MAX).unwrap_or(usize::MAX);
+    let bytes = axum::body::to_bytes(body, bytes_max)
+        .await
+        .map_err(|error| Failure::internal(&error))?;
+    blocking(service, move |_| {
+        let digest = STANDARD.encode(Sha256::digest(&bytes));
+        let header = [("content-digest", format!("sha-256=:{digest}:"))];
+        Ok((header, bytes))
+    })
+    .await
 }
 
 /// Whether a client that knows some entity tags knows this one.
