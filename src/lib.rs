@@ -28,7 +28,7 @@
 //! | --- | --- |
 //! | [`journal`] | the durable list of mutations: format, recovery, group commit, coalescing, the replay state machine; its bytes are described in `journal/FORMAT.md` |
 //! | [`tree`] | the words that every layer shares: names, paths, ids, attributes, edits |
-//! | [`lower`] | the pinned snapshot: listings and objects in a verified store, fetched once; what it lacks comes through its [`lower::Source`] |
+//! | [`lower`] | the pinned snapshot: listings and objects in a verified store, fetched once, large ones by parts that are proved when all are here; what it lacks comes through its [`lower::Source`] |
 //! | [`upper`] | local changes: a state machine over journal records, bodies in files, an index in sled |
 //! | [`overlay`] | the two as one tree of inodes; the one path by which anything changes; captures; the lock order |
 //! | [`fuse`] | kernel request -> one overlay call -> reply; mounting; the errno table |

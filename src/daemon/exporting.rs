@@ -314,7 +314,7 @@ fn survey(
 fn missing(want: Want, source: crate::lower::Error) -> export::Error {
     let (needed, from) = match want {
         Want::Listing { path, .. } => (Needed::Listing, path),
-        Want::Object { path, .. } => (Needed::Content, path),
+        Want::Object { path, .. } | Want::Part { path, .. } => (Needed::Content, path),
     };
     export::Error::Missing {
         needed,

@@ -64,7 +64,7 @@ impl Base<'_> {
         self.0.fetch(want).map_err(|source| {
             let (needed, from) = match want {
                 Want::Listing { path, .. } => (Needed::Listing, path),
-                Want::Object { path, .. } => (Needed::Content, path),
+                Want::Object { path, .. } | Want::Part { path, .. } => (Needed::Content, path),
             };
             let from = from.clone();
             Error::Missing {

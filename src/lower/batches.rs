@@ -335,7 +335,8 @@ impl Batches {
     }
 }
 
-fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Option<()> {
+/// Begins a thread of its own, if there can be one.
+pub(super) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Option<()> {
     let thread = std::thread::Builder::new().name(name.to_owned());
     thread.spawn(work).ok().map(drop)
 }

@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::partials;
+
 /// Different times that are told apart: some MiB.
 const AGES_MAX: usize = 65_536;
 /// What `st_blocks` counts.
@@ -82,7 +84,7 @@ impl Cutoff {
 /// What a store has on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Held {
-    /// Bytes, with the directories.
+    /// Bytes, with the directories, and what is here of objects that are not whole.
     pub bytes: u64,
     /// Objects: contents of files, and listings.
     pub objects: u64,
@@ -131,6 +133,10 @@ pub(super) fn count(folder: &Path) -> io::Result<Census> {
     for kind in ["objects", "index", "listings", "pins"] {
         held.bytes += folders(&folder.join(kind))?;
     }
+    held.bytes += partials::files(folder)?
+        .iter()
+        .map(|(_, found)| on_disk(found))
+        .sum::<u64>();
     for_each_object(folder, |_, found| {
         let bytes = on_disk(found);
         held.bytes += bytes;

@@ -4,6 +4,9 @@
 //! published --> usage over the limit --> count --> the oldest go, down to 95 % --> usage corrected
 //! ```
 //!
+//! Chunks of objects that are not whole go first if nobody has used them for some minutes; else last, since
+//! somebody is about to read the next one.
+//!
 //! Any process that shares the store may do it, one at a time. What is pinned (a second name), and what
 //! somebody has open (a shared flock on it), stays. An index entry whose object is gone is damage that
 //! its next reader clears away; [`sweep_index`] does it for all.
@@ -11,11 +14,12 @@
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::census::{self, Census, Cutoff};
 use super::disk::{discard, place, read_index};
+use super::partials;
 use super::usage::Usage;
 
 /// An eviction goes so many hundredths below the limit, so that one is not needed for each object.
@@ -139,6 +143,15 @@ impl Keeper {
         }
     }
 
+    /// Counts bytes on disk that were removed.
+    pub(super) fn removed(&self, bytes: u64) {
+        if bytes > 0
+            && let Err(error) = self.usage.subtract(bytes)
+        {
+            tracing::debug!(%error, "the cache counts too much until it is counted");
+        }
+    }
+
     /// Counts, and evicts if there is too much; nothing without a limit.
     pub(super) fn enforce(&self, folder: &Path) -> io::Result<Option<Evicted>> {
         let Some(max) = self.bytes_max else {
@@ -200,20 +213,44 @@ fn evict(folder: &Path, census: &Census, down_to: u64) -> io::Result<Evicted> {
         pinned_bytes: census.held.pinned_bytes,
         ..Evicted::default()
     };
-    let surplus = census.held.bytes.saturating_sub(down_to);
+    if evicted.left <= down_to {
+        return Ok(evicted);
+    }
+    let (idle, active): (Vec<_>, Vec<_>) = partials::files(folder)?
+        .into_iter()
+        .partition(|(_, found)| partials::is_idle(found));
+    evict_chunks(&idle, down_to, &mut evicted);
+    let surplus = evicted.left.saturating_sub(down_to);
     if surplus == 0 {
         return Ok(evicted);
     }
     let mut cutoff: Cutoff = census.ages.oldest(surplus);
+    let mut freed = 0;
     census::for_each_object(folder, |object, found| {
         if !census::is_pinned(found) && cutoff.takes(found) && remove(&object.path(), found) {
             cutoff.took(found);
             evicted.objects += 1;
-            evicted.bytes += census::on_disk(found);
+            freed += census::on_disk(found);
         }
     })?;
-    evicted.left = evicted.left.saturating_sub(evicted.bytes);
+    evicted.bytes += freed;
+    evicted.left = evicted.left.saturating_sub(freed);
+    evict_chunks(&active, down_to, &mut evicted);
     Ok(evicted)
+}
+
+/// Takes chunks away, those used longest ago first, as long as there is too much.
+fn evict_chunks(files: &[(PathBuf, Metadata)], down_to: u64, evicted: &mut Evicted) {
+    for (path, found) in files {
+        if evicted.left <= down_to {
+            return;
+        }
+        if partials::take_away(path) {
+            let bytes = census::on_disk(found);
+            evicted.bytes += bytes;
+            evicted.left = evicted.left.saturating_sub(bytes);
+        }
+    }
 }
 
 /// Removes an object unless somebody has it open; tells whether it went.

@@ -142,7 +142,7 @@ fn a_limit_on_what_is_all_in_use_costs_no_count_for_each_object() {
         .map(|number| publish(&store, number, 100_000))
         .map(|oid| store.blob(oid, Effort::Whole).unwrap().unwrap())
         .collect();
-    let after = store.keeper().not_before();
+    let after = store.keeper.not_before();
     assert!(after > 4 * MIB, "{after}");
     assert!(on_disk(folder) > 6 * MIB, "what is open stays");
     drop(held);

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use super::batches::Batches;
+use super::coming::Ranges;
 use super::flight::{Flights, STALL_MAX};
+use super::parts::Parts;
 use super::store::Effort;
 use super::{Error, Listing, ListingEntry, Pin, Source, SourceError, Store, Want, codec};
 use crate::tree::{GitOid, TreePath};
@@ -17,7 +19,7 @@ const EMPTY_BLOB: GitOid = GitOid([
 ]);
 
 /// How often damaged bytes are asked for: once more tells a bad line from a bad object.
-const ATTEMPTS_MAX: u32 = 2;
+pub(super) const ATTEMPTS_MAX: u32 = 2;
 
 static EMPTY_LISTING: LazyLock<Arc<Listing>> = LazyLock::new(|| Arc::new(Listing::default()));
 
@@ -89,11 +91,13 @@ pub struct Lower {
     flights: Flights,
     counts: Arc<Counts>,
     batches: Arc<Batches>,
+    pub(super) parts: Arc<Parts>,
 }
 
 impl Drop for Lower {
     fn drop(&mut self) {
         self.batches.close();
+        self.parts.close();
     }
 }
 
@@ -103,6 +107,7 @@ impl Lower {
         let counts = Arc::default();
         Lower {
             batches: Arc::new(Batches::new(&store, &source, pin, &counts)),
+            parts: Arc::new(Parts::new(&store, &source, pin, &counts)),
             store,
             source,
             pin,
@@ -114,6 +119,7 @@ impl Lower {
     /// The same, for a reader of whom nothing is to be guessed: nothing is fetched ahead.
     pub fn as_asked(self) -> Lower {
         self.batches.close();
+        self.parts.close();
         self
     }
 
@@ -187,7 +193,7 @@ impl Lower {
     /// block.
     pub fn is_here(&self, want: &Want) -> bool {
         match want {
-            Want::Listing { .. } => false,
+            Want::Listing { .. } | Want::Part { .. } => false,
             Want::Object { oid, .. } => self.store.has_blob(*oid),
         }
     }
@@ -217,6 +223,19 @@ impl Lower {
             Want::Object { path, oid, size } => self.flights.run(*oid, STALL_MAX, |progress| {
                 self.fetch_object(path, *oid, *size, progress)
             }),
+            Want::Part {
+                path,
+                oid,
+                size,
+                range,
+            } => match Parts::fetch(&self.parts, (path, *oid, *size), range)? {
+                Ranges::Came => Ok(()),
+                Ranges::Unknown => self.fetch(&Want::Object {
+                    path: path.clone(),
+                    oid: *oid,
+                    size: *size,
+                }),
+            },
         }
     }
 
@@ -311,6 +330,7 @@ impl Lower {
         for attempt in 1..=ATTEMPTS_MAX {
             if self.attempt_object(what, kept, progress)? {
                 self.counts.note_object(size);
+                self.store.forget_partials_of(oid);
                 return Ok(());
             }
             self.counts.note_damaged();

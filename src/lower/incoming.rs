@@ -19,12 +19,42 @@ pub(super) struct Incoming<'a> {
     path: Option<PathBuf>,
     file: File,
     in_memory: bool,
-    content: blake3::Hasher,
-    blob: Sha1,
+    hashes: Hashes,
     size: u64,
-    length: u64,
     overflown: bool,
     progress: &'a AtomicU64,
+}
+
+/// The hashes of the first bytes of a blob.
+pub(super) struct Hashes {
+    content: blake3::Hasher,
+    blob: Sha1,
+    length: u64,
+}
+
+impl Hashes {
+    /// Of nothing yet, of a blob that will have `size` bytes.
+    pub(super) fn new(size: u64) -> Hashes {
+        let mut blob = Sha1::new();
+        blob.update(format!("blob {size}\0"));
+        Hashes {
+            content: blake3::Hasher::new(),
+            blob,
+            length: 0,
+        }
+    }
+
+    /// How many bytes were hashed.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds the next bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.content.update(bytes);
+        self.blob.update(bytes);
+        self.length += bytes.len() as u64;
+    }
 }
 
 /// What arrived.
@@ -55,19 +85,29 @@ impl<'a> Incoming<'a> {
             Err(error) if is_full(&error) => (None, memory(size).ok_or(error)?),
             created => created?,
         };
-        let mut blob = Sha1::new();
-        blob.update(format!("blob {size}\0"));
         Ok(Incoming {
             in_memory: path.is_none(),
             path,
             file,
-            content: blake3::Hasher::new(),
-            blob,
+            hashes: Hashes::new(size),
             size,
-            length: 0,
             overflown: false,
             progress,
         })
+    }
+
+    /// A file all of whose bytes are there, and were hashed.
+    pub(super) fn whole(path: PathBuf, file: File, hashes: Hashes) -> Incoming<'static> {
+        static NOBODY_WAITS: AtomicU64 = AtomicU64::new(0);
+        Incoming {
+            in_memory: false,
+            path: Some(path),
+            file,
+            size: hashes.length,
+            hashes,
+            overflown: false,
+            progress: &NOBODY_WAITS,
+        }
     }
 
     /// Whether more came than was expected; the write that would have been too much failed.
@@ -78,9 +118,9 @@ impl<'a> Incoming<'a> {
     /// What arrived so far.
     pub(super) fn arrived(&self) -> Arrived {
         Arrived {
-            content: ContentHash(*self.content.finalize().as_bytes()),
-            blob: GitOid(self.blob.clone().finalize().into()),
-            length: self.length,
+            content: ContentHash(*self.hashes.content.finalize().as_bytes()),
+            blob: GitOid(self.hashes.blob.clone().finalize().into()),
+            length: self.hashes.length,
         }
     }
 
@@ -127,7 +167,7 @@ impl<'a> Incoming<'a> {
 }
 
 /// An empty file in memory, for so many bytes.
-fn memory(size: u64) -> Option<File> {
+pub(super) fn memory(size: u64) -> Option<File> {
     if size > UNKEPT_BYTES_MAX {
         return None;
     }
@@ -137,7 +177,7 @@ fn memory(size: u64) -> Option<File> {
 
 impl Write for Incoming<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() as u64 > self.size - self.length {
+        if bytes.len() as u64 > self.size - self.hashes.length {
             // Nothing beyond the announced size reaches the disk.
             self.overflown = true;
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -150,9 +190,7 @@ impl Write for Incoming<'_> {
             written => written?,
         };
         let written = bytes.get(..count).unwrap_or(bytes);
-        self.content.update(written);
-        self.blob.update(written);
-        self.length += written.len() as u64;
+        self.hashes.update(written);
         self.progress.fetch_add(1, Ordering::Relaxed);
         Ok(count)
     }

@@ -11,12 +11,16 @@
 //! fetch(want)  --> one flight per oid --> Source --> verified temporary file --> published
 //!              --> a walk is noticed --> one sweep for all listings below it
 //!              --> a run of files is noticed --> the next ones in batches
+//! read_partly  --> chunks of a large object, and the next ones of who reads from front to back
 //! ```
 //!
 //! Everything is immutable by its hash, so nothing here is ever invalidated. Invariants:
 //!
 //! * A published object has the Git hash that its index entry says, and the blake3 hash that is its
 //!   name; the first use in a process checks the latter again (see `store.rs` for why).
+//! * What is read of a large object before it is here as a whole is the word of its server, checked against
+//!   damage on the way; the whole is compared with its Git hash, and a server that was wrong is believed no
+//!   part any more (`parts.rs`).
 //! * Every listing was decoded into [`Name`](crate::tree::Name)s, without duplicates.
 //! * Memory is bounded by constants, not by the size of a repository.
 //! * A full disk costs fetching again: what it does not take is served from memory (`unkept.rs`).
@@ -31,7 +35,9 @@ mod audit;
 mod batches;
 mod below;
 mod census;
+mod chunks;
 mod codec;
+mod coming;
 mod disk;
 mod echo;
 mod error;
@@ -44,9 +50,14 @@ mod limits;
 mod listing;
 mod listings;
 mod order;
+mod pace;
+mod partial;
+mod partials;
+mod parts;
 mod pinned;
 mod policy;
 mod recent;
+mod runs;
 mod source;
 mod store;
 mod sweep;
@@ -66,7 +77,7 @@ pub use limits::Limits;
 pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};
 pub use pinned::{Holder, discard_damaged};
 pub use policy::Prefetch;
-pub use source::{Domain, Pin, Source, Want};
+pub use source::{Domain, Part, Pin, Source, Want};
 pub use store::Store;
 
 #[cfg(test)]
@@ -77,6 +88,8 @@ mod batches_tests;
 mod below_tests;
 #[cfg(test)]
 mod evict_tests;
+#[cfg(test)]
+mod parts_tests;
 #[cfg(test)]
 mod pinned_tests;
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The snapshot, and the trait through which its contents arrive.
 
 use std::io::Write;
+use std::ops::Range;
+
+use sha2::{Digest, Sha256};
 
 use super::{ListingEntry, SourceError};
 use crate::tree::{ChangeId, GitOid, Timestamp, TreePath};
@@ -37,13 +40,24 @@ pub enum Want {
         /// Bytes, as its directory's listing says.
         size: u64,
     },
+    /// Some bytes of a large file.
+    Part {
+        /// Where the snapshot has it.
+        path: TreePath,
+        /// Its blob object.
+        oid: GitOid,
+        /// Bytes of the whole, as its directory's listing says.
+        size: u64,
+        /// The wanted bytes; none beyond the end.
+        range: Range<u64>,
+    },
 }
 
 impl Want {
     /// The object that is wanted.
     pub fn oid(&self) -> GitOid {
         match self {
-            Want::Listing { oid, .. } | Want::Object { oid, .. } => *oid,
+            Want::Listing { oid, .. } | Want::Object { oid, .. } | Want::Part { oid, .. } => *oid,
         }
     }
 }
@@ -68,6 +82,22 @@ impl Domain {
 
     pub(super) fn bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+}
+
+/// Bytes of an object as they arrived.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The SHA-256 of what was sent, by the word of whoever sent it.
+    pub sha256: [u8; 32],
+}
+
+impl Part {
+    /// Whether it is that many bytes, and what was sent.
+    pub(super) fn is_sound(&self, length: u64) -> bool {
+        self.bytes.len() as u64 == length && *Sha256::digest(&self.bytes) == self.sha256
     }
 }
 
@@ -133,7 +163,23 @@ pub trait Source: Send + Sync {
         sink: &mut dyn Write,
     ) -> Result<(), SourceError>;
 
-    /// Whose word the listings are.
+    /// A range of the bytes of `oid`, which has `size` of them; `None` when the source has no ranges. The
+    /// caller verifies it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::listing`].
+    fn range(
+        &self,
+        _pin: &Pin,
+        _oid: GitOid,
+        _size: u64,
+        _range: &Range<u64>,
+    ) -> Result<Option<Part>, SourceError> {
+        Ok(None)
+    }
+
+    /// Whose word the listings are, and the parts of objects that are not whole.
     fn domain(&self) -> Domain {
         Domain::default()
     }

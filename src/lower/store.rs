@@ -5,6 +5,7 @@
 //! index/ab/<38 hex digits>              blob sha -> blake3
 //! listings/<domain>/ab/<38 hex digits>  tree sha -> blake3 of the encoded listing
 //! tmp/<random>/<number>                 what is being written
+//! tmp/<random>/<number>.part            large objects of which some chunks are here (`partial.rs`)
 //! pins/<holder>/<path>/<tree sha>/      second names of what is to stay (`pinned.rs`)
 //! usage, evicting                       where there is a limit: its account, and whose turn it is
 //! ```
@@ -42,6 +43,7 @@ use super::evict::Keeper;
 use super::fetch::Kept;
 use super::fresh::Fresh;
 use super::incoming::Incoming;
+use super::partials::Partials;
 use super::policy::{Gate, Prefetch};
 use super::recent::Recent;
 use super::temporary::Temporary;
@@ -59,7 +61,7 @@ const KNOWN_BYTES: u64 = 70;
 
 /// How old the time of an object's last use may be: a minute is nothing beside the hours after which it
 /// may go, and setting a time dirties an inode.
-const USED_EVERY: Duration = Duration::from_secs(60);
+pub(super) const USED_EVERY: Duration = Duration::from_secs(60);
 /// How much a look-up may cost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effort {
@@ -93,8 +95,9 @@ pub struct Store {
     known: Mutex<Recent<GitOid, Known>>,
     pub(super) listings: Mutex<Recent<(Domain, GitOid), Arc<Listing>>>,
     unkept: Mutex<Unkept>,
-    keeper: Keeper,
+    pub(super) keeper: Keeper,
     fresh: Mutex<Fresh>,
+    pub(super) partials: Mutex<Partials>,
     /// Objects that were found damaged.
     pub(super) lost: AtomicU64,
     pub(super) prefetch: Option<Prefetch>,
@@ -140,6 +143,7 @@ impl Store {
             listings: Mutex::new(Recent::new(of_memory(4, ENTRY_BYTES))),
             unkept: Mutex::new(Unkept::new(limits.memory_bytes_max / 4)),
             fresh: Mutex::new(Fresh::new(limits.disk_bytes_max)),
+            partials: Mutex::default(),
             lost: AtomicU64::new(0),
             prefetch: Some(Prefetch::default()),
             gate: Gate::new(Prefetch::default().requests_max),
@@ -171,11 +175,6 @@ impl Store {
     pub(super) fn lose(&self, place: &Path) {
         discard(place);
         self.lost.fetch_add(1, Ordering::Relaxed);
-    }
-
-    #[cfg(test)]
-    pub(super) fn keeper(&self) -> &Keeper {
-        &self.keeper
     }
 
     pub(super) fn object_place(&self, content: ContentHash) -> PathBuf {

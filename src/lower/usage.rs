@@ -43,6 +43,17 @@ impl Usage {
         }
     }
 
+    /// Subtracts bytes, where somebody counts.
+    pub(super) fn subtract(&self, bytes: u64) -> io::Result<()> {
+        // Opens the file.
+        if self.sum()?.is_some()
+            && let Some(file) = &*self.file.lock()
+        {
+            change(file, |sum| sum.saturating_sub(bytes))?;
+        }
+        Ok(())
+    }
+
     /// The sum; `None` where nobody counts.
     pub(super) fn sum(&self) -> io::Result<Option<u64>> {
         self.add(0)

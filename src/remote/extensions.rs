@@ -29,6 +29,8 @@ pub struct Extensions {
     pub snapshots: bool,
     /// Many objects in one request.
     pub objects: bool,
+    /// Ranges of a blob, each with its digest.
+    pub ranges: bool,
 }
 
 impl Extensions {
@@ -47,6 +49,7 @@ impl Extensions {
         trees: true,
         snapshots: true,
         objects: true,
+        ranges: true,
     };
 
     /// The known ones among the advertised names.
@@ -65,6 +68,7 @@ impl Extensions {
             trees: has(extension::TREES),
             snapshots: has(extension::SNAPSHOTS),
             objects: has(extension::OBJECTS),
+            ranges: has(extension::OBJECTS) && has(extension::RANGE_DIGESTS),
         }
     }
 }

@@ -36,6 +36,7 @@ mod patience;
 mod pin;
 mod publish;
 mod push;
+mod ranges;
 mod refusal;
 mod repository;
 mod requests;

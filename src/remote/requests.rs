@@ -52,6 +52,8 @@ requests! {
     batches,
     /// A file's bytes.
     objects,
+    /// Some of a large file's bytes.
+    ranges,
     /// A new change.
     changes_created,
     /// An amended change.

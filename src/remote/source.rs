@@ -5,6 +5,7 @@
 //! and anything else is `Moved`. Blocking; for worker threads only.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::batches::{Take, TakeObject};
 use super::failure::Violation;
 use super::patience::Patience;
 use super::{At, Extensions, Failure, Remote, RepositoryName};
-use crate::lower::{Domain, ListingEntry, Pin, Source, SourceError};
+use crate::lower::{Domain, ListingEntry, Part, Pin, Source, SourceError};
 use crate::tree::{GitOid, TreePath};
 
 /// Objects up to this are held in memory until they are whole: nearly all that there are, and for
@@ -144,6 +145,27 @@ impl RepositorySource {
             .await;
         broken.map_or(read, Err)?;
         Ok(true)
+    }
+
+    async fn read_range(
+        &self,
+        pin: &Pin,
+        (oid, size): (GitOid, u64),
+        range: &Range<u64>,
+    ) -> Result<Option<Part>, SourceError> {
+        let patience = self.remote.patience();
+        let extensions = self
+            .remote
+            .extensions_within(patience, &self.repository)
+            .await?;
+        if !extensions.ranges || !extensions.commit_read {
+            return Ok(None);
+        }
+        let (client, what) = (self.remote.client(), (pin.commit, oid, size));
+        let read = self.remote.read_within(patience, async |left| {
+            client.range(&self.repository, what, range, left).await
+        });
+        Ok(read.await?)
     }
 
     /// Into memory first: a body that is cut off is asked for again.
@@ -339,6 +361,17 @@ impl Source for RepositorySource {
     ) -> Result<(), SourceError> {
         self.remote
             .block_on(self.read_object(pin, path, (oid, size), sink))
+    }
+
+    fn range(
+        &self,
+        pin: &Pin,
+        oid: GitOid,
+        size: u64,
+        range: &Range<u64>,
+    ) -> Result<Option<Part>, SourceError> {
+        self.remote
+            .block_on(self.read_range(pin, (oid, size), range))
     }
 
     fn domain(&self) -> Domain {

@@ -96,6 +96,7 @@ mod tests {
         idempotency: false,
         trees: false,
         objects: false,
+        ranges: false,
     };
     const STOCK: Extensions = Extensions {
         blobs: false,
