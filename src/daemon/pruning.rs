@@ -1,6 +1,9 @@
 //! What the kernel refers to costs memory here, and it keeps entries for as long as the machine has memory of
 //! its own: after a walk over a million files all of them. Beyond a share of `cache.max-memory-size` it is
 //! asked to let go of some that nobody uses; whoever looks at them again asks us, and no server.
+//!
+//! It also keeps what it was given of a large file whose server turned out to be wrong about one, and is told
+//! to drop that.
 
 use std::io;
 use std::sync::Weak;
@@ -41,6 +44,7 @@ fn rounds(
     most: usize,
     ended: &Receiver<()>,
 ) {
+    let mut can_prune = true;
     while ended.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
         let (Some(repositories), Some(mounted)) = (repositories.upgrade(), mounted.upgrade())
         else {
@@ -48,8 +52,14 @@ fn rounds(
         };
         let open = repositories.all().into_iter().map(|one| one.opened());
         let open: Vec<_> = open.map(|one| (one.overlay.lower_nodes(), one)).collect();
+        for (_, one) in &open {
+            let disproved = one.overlay.disproved();
+            if let Err(error) = mounted.drop_pages(one.slot, &disproved) {
+                tracing::error!(%error, "the kernel keeps what may be wrong: mount again");
+            }
+        }
         let total: usize = open.iter().map(|(nodes, _)| nodes).sum();
-        if total <= most {
+        if total <= most || !can_prune {
             continue;
         }
         // Some more than are too many, so that the next ones have room for a while.
@@ -60,7 +70,8 @@ fn rounds(
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                     tracing::info!("this kernel decides by itself how much it keeps");
-                    return;
+                    can_prune = false;
+                    break;
                 }
                 Err(error) => tracing::debug!(%error, "the kernel keeps what it has"),
             }

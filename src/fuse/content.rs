@@ -131,7 +131,7 @@ impl Adapter {
             reply,
             move |overlay, _| {
                 let mut buffer = Vec::new();
-                overlay.read(ino, offset, size as usize, &mut buffer)?;
+                overlay.read_as_it_comes(ino, offset, size as usize, &mut buffer)?;
                 Ok(buffer)
             },
             |_, buffer, reply| reply.data(&buffer),

@@ -13,8 +13,9 @@
 //! - We mount and unmount by ourselves (`mount`, `unmount`), because fuser's own unmounting hits
 //!   strangers: nothing is unmounted that is not, by device and mount id, what we mounted.
 //!
-//! Nothing changes a tree but the kernel's own requests, so there is one notification only: which
-//! repositories an organization shows can change by hand (`session`).
+//! Nothing changes a tree but the kernel's own requests, so there are two notifications only: which
+//! repositories an organization shows can change by hand, and parts of a file that were read before the
+//! whole was proved can turn out to be wrong (`session`).
 
 mod adapter;
 mod attributes;

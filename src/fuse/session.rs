@@ -172,6 +172,30 @@ impl Mounted {
             .try_for_each(|some| device.write_all(&prune_message(some)))
     }
 
+    /// Has the kernel drop all pages of files that it keeps: what is read next, we are asked for.
+    ///
+    /// Waits for reads of those files that are under way, so it is nothing for a thread that serves
+    /// requests.
+    ///
+    /// # Errors
+    ///
+    /// Pages that are locked, or the session is over.
+    pub fn drop_pages(&self, slot: Slot, inodes: &[Ino]) -> io::Result<()> {
+        let Some(notifier) = self.end.notifier.lock().clone() else {
+            return Ok(());
+        };
+        let nodes = inodes
+            .iter()
+            .filter_map(|ino| NodeId::Repository(slot, *ino).to_kernel());
+        let dropped = nodes.map(|node| match notifier.inval_inode(node, 0, 0) {
+            // Whoever has forgotten the file has no pages of it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            dropped => dropped,
+        });
+        // All of them are told, whatever becomes of one.
+        dropped.fold(Ok(()), io::Result::and)
+    }
+
     /// Unmounts. The session goes on until nobody uses the mount any more: see [`Mounted::wait`].
     ///
     /// # Errors

@@ -8,7 +8,8 @@
 //!
 //! Nothing here waits for the network. An operation that needs a listing or an object that is not in
 //! the local store fails with [`Error::Missing`], having changed nothing; the caller fetches it
-//! ([`Overlay::fetch`]), off any event loop, and calls again.
+//! ([`Overlay::fetch`]), off any event loop, and calls again. Of a large file it is only what is read that is
+//! needed (`partly.rs`).
 //!
 //! File bytes do not pass through the journal. The first write of a file after a capture appends
 //! [`journal::Record::Write`], and the bytes go to the body file. Bodies are made durable before the
@@ -54,6 +55,7 @@ mod links;
 mod locks;
 mod namespace;
 mod open;
+mod partly;
 mod passing;
 mod ranges;
 mod recover;

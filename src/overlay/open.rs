@@ -17,6 +17,7 @@ use super::error::Error;
 use super::ignore::Ignore;
 use super::ledger::Ledger;
 use super::locks::{Mutex, MutexGuard, RwLock};
+use super::partly::Unproved;
 use super::passing::Passing;
 use super::recover::{Opening, rebuild};
 use super::state::{Purpose, State};
@@ -77,6 +78,7 @@ pub struct Overlay {
     pub(super) witness: Witness,
     pub(super) passing: Passing,
     pub(super) doubts: Doubts,
+    pub(super) unproved: Unproved,
     opening: Opening,
     wake: Sender<()>,
     woken: Receiver<()>,
@@ -195,6 +197,7 @@ impl Local {
             witness: self.witness,
             passing: self.passing,
             doubts: self.doubts,
+            unproved: Unproved::default(),
             opening: self.opening,
             wake,
             woken,

@@ -25,6 +25,7 @@ mod foreign;
 mod ignored;
 mod journal;
 mod judges;
+mod large;
 mod names;
 mod offline;
 mod parallel;

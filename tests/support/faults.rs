@@ -14,6 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
 use super::message::{self, Message};
 
 /// How often a thread that waits looks whether that has an end.
@@ -47,6 +51,8 @@ pub enum Fault {
     StatusAfter(u16),
     /// The answer's body with every byte changed.
     WrongContent,
+    /// The same, with a digest that fits: as if the server had sent it.
+    Lie,
     /// The body is what it is, and its announced length is so much longer or shorter.
     WrongLength(i64),
 }
@@ -300,6 +306,12 @@ impl Connection {
             }
             Some(Fault::WrongContent) => {
                 answer.body.iter_mut().for_each(|byte| *byte ^= 0x20);
+                client.write_all(&answer.bytes())
+            }
+            Some(Fault::Lie) => {
+                answer.body.iter_mut().for_each(|byte| *byte ^= 0x20);
+                let digest = STANDARD.encode(Sha256::digest(&answer.body));
+                answer.replace("content-digest", format!("sha-256=:{digest}:"));
                 client.write_all(&answer.bytes())
             }
             Some(Fault::WrongLength(by)) => {

@@ -65,6 +65,12 @@ impl Message {
         format!("{method} {target}")
     }
 
+    /// Gives a header another value.
+    pub fn replace(&mut self, name: &str, value: String) {
+        self.headers.retain(|(other, _)| other != name);
+        self.headers.push((name.to_owned(), value));
+    }
+
     /// The head, with the length of the body.
     pub fn head(&self) -> Vec<u8> {
         self.head_with_length(i64::try_from(self.body.len()).unwrap())

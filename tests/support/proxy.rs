@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -22,6 +22,7 @@ struct Shared {
     losing: AtomicBool,
     losing_to: Mutex<Option<String>>,
     lost: AtomicUsize,
+    answered: AtomicU64,
     stopped: AtomicBool,
 }
 
@@ -36,6 +37,7 @@ impl Proxy {
             losing: AtomicBool::new(false),
             losing_to: Mutex::new(None),
             lost: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -82,6 +84,11 @@ impl Proxy {
     /// How many answers were lost so far.
     pub fn lost(&self) -> usize {
         self.shared.lost.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of the answers since the last call of this, with their heads.
+    pub fn take_bytes(&self) -> u64 {
+        self.shared.answered.swap(0, Ordering::SeqCst)
     }
 
     /// The requests since the last call of this.
@@ -132,6 +139,8 @@ fn pass_answers(
             return Ok(());
         }
         client.write_all(&buffer[..count])?;
+        let count = count as u64;
+        shared.answered.fetch_add(count, Ordering::SeqCst);
     }
 }
 
