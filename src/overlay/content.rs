@@ -176,9 +176,9 @@ impl Overlay {
         self.ledger.check_open().map_err(Error::Body)?;
         let body = {
             let mut state = self.state.lock();
+            self.ledger.note_change(ino);
             self.mark(&mut state, ino, purpose)?;
             self.drop_capability(&mut state, ino, purpose)?;
-            self.ledger.note_change(ino);
             match self.bytes(&mut state, ino)? {
                 Bytes::Body(body) => body,
                 Bytes::Opened(_) | Bytes::Object(_) | Bytes::None => return Err(Error::Stale),

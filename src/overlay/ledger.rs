@@ -14,7 +14,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use journal::{Barrier, Sequence};
@@ -41,6 +41,7 @@ pub(super) struct Ledger {
     /// Bodies that the kernel may write by itself, as they were when they were last synced.
     written_unseen: Mutex<HashMap<Ino, Option<Stamp>>>,
     generations: Mutex<HashMap<Ino, u64>>,
+    changes: AtomicU64,
     graves: Mutex<Vec<(Sequence, Ino)>>,
     syncing: Mutex<()>,
     /// The first sync that failed.
@@ -56,6 +57,7 @@ impl Ledger {
             told: Mutex::default(),
             written_unseen: Mutex::default(),
             generations: Mutex::default(),
+            changes: AtomicU64::new(0),
             graves: Mutex::default(),
             syncing: Mutex::default(),
             failure: OnceLock::new(),
@@ -65,6 +67,7 @@ impl Ledger {
 
     /// Notes that bytes are about to change. Called with the gate shared, before the change.
     pub(super) fn note_change(&self, ino: Ino) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         *self.generations.lock().entry(ino).or_default() += 1;
     }
 
@@ -142,6 +145,11 @@ impl Ledger {
     pub(super) fn note_inherited(&self, inodes: impl Iterator<Item = Ino>) {
         let whole = inodes.map(|ino| (ino, Dirty::whole()));
         self.unsynced.lock().extend(whole);
+    }
+
+    /// How often bytes of any body were about to change.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// A number that changes with every write.

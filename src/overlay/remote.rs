@@ -211,6 +211,12 @@ impl Overlay {
         Ok(records)
     }
 
+    /// A number that grows with every change of a file's bytes that passes us. The first of them after a
+    /// push wakes [`Overlay::work`], the others do not.
+    pub fn changes(&self) -> u64 {
+        self.ledger.changes()
+    }
+
     /// Where the journal stands.
     pub fn position(&self) -> Position {
         Position {

@@ -1,11 +1,12 @@
 //! Edits reach the server as a change on the bookmark, and the change's tree is the mounted tree.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::fixture::{self, NESTED_LEVELS, noise};
 use crate::support::git::{git, git_text};
@@ -125,6 +126,40 @@ fn edits_are_pushed_by_themselves() {
     world
         .remote_tree("app")
         .assert_equals(&world.local_tree("app"), "remote and mount");
+}
+
+/// So long nothing must have been written before a push, and this is well below it.
+const PAUSE_MAX: Duration = Duration::from_millis(150);
+
+#[test]
+fn a_file_is_not_pushed_while_it_is_being_written() {
+    let source = tempfile::tempdir().unwrap();
+    let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
+    world.count_requests();
+    world.mount();
+    let app = world.repo("app");
+    for attempt in 0..10 {
+        world.flush();
+        world.proxy().take();
+        let (begun, mut last, mut pause) = (Instant::now(), Instant::now(), Duration::ZERO);
+        let mut file = fs::File::create(app.join(format!("slow-{attempt}"))).unwrap();
+        // Below the age at which it is pushed all the same.
+        while begun.elapsed() < Duration::from_secs(1) {
+            file.write_all(&[b'x'; 4096]).unwrap();
+            pause = pause.max(last.elapsed());
+            last = Instant::now();
+            thread::sleep(Duration::from_millis(5));
+        }
+        let sent = world.proxy().take();
+        let sent = sent.iter().filter(|it| !it.starts_with("GET ")).count();
+        world.flush_and_compare("app");
+        // A machine that stops for longer than that is no writer.
+        if pause < PAUSE_MAX {
+            assert_eq!(sent, 0, "while it was written");
+            return;
+        }
+    }
+    panic!("this machine cannot write for a second without a pause");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod attempt;
 mod beside;
 mod bookmark;
 mod cause;
+mod events;
 mod handshake;
 mod kept;
 mod plan;
@@ -96,6 +97,7 @@ impl ReplayWorker {
             remote: Arc::clone(pusher.remote()),
             back: pusher.remote().watch(),
             replay: Replay::new(Arc::clone(&overlay), pusher),
+            changes: overlay.changes(),
             overlay,
             began: Instant::now(),
             not_before: Instant::now(),
@@ -196,6 +198,8 @@ struct Worker {
     progress: Arc<Mutex<Progress>>,
     waiting: Vec<Drain>,
     plan: Plan,
+    /// Of the overlay, when something was last appended or waited for.
+    changes: u64,
 }
 
 impl Worker {
@@ -260,64 +264,13 @@ impl Worker {
                 Ok(order) => self.follow(order, machine),
                 Err(_) => return ControlFlow::Break(()),
             },
-            recv(self.work) -> _ => self.step(machine, Event::Appended),
+            recv(self.work) -> _ => self.appended(machine),
             recv(self.back) -> _ => self.reachable(machine),
             recv(timer) -> _ => match again {
                 Some(again) if again <= Instant::now() => self.drain(machine),
-                _ => self.step(machine, Event::Tick),
+                _ => self.tick(machine),
             },
         })
-    }
-
-    fn follow(&mut self, order: Order, machine: &mut replay::Replay) -> Action {
-        let action = match order {
-            Order::Drain(drain) => {
-                self.waiting.push(drain);
-                self.drain(machine)
-            }
-            Order::Retry if matches!(machine.state(), State::Held { .. }) => Action::Wait,
-            Order::Retry | Order::Release => {
-                self.plan.again();
-                let action = self.step(machine, Event::Release);
-                // What came while it was held did not wake anybody.
-                match machine.state() {
-                    State::Idle if self.overlay.has_pending() => {
-                        self.step(machine, Event::Appended)
-                    }
-                    _ => action,
-                }
-            }
-            Order::Hold => self.step(machine, Event::Hold),
-            Order::CredentialChanged => {
-                self.plan.again();
-                self.progress.lock().credential = None;
-                self.step(machine, Event::CredentialChanged)
-            }
-            Order::Publish(errand) => {
-                self.grant(errand);
-                self.step(machine, Event::Tick)
-            }
-        };
-        self.progress.lock().stand(blocked(machine.state()));
-        action
-    }
-
-    /// Goes on at once, unless the server itself has named a later time.
-    fn reachable(&mut self, machine: &mut replay::Replay) -> Action {
-        self.plan.reachable();
-        match self.not_before <= Instant::now() {
-            true => self.step(machine, Event::Reachable),
-            false => self.step(machine, Event::Tick),
-        }
-    }
-
-    fn drain(&self, machine: &mut replay::Replay) -> Action {
-        self.remote.hurry();
-        // The wake-up for what was appended a moment ago may still be on its way.
-        if machine.state() == State::Idle && self.overlay.has_pending() {
-            let _gathers = self.step(machine, Event::Appended);
-        }
-        self.step(machine, Event::Drain)
     }
 
     /// Lets those go whose wait has become pointless: everything was pushed, or will not be without
