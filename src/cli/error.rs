@@ -81,6 +81,26 @@ pub(super) enum Error {
         /// What is, above it.
         above: Option<PathBuf>,
     },
+    /// Nothing is remembered.
+    #[error("nothing was read of {repo}, as far as is remembered")]
+    NoProfile {
+        /// Of which.
+        repo: String,
+    },
+    /// A file that is no profile.
+    #[error("{} is no profile, and nothing was changed", path.display())]
+    Profile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: daemon::profile::ProfileError,
+    },
+    /// A file without a path.
+    #[error("{} has no path in it", path.display())]
+    EmptyProfile {
+        /// Which.
+        path: PathBuf,
+    },
     /// The cache of fetched content.
     #[error("the cache {} cannot be read", folder.display())]
     Cache {
@@ -210,6 +230,17 @@ impl Error {
                 Reason::Failed,
                 Some("name a file or directory below it, or --all".into()),
             ),
+            Error::NoProfile { .. } => Failure::of(
+                self,
+                Reason::Failed,
+                Some(
+                    "`mesa profile show` lists what was; it is off where prefetch.profile is"
+                        .into(),
+                ),
+            ),
+            Error::Profile { .. } | Error::EmptyProfile { .. } => {
+                Failure::of(self, Reason::Failed, Some(super::profile::hint()))
+            }
             Error::NotPinned { above, .. } => {
                 let hint = match above {
                     Some(above) => format!("it stays with {}, which is", above.display()),

@@ -21,6 +21,7 @@ mod mount;
 mod output;
 mod pin;
 mod prefetch;
+mod profile;
 mod publish;
 mod remains;
 mod repo;
@@ -82,6 +83,9 @@ enum Verb {
     Auth(auth::Auth),
     /// Fetch files before somebody reads them.
     Prefetch(prefetch::Arguments),
+    /// Show, carry along and forget what was read, which the next mount fetches first.
+    #[command(subcommand)]
+    Profile(profile::Verb),
     /// Look after the cache of fetched content.
     #[command(subcommand)]
     Cache(cache::Cache),
@@ -157,6 +161,7 @@ fn run(arguments: Arguments) -> Result<Exit, Error> {
         Verb::Conflicts(verb) => conflicts::run(&verb, &context),
         Verb::Auth(verb) => auth::run(&verb, &context),
         Verb::Prefetch(arguments) => prefetch::run(&arguments, &context),
+        Verb::Profile(verb) => profile::run(&verb, &context),
         Verb::Cache(verb) => cache::run(&verb, &context),
         Verb::Config(verb) => config::run(&verb, &context),
         Verb::Key(verb) => key::run(&verb, &context),

@@ -158,6 +158,9 @@ settings! {
     /// The share of cache.max-size above which little is fetched ahead.
     PrefetchPressure = "prefetch.cache-pressure-limit", "prefetch-cache-pressure-limit",
         "MESA_PREFETCH_CACHE_PRESSURE_LIMIT", Kind::Share;
+    /// Whether what is read of a repository is remembered, by its paths, and fetched first by the next mount.
+    PrefetchProfile = "prefetch.profile", "prefetch-profile", "MESA_PREFETCH_PROFILE",
+        Kind::Boolean;
     /// A file that holds the daemon's process number while it runs.
     PidFile = "daemon.pid-file", "pid-file", "MESA_DAEMON_PID_FILE", Kind::Path;
     /// How much is logged.

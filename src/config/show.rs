@@ -109,6 +109,7 @@ impl Config {
             Key::PrefetchDepth => limit(self.prefetch.depth_max),
             Key::PrefetchConcurrency => Value::Number(self.prefetch.concurrency_max.into()),
             Key::PrefetchPressure => Value::Share(self.prefetch.cache_pressure_limit),
+            Key::PrefetchProfile => Value::Boolean(self.prefetch.profile),
             Key::PidFile => path(&self.pid_file),
             Key::LogLevel => text(&self.log.level.name()),
             Key::LogTarget => match &self.log.target {

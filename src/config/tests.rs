@@ -85,6 +85,7 @@ fn nothing_given_means_the_documented_defaults() {
         depth_max: None,
         concurrency_max: 8,
         cache_pressure_limit: 0.8,
+        profile: true,
     };
     assert!(config.cache.enabled);
     assert_eq!(config.prefetch, prefetch);

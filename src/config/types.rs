@@ -182,6 +182,8 @@ pub struct Prefetch {
     pub objects_max: u64,
     /// How many bytes of these.
     pub bytes_max: u64,
+    /// Whether what is read is remembered, and fetched first by the next mount.
+    pub profile: bool,
     /// The share of [`Cache::bytes_max`] above which little is fetched ahead: over 0, at most 1.
     pub cache_pressure_limit: f64,
 }

@@ -211,6 +211,7 @@ impl<'a> Values<'a> {
         let objects_max = self.value(Key::PrefetchObjects, Kind::number);
         let bytes_max = self.value(Key::PrefetchBytes, Kind::size);
         let pressure = self.value(Key::PrefetchPressure, Kind::share);
+        let profile = self.value(Key::PrefetchProfile, Kind::boolean);
         Prefetch {
             enabled: enabled.unwrap_or(true),
             metered: metered.unwrap_or(false),
@@ -218,6 +219,7 @@ impl<'a> Values<'a> {
             bytes_max: bytes_max.unwrap_or(Prefetch::BYTES),
             depth_max: depth.flatten().and_then(small),
             concurrency_max: concurrency.and_then(small).unwrap_or(Prefetch::CONCURRENCY),
+            profile: profile.unwrap_or(true),
             cache_pressure_limit: pressure.unwrap_or(Prefetch::PRESSURE),
         }
     }

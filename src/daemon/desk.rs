@@ -85,6 +85,9 @@ impl Handler for Desk {
             Request::Repo(request) => answered(self.repo(&request)),
             Request::Prefetch(request) => answered(self.prefetch(request).map(Answer::Prefetch)),
             Request::Pin(request) => answered(self.pin(&request).map(Answer::Pin)),
+            Request::Profile(request) => {
+                answered(self.repositories.profile(&request).map(Answer::Ordered))
+            }
             Request::Flush { timeout_ms } => {
                 self.repositories.config().secrets.try_now();
                 let deadline = Instant::now() + Duration::from_millis(timeout_ms);

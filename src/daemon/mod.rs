@@ -41,6 +41,7 @@ mod opening;
 mod pinning;
 mod pins;
 mod prefetching;
+pub mod profile;
 mod pruning;
 mod publishing;
 pub mod ready;

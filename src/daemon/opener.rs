@@ -13,6 +13,7 @@ use tracing::info_span;
 
 use super::at_rest::repositories_folder;
 use super::lists::Lists;
+use super::profile::Kept;
 use super::replay_worker::ReplayWorker;
 use super::repository::Repository;
 use super::selection::Selection;
@@ -197,15 +198,13 @@ impl Opener {
                 .map_err(OpenError::State)?;
         tracing::info!(repository = %remote_name, commit = %overlay.pin().commit, "opened");
         let folder = options.folder;
-        Ok(Repository::new(
-            remote_name,
-            slot,
-            overlay,
-            worker,
-            others,
-            folder,
-            publish,
-        ))
+        let profile = (self.config.prefetch.profile).then(|| Kept::open(&folder));
+        let repository =
+            Repository::new(remote_name, slot, overlay, worker, others, folder, publish);
+        Ok(match profile {
+            Some(profile) => repository.remembering(profile),
+            None => repository,
+        })
     }
 
     /// Gives a repository that is closed, or about to be, another number for its next opening.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::control::{JournalListing, JournalRecords, Order, RecordEntry, Remaining, RepoVerified};
 use super::journals::{self, LISTED_MAX, Standing, is_within};
+use super::profile::Kept;
 use super::replay_worker::{
     self, Granted, Handshake, Progress, Pushes, ReplayWorker, Wish, special,
 };
@@ -46,6 +47,7 @@ pub(super) struct Repository {
     others: ForeignEdits,
     folder: PathBuf,
     publish: Publish,
+    profile: Option<Kept>,
 }
 
 impl Repository {
@@ -67,6 +69,28 @@ impl Repository {
             others,
             folder,
             publish,
+            profile: None,
+        }
+    }
+
+    /// The same, which remembers what is read of it, from now on.
+    pub(super) fn remembering(self, profile: Kept) -> Repository {
+        profile.begin(self.overlay.lower());
+        Repository {
+            profile: Some(profile),
+            ..self
+        }
+    }
+
+    /// What is remembered of what is read, if anything is.
+    pub(super) fn profile(&self) -> Option<&Kept> {
+        self.profile.as_ref()
+    }
+
+    /// Makes what was read so far outlive this process.
+    pub(super) fn keep_profile(&self) {
+        if let Some(profile) = &self.profile {
+            profile.keep(self.overlay.lower().reads());
         }
     }
 
@@ -335,6 +359,7 @@ impl Repository {
     /// Failures cost nothing but that: the journal has everything.
     pub(super) fn close(&self) {
         self.worker.close();
+        self.keep_profile();
         if let Err(error) = self.overlay.close() {
             tracing::warn!(repository = %self.name, error = %error, "closed without a checkpoint");
         }

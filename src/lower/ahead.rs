@@ -32,7 +32,7 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long nothing may be opened before the run is over.
 const IDLE_MAX: Duration = Duration::from_secs(2);
 /// After a batch that failed, how long objects are fetched one by one.
-const PAUSE: Duration = Duration::from_secs(30);
+pub(super) const PAUSE: Duration = Duration::from_secs(30);
 
 /// Objects and their bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +59,23 @@ impl Amount {
             self.objects * factor / divisor,
             self.bytes * factor / divisor,
         )
+    }
+
+    /// What is left of it.
+    pub(super) fn less(self, other: Amount) -> Amount {
+        Amount::new(
+            self.objects.saturating_sub(other.objects),
+            self.bytes.saturating_sub(other.bytes),
+        )
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_none(self) -> bool {
+        self.objects == 0 || self.bytes == 0
+    }
+
+    pub(super) fn at_most(self, most: Amount) -> Amount {
+        self.within(Amount::new(0, 0), most)
     }
 
     fn within(self, least: Amount, most: Amount) -> Amount {

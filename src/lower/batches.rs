@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::ahead::{self, Ahead, Amount, Next};
+use super::expected::Expected;
 use super::fetch::Counts;
 use super::sweep::{self, Sweeps};
 use super::walk::{Step, Walk};
@@ -24,17 +25,18 @@ pub const ALONG_BYTES_MAX: u64 = 32 << 10;
 
 /// Everything that such a thread needs of one snapshot.
 pub(super) struct Batches {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     source: Arc<dyn Source>,
-    pin: Pin,
+    pub(super) pin: Pin,
     counts: Arc<Counts>,
     pub(super) sweeps: Sweeps,
     pub(super) ahead: Ahead,
-    prefetch: Prefetch,
+    pub(super) expected: Expected,
+    pub(super) prefetch: Prefetch,
 }
 
 /// What is asked for at once, in the order in which it should come.
-struct Batch {
+pub(super) struct Batch {
     most: Amount,
     wanted: Vec<(GitOid, u64)>,
     known: HashSet<GitOid>,
@@ -42,7 +44,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(most: Amount) -> Batch {
+    pub(super) fn new(most: Amount) -> Batch {
         Batch {
             most,
             wanted: Vec::new(),
@@ -51,18 +53,30 @@ impl Batch {
         }
     }
 
-    fn add(&mut self, oid: GitOid, size: u64) {
+    pub(super) fn add(&mut self, oid: GitOid, size: u64) {
         if self.known.insert(oid) {
             self.wanted.push((oid, size));
             self.bytes += size;
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.wanted.len() as u64 >= self.most.objects || self.bytes >= self.most.bytes
     }
 
-    fn oids(&self) -> impl Iterator<Item = GitOid> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    pub(super) fn amount(&self) -> Amount {
+        Amount::new(self.wanted.len() as u64, self.bytes)
+    }
+
+    pub(super) fn wanted(&self) -> impl Iterator<Item = (GitOid, u64)> {
+        self.wanted.iter().copied()
+    }
+
+    pub(super) fn oids(&self) -> impl Iterator<Item = GitOid> {
         self.wanted.iter().map(|(oid, _)| *oid)
     }
 }
@@ -82,6 +96,7 @@ impl Batches {
             counts: counts.clone(),
             sweeps: Sweeps::default(),
             ahead: Ahead::new(Amount::new(prefetch.objects_max, prefetch.bytes_max)),
+            expected: Expected::default(),
             prefetch,
         };
         if store.prefetch.is_none() {
@@ -136,7 +151,7 @@ impl Batches {
         }
     }
 
-    fn listing(&self, tree: GitOid) -> Option<Arc<Listing>> {
+    pub(super) fn listing(&self, tree: GitOid) -> Option<Arc<Listing>> {
         self.store.listing(self.source.domain(), tree).ok()?
     }
 
@@ -220,12 +235,7 @@ impl Batches {
     /// Asks for what comes next, for as long as it is used.
     fn read_ahead(batches: &Arc<Batches>) {
         let mut walk = Walk::default();
-        let press = || {
-            let pressure = batches.store.pressure();
-            batches
-                .ahead
-                .press(pressure > batches.prefetch.pressure_max);
-        };
+        let press = || batches.ahead.press(batches.is_pressed());
         press();
         while let Next::Ask(amount, missed) = batches.ahead.next() {
             press();
@@ -234,8 +244,8 @@ impl Batches {
             }
             let mut batch = Batch::new(amount);
             batches.fill(&mut batch, &mut walk);
-            batches.ahead.asked(batch.wanted.iter().copied());
-            if batch.wanted.is_empty() {
+            batches.ahead.asked(batch.wanted());
+            if batch.is_empty() {
                 continue;
             }
             let batch = Arc::new(batch);
@@ -277,7 +287,7 @@ impl Batches {
 
     /// A listing that nobody has asked for yet, with some of those below it; with all of them, and those
     /// beside it, if this goes on.
-    fn listing_ahead(&self, folder: &TreePath, tree: GitOid) -> Option<Arc<Listing>> {
+    pub(super) fn listing_ahead(&self, folder: &TreePath, tree: GitOid) -> Option<Arc<Listing>> {
         let domain = self.source.domain();
         let is_here = || self.store.listing_in_memory(domain, tree).is_some();
         self.sweeps.wait(folder, is_here);
@@ -312,7 +322,12 @@ impl Batches {
         Ok(())
     }
 
-    fn fetch_batch(&self, batch: &Batch) -> ahead::End {
+    /// Whether the store is so full that little is to be fetched ahead.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.store.pressure() > self.prefetch.pressure_max
+    }
+
+    pub(super) fn fetch_batch(&self, batch: &Batch) -> ahead::End {
         if !self.store.has_room(ROOM_BYTES_MIN + batch.bytes) {
             return ahead::End::Full;
         }

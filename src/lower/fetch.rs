@@ -8,6 +8,7 @@ use super::batches::Batches;
 use super::coming::Ranges;
 use super::flight::{Flights, STALL_MAX};
 use super::parts::Parts;
+use super::reads::Reads;
 use super::store::Effort;
 use super::{Error, Listing, ListingEntry, Pin, Source, SourceError, Store, Want, codec};
 use crate::tree::{GitOid, TreePath};
@@ -92,6 +93,7 @@ pub struct Lower {
     counts: Arc<Counts>,
     batches: Arc<Batches>,
     pub(super) parts: Arc<Parts>,
+    reads: Reads,
 }
 
 impl Drop for Lower {
@@ -113,6 +115,7 @@ impl Lower {
             pin,
             flights: Flights::default(),
             counts,
+            reads: Reads::default(),
         }
     }
 
@@ -126,6 +129,23 @@ impl Lower {
     /// The snapshot.
     pub fn pin(&self) -> Pin {
         self.pin
+    }
+
+    /// What readers have read; whoever gives them bytes notes it.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// Says what readers are likely to want, the likeliest first. It is fetched in the background from the
+    /// next [`Lower::looked_into`] on, as far as it may be fetched ahead; what a failure leaves out is tried
+    /// again by a later look.
+    pub fn expect(&self, paths: Vec<TreePath>) {
+        self.batches.expect(paths);
+    }
+
+    /// Notes that somebody looks into a directory. Brief, may be called under a lock.
+    pub fn looked_into(&self) {
+        Batches::looked_into(&self.batches);
     }
 
     /// What was asked of the source so far.
@@ -316,7 +336,7 @@ impl Lower {
         &*self.source
     }
 
-    pub(super) fn batches(&self) -> &Batches {
+    pub(super) fn batches(&self) -> &Arc<Batches> {
         &self.batches
     }
 

@@ -12,6 +12,7 @@
 //!              --> a walk is noticed --> one sweep for all listings below it
 //!              --> a run of files is noticed --> the next ones in batches
 //! read_partly  --> chunks of a large object, and the next ones of who reads from front to back
+//! looked_into() --> what was read the last times, in batches
 //! ```
 //!
 //! Everything is immutable by its hash, so nothing here is ever invalidated. Invariants:
@@ -42,6 +43,7 @@ mod disk;
 mod echo;
 mod error;
 mod evict;
+mod expected;
 mod fetch;
 mod flight;
 mod fresh;
@@ -56,6 +58,7 @@ mod partials;
 mod parts;
 mod pinned;
 mod policy;
+mod reads;
 mod recent;
 mod runs;
 mod source;
@@ -77,6 +80,7 @@ pub use limits::Limits;
 pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};
 pub use pinned::{Holder, discard_damaged};
 pub use policy::Prefetch;
+pub use reads::{READS_MAX, Reads};
 pub use source::{Domain, Part, Pin, Source, Want};
 pub use store::Store;
 
@@ -88,6 +92,8 @@ mod batches_tests;
 mod below_tests;
 #[cfg(test)]
 mod evict_tests;
+#[cfg(test)]
+mod expected_tests;
 #[cfg(test)]
 mod parts_tests;
 #[cfg(test)]

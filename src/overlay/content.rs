@@ -300,16 +300,26 @@ impl Overlay {
 
     /// Opens a lower object, and keeps it open while the file is known to be: it is not evicted then.
     pub(super) fn object(&self, ino: Ino, want: &Want) -> Result<Arc<File>, Error> {
-        let Want::Object { oid, .. } = want else {
+        let Want::Object { oid, path, .. } = want else {
             return Err(Error::Invalid);
         };
         let file = self.lower.object(*oid)?;
         let file = Arc::new(file.ok_or_else(|| Error::Missing(want.clone()))?);
+        self.lower.reads().note(path);
         let mut state = self.state.lock();
         if let Some(live) = state.live.get_mut(&ino).filter(|live| live.opens > 0) {
             live.holding().object = Some(Arc::clone(&file));
         }
         Ok(file)
+    }
+
+    /// As [`Overlay::lower_bytes`], for a reader.
+    pub(super) fn read_bytes(&self, want: &Want, bytes_max: usize) -> Result<Vec<u8>, Error> {
+        let bytes = self.lower_bytes(want, bytes_max)?;
+        if let Want::Object { path, .. } = want {
+            self.lower.reads().note(path);
+        }
+        Ok(bytes)
     }
 
     /// All bytes of a small lower object.

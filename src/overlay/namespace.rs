@@ -64,7 +64,7 @@ impl Overlay {
                 (None, Known::Lower(_)) => return Err(Error::Stale),
             }
         };
-        self.lower_bytes(&want, TARGET_BYTES_MAX)
+        self.read_bytes(&want, TARGET_BYTES_MAX)
     }
 
     /// Makes a regular file and opens it.

@@ -309,6 +309,7 @@ impl Overlay {
 
     /// The lower listing that shows through a directory, if one does.
     pub(super) fn listing(&self, directory: Ino) -> Result<Option<Arc<Listing>>, Error> {
+        self.lower.looked_into();
         let lower = self.state.lock().lower_directory(directory)?;
         let Some((path, oid)) = lower else {
             return Ok(None);

@@ -31,6 +31,7 @@ mod offline;
 mod parallel;
 mod pins;
 mod prefetch;
+mod profile;
 mod programs;
 mod publish;
 mod push;

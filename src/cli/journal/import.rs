@@ -39,7 +39,8 @@ pub(in crate::cli) struct Import {
     json: bool,
 }
 
-fn repository(text: &str) -> Result<RepositoryName, String> {
+/// A repository as an argument.
+pub(in crate::cli) fn repository(text: &str) -> Result<RepositoryName, String> {
     text.split_once('/')
         .and_then(|(organization, name)| RepositoryName::new(organization, name).ok())
         .ok_or_else(|| "want ORG/REPO".to_owned())

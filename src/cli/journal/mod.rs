@@ -11,6 +11,8 @@ mod verify;
 
 use clap::Subcommand;
 
+pub(super) use import::repository;
+
 use super::exit::Exit;
 use super::{Context, Error};
 use crate::daemon::control::{Answer, Ordered, Request, ask};

@@ -32,6 +32,7 @@ fn every_setting_can_be_given_by_its_variable_and_by_the_file() {
         (Key::PrefetchDepth, "3", "3"),
         (Key::PrefetchConcurrency, "0256", "0x100"),
         (Key::PrefetchPressure, "0.5", "0.5"),
+        (Key::PrefetchProfile, "no", "false"),
         (Key::PidFile, "/p", "'/p'"),
         (Key::LogLevel, "trace", "'trace'"),
         (Key::LogTarget, "/l", "'/l'"),
@@ -67,7 +68,7 @@ fn every_setting_can_be_given_by_its_variable_and_by_the_file() {
             memory_bytes_max: 1_500_000,
         };
         assert_eq!(config.cache, cache);
-        assert!(!config.prefetch.enabled && config.prefetch.metered);
+        assert!(!config.prefetch.enabled && config.prefetch.metered && !config.prefetch.profile);
         assert_eq!(config.prefetch.objects_max, 100);
         assert_eq!(config.prefetch.bytes_max, 1 << 20);
         assert_eq!(config.prefetch.depth_max, Some(3));

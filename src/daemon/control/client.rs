@@ -105,6 +105,7 @@ fn exchange_within(
         | Request::JournalOrder { .. }
         | Request::JournalDrop { .. }
         | Request::Prefetch(_)
+        | Request::Profile(_)
         // The store is read, at most.
         | Request::Credential(_) => Duration::ZERO,
         // What is under way in the store ends first.

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod metrics;
 mod pin;
 mod prefetch;
+mod profile;
 mod protocol;
 mod publish;
 mod repo;
@@ -33,6 +34,7 @@ pub use credentials::{AdoptedAs, CredentialAnswer, CredentialRequest, Handed};
 pub use metrics::{Bucket, Family, FamilyKind, Metrics, Sample, Value};
 pub use pin::{PinAnswer, PinEntry, PinRequest, PinState};
 pub use prefetch::{PrefetchAnswer, PrefetchJob, PrefetchRequest, PrefetchState};
+pub use profile::ProfileRequest;
 pub use protocol::{
     Answer, Drained, LogReport, Order, REQUEST_BYTES_MAX, Remaining, Request, Versions,
 };

@@ -11,6 +11,7 @@ use super::credentials::{CredentialAnswer, CredentialRequest};
 use super::metrics::Metrics;
 use super::pin::{PinAnswer, PinRequest};
 use super::prefetch::{PrefetchAnswer, PrefetchRequest};
+use super::profile::ProfileRequest;
 use super::publish::{PublishAnswer, PublishRequest};
 use super::repo::{Explicit, RepoAnswer, RepoRequest};
 use super::words::{Exported, JournalListing, JournalRecords, Ordered, Verified};
@@ -82,6 +83,8 @@ pub enum Request {
     Prefetch(PrefetchRequest),
     /// About pinning.
     Pin(PinRequest),
+    /// About what is remembered of reading.
+    Profile(ProfileRequest),
     /// Write everything that differs from the pinned commit into a file.
     Export {
         /// `org/repo`; else the one that has pending work.
@@ -133,7 +136,7 @@ pub enum Answer {
     JournalRecords(Box<JournalRecords>),
     /// To [`Request::JournalVerify`].
     Verified(Verified),
-    /// To [`Request::JournalOrder`] and [`Request::JournalDrop`].
+    /// To [`Request::JournalOrder`], [`Request::JournalDrop`] and [`Request::Profile`].
     Ordered(Ordered),
     /// To [`Request::Credential`].
     Credential(CredentialAnswer),
@@ -268,6 +271,9 @@ mod tests {
                 timeout_ms: 5,
             }),
             Request::Repo(RepoRequest::List),
+            Request::Profile(ProfileRequest::Forget {
+                repo: "local/app".into(),
+            }),
             Request::Prefetch(PrefetchRequest::List),
             Request::Pin(PinRequest::Add {
                 repo: "local/app".into(),
