@@ -43,6 +43,9 @@ pub(super) enum Error {
         /// For what.
         place: String,
     },
+    /// Nothing is open whose pushing could be held.
+    #[error("no repository is open in this mount, so nothing is held")]
+    NothingToHold,
     /// An empty path where one is needed.
     #[error("an empty path names nothing")]
     EmptyPath,
@@ -271,6 +274,11 @@ impl Error {
                 self,
                 Reason::Failed,
                 Some("`mesa auth list` shows what is stored".into()),
+            ),
+            Error::NothingToHold => Failure::of(
+                self,
+                Reason::Failed,
+                Some("a repository opens when it is looked at: `ls` it, and hold it then".into()),
             ),
             Error::EmptyPath => Failure::of(
                 self,

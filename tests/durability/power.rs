@@ -141,6 +141,7 @@ fn a_disk_that_fails_turns_the_repository_read_only() {
     };
     world.mount();
     let app = world.repo("app");
+    world.local_tree("app");
     run(&mut world.mesa(&["journal", "hold"])).success();
     fs::write(app.join("durable"), "durable\n").unwrap();
     let file = File::options()

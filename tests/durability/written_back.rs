@@ -41,6 +41,7 @@ fn copies_are_whole_or_undone(format: Format, bytes: u64) {
         return;
     };
     world.mount();
+    world.local_tree("app");
     run(&mut world.mesa(&["journal", "hold"])).success();
     let app = world.repo("app");
     for bytes in LOWER_BYTES {

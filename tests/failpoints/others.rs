@@ -249,6 +249,7 @@ fn die_in(mut command: Command, failpoint: &str, point: &str) {
 fn repaired(failpoint: &str, point: &str) {
     let mut world = world();
     world.mount();
+    world.local_tree("app");
     run(&mut world.mesa(&["journal", "hold"])).success();
     for name in ["first", "victim", "last"] {
         write(&world, name, name);
@@ -289,6 +290,7 @@ fn damage(journal: &Path) {
 fn imported(failpoint: &str, point: &str) {
     let mut world = world();
     world.mount();
+    world.local_tree("app");
     run(&mut world.mesa(&["journal", "hold"])).success();
     let app = world.repo(REPO);
     for path in ["README.md", "new-1", "new-2", "docs/three.md"] {

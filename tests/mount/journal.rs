@@ -32,6 +32,9 @@ fn entry(world: &World, path: &str) -> Value {
 fn a_hold_outlives_the_daemon_and_a_release_pushes() {
     let mut world = World::small();
     let app = world.repo("app");
+    // Nothing is open yet, and nobody must believe that it is held.
+    let early = journal(&world, &["hold"]).expect(1);
+    assert!(early.errors().contains("nothing is held"), "{early}");
     fs::read_dir(&app).unwrap().count();
     journal(&world, &["hold"]).success();
     fs::write(app.join("held"), "held\n").unwrap();

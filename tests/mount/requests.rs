@@ -150,6 +150,7 @@ fn many_contents_go_in_batches_and_what_the_server_has_is_not_sent_again() {
     world.mount();
     let app = world.repo("app");
     // One push each, whenever they are all there.
+    world.local_tree("app");
     run(&mut world.mesa(&["journal", "hold"])).success();
     let write_all = |folder: &str| {
         fs::create_dir(app.join(folder)).unwrap();
@@ -199,6 +200,7 @@ fn a_large_file_whose_last_answer_was_lost_is_not_sent_again() {
     let parts = "PATCH /v1/local/app/ext/uploads/";
     world.proxy().lose_answers_to(parts);
     let large = world.repo("app").join("large");
+    world.local_tree("app");
     run(&mut world.mesa(&["journal", "hold"])).success();
     fs::write(&large, noise("large", 20 << 20)).unwrap();
     run(world.command("sync").arg("-f").arg(&large)).success();

@@ -245,6 +245,7 @@ fn a_synchronous_writer_finds_its_file_in_the_journal() {
     let path = world.repo("app").join("synchronous");
     let mut options = OpenOptions::new();
     options.write(true).create(true).custom_flags(libc::O_SYNC);
+    world.local_tree("app");
     run(&mut world.mesa(&["journal", "hold"])).success();
     for _ in ["made", "opened"] {
         let file = options.open(&path).unwrap();

@@ -57,6 +57,9 @@ pub(super) fn release(arguments: &Release, context: &Context) -> Result<Exit, Er
 fn give(target: &Target, order: Order, done: &str, context: &Context) -> Result<Exit, Error> {
     let repo = target.repo.clone();
     let ordered = ordered(context, &Request::JournalOrder { repo, order })?;
+    if ordered.repos.is_empty() && order == Order::Hold {
+        return Err(Error::NothingToHold);
+    }
     if target.json {
         output::json(&ordered)?;
         return Ok(Exit::Done);
