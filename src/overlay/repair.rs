@@ -64,6 +64,9 @@ pub fn repair(options: &Options) -> Result<Option<Repaired>, Error> {
     let restored = to_restore(&upper, &salvaged.records, &options.folder);
     let bodies = Bodies::open(options.folder.join("bodies")).map_err(Error::Body)?;
     restore(&bodies, &salvaged.records, &restored).map_err(Error::Body)?;
+    // The new journal will not have them.
+    let restored: Vec<Ino> = restored.into_iter().collect();
+    bodies.sync(&restored).map_err(Error::Body)?;
     let stray_bodies = settle_bodies(&mut upper, &undone, &bodies, &options.folder)?;
     failpoints::REPAIR_BODIES.reach();
     if !whole {
