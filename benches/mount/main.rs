@@ -26,14 +26,13 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::inputs::Inputs;
 use crate::peers::Peer;
-use crate::support::disk::{Disk, Format};
-use crate::support::kernel;
+use crate::support::disk::Ground;
 use crate::table::{Cell, Row};
 use crate::workloads::{Place, WORKLOADS, Workload};
 
@@ -58,14 +57,8 @@ fn main() -> ExitCode {
     let rounds = env::var("MESA_BENCH_ROUNDS").map_or(5, |text| text.parse().unwrap());
     let only = env::var("MESA_BENCH_ONLY").unwrap_or_default();
     let placement = pin();
-    let folder = tempfile::Builder::new()
-        .prefix("mesa-bench-")
-        .tempdir_in("/var/tmp")
-        .unwrap();
-    let point = folder.path().join("disk");
-    let _mounts = Mounts(point.clone());
-    let disk = Disk::make(Format::Ext4, &point, DISK_BYTES).unwrap();
-    disk.bypass_cache();
+    let ground = Ground::make(DISK_BYTES).unwrap();
+    let point = ground.path().to_owned();
     // SAFETY: no other thread has been started.
     unsafe { env::set_var("TMPDIR", &point) };
     let inputs = Inputs::make(&point, rounds);
@@ -105,17 +98,6 @@ fn main() -> ExitCode {
         println!("chart in {path}");
     }
     ExitCode::SUCCESS
-}
-
-/// What is mounted at and below a path, taken away when this is dropped.
-struct Mounts(PathBuf);
-
-impl Drop for Mounts {
-    fn drop(&mut self) {
-        for point in kernel::mounts_below(&self.0) {
-            kernel::detach(&point);
-        }
-    }
 }
 
 /// One turn: how long it took, what the kernel asked us for, and a hash of what came out.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::kernel;
 use super::process::run;
 use super::stopwatch::wait_until;
 
@@ -37,6 +38,43 @@ pub struct Disk {
     image: PathBuf,
     point: PathBuf,
     bytes: u64,
+}
+
+/// A journaled ext4 of its own for what is measured, on a loop device with direct I/O. The root file systems
+/// of some machines have no journal, so that their fsync is nothing, and get slow after many removals.
+pub struct Ground {
+    mounts: Mounts,
+    _folder: tempfile::TempDir,
+}
+
+/// What is mounted at and below a path, taken away when this is dropped.
+struct Mounts(PathBuf);
+
+impl Drop for Mounts {
+    fn drop(&mut self) {
+        for point in kernel::mounts_below(&self.0) {
+            kernel::detach(&point);
+        }
+    }
+}
+
+impl Ground {
+    /// Makes it; `None` where that cannot be done, which it says.
+    pub fn make(bytes: u64) -> Option<Ground> {
+        let mut folder = tempfile::Builder::new();
+        let folder = folder.prefix("mesa-bench-").tempdir_in("/var/tmp").unwrap();
+        let mounts = Mounts(folder.path().join("disk"));
+        Disk::make(Format::Ext4, &mounts.0, bytes)?.bypass_cache();
+        Some(Ground {
+            mounts,
+            _folder: folder,
+        })
+    }
+
+    /// Its root.
+    pub fn path(&self) -> &Path {
+        &self.mounts.0
+    }
 }
 
 impl Disk {
