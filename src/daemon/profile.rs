@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A list that somebody writes by hand needs none of the comments, and may name directories. What the last
-//! [`SESSIONS_MAX`] sessions did not read is forgotten, and so is the oldest when there is too much.
+//! `SESSIONS_MAX` sessions did not read is forgotten, and so is the oldest when there is too much.
 
 mod following;
 mod kept;
