@@ -20,7 +20,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use journal::{Record, Sequence};
@@ -28,7 +27,7 @@ use journal::{Record, Sequence};
 use super::dirty::Dirty;
 use super::error::Error;
 use super::open::Overlay;
-use super::witness::{Left, Witness};
+use super::witness::Left;
 use crate::failpoints;
 use crate::tree::{Ino, Timestamp};
 use crate::upper::{Bodies, Upper, journal_time, timestamp};
@@ -42,18 +41,6 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    /// As an earlier process left them.
-    pub(super) fn left(records: &[(Sequence, Record)]) -> Doubts {
-        let copies = copies_in_doubt(records).into_values().max();
-        let bytes = bytes_in_doubt(records).map(|(sequence, _)| sequence).max();
-        let number = |last: Option<Sequence>| AtomicU64::new(last.map_or(0, |last| last.0));
-        Doubts {
-            copies: number(copies),
-            bytes: number(bytes),
-            durable: AtomicU64::new(0),
-        }
-    }
-
     /// Notes that a copy was told of.
     pub(super) fn note_copy(&self, at: Sequence) {
         self.copies.fetch_max(at.0, Ordering::AcqRel);
@@ -82,9 +69,29 @@ impl Overlay {
         // Bytes may be newer than the last record, so the bodies do not wait for the journal's call.
         self.ledger.sync_settling().map_err(Error::Body)?;
         let noted = self.note_durable_bodies(through);
+        self.sync_journal()?;
+        noted
+    }
+
+    /// Ends every doubt with the next sync of the journal, which is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Overlay::sync_all`].
+    pub(super) fn end_doubts(&self) -> Result<(), Error> {
+        if !self.doubts.has_any() {
+            return Ok(());
+        }
+        let through = self.journal.head();
+        self.ledger.sync_settling().map_err(Error::Body)?;
+        self.note_durable_bodies(through)
+    }
+
+    /// Makes the records durable, and with them removals, whose bodies can go.
+    fn sync_journal(&self) -> Result<(), Error> {
         self.journal.sync(self.journal.head())?;
         self.ledger.sweep_graves(self.journal.synced());
-        noted
+        Ok(())
     }
 
     fn note_durable_bodies(&self, through: Sequence) -> Result<(), Error> {
@@ -119,9 +126,7 @@ impl Overlay {
             }
             self.ledger.note_told(dirty.into_keys());
         }
-        self.journal.sync(self.journal.head())?;
-        self.ledger.sweep_graves(self.journal.synced());
-        Ok(true)
+        self.sync_journal().map(|()| true)
     }
 
     fn tell_bytes(&self, dirty: &HashMap<Ino, Dirty>) -> Result<(), Error> {
@@ -168,98 +173,92 @@ fn bytes_of(ino: Ino, body: &File, dirty: &Dirty) -> io::Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Up to which record the bodies are durable themselves.
-fn durable(records: &[(Sequence, Record)]) -> Sequence {
-    let through = records.iter().filter_map(|(_, record)| match record {
-        Record::BodiesDurable { through } => Some(*through),
-        _ => None,
-    });
-    through.max().unwrap_or(Sequence::ZERO)
+/// What records tell of and no record says to be durable.
+#[derive(Default)]
+pub(super) struct InDoubt<'a> {
+    copies: BTreeMap<Ino, Sequence>,
+    bytes: Vec<(Sequence, &'a Record)>,
 }
 
-/// Copies that no record says to be durable, and the record that tells of each.
-fn copies_in_doubt(records: &[(Sequence, Record)]) -> BTreeMap<Ino, Sequence> {
-    let durable = durable(records);
-    let mut copies = BTreeMap::new();
-    for (sequence, record) in records {
-        match record {
-            Record::CopyUp { inode } if *sequence > durable => {
-                copies.insert(Ino(*inode), *sequence);
+impl<'a> InDoubt<'a> {
+    /// Of all records that there are.
+    pub(super) fn of(records: &'a [(Sequence, Record)]) -> InDoubt<'a> {
+        let mut found = InDoubt::default();
+        let mut durable = Sequence::ZERO;
+        for (sequence, record) in records {
+            match record {
+                Record::CopyUp { inode } => {
+                    found.copies.insert(Ino(*inode), *sequence);
+                }
+                Record::CopyUpUndone { inode } => {
+                    found.copies.remove(&Ino(*inode));
+                }
+                Record::Bytes { .. } => found.bytes.push((*sequence, record)),
+                // Two that were appended at once may stand in the other order.
+                Record::BodiesDurable { through } => durable = durable.max(*through),
+                _ => {}
             }
-            Record::CopyUpUndone { inode } => {
-                copies.remove(&Ino(*inode));
-            }
-            _ => {}
+        }
+        found.copies.retain(|_, sequence| *sequence > durable);
+        found.bytes.retain(|(sequence, _)| *sequence > durable);
+        found
+    }
+
+    /// The same, if the plug may have been pulled since; else nothing is lost.
+    pub(super) fn after(left: Left, records: &'a [(Sequence, Record)]) -> InDoubt<'a> {
+        match left {
+            Left::Whole => InDoubt::default(),
+            Left::InDoubt => InDoubt::of(records),
         }
     }
-    copies
-}
 
-/// Bytes that are in the journal and may not be in their bodies.
-fn bytes_in_doubt(records: &[(Sequence, Record)]) -> impl Iterator<Item = (Sequence, &Record)> {
-    let durable = durable(records);
-    records
-        .iter()
-        .filter(move |(sequence, record)| {
-            *sequence > durable && matches!(record, Record::Bytes { .. })
-        })
-        .map(|(sequence, record)| (*sequence, record))
-}
-
-/// The files whose copy-up is to be undone: those in doubt, if the plug may have been pulled since.
-pub(super) fn to_undo(
-    upper: &Upper,
-    records: &[(Sequence, Record)],
-    folder: &Path,
-) -> BTreeSet<Ino> {
-    if Witness::of(folder).look() == Left::Whole {
-        return BTreeSet::new();
-    }
-    let is_copy = |ino: &Ino| {
-        let node = upper.node(*ino);
-        node.is_some_and(|node| node.body && node.origin.is_some())
-    };
-    let copies = copies_in_doubt(records).into_keys();
-    copies.filter(is_copy).collect()
-}
-
-/// The files whose bodies have to be written once more, if the plug may have been pulled since.
-pub(super) fn to_restore(
-    upper: &Upper,
-    records: &[(Sequence, Record)],
-    folder: &Path,
-) -> BTreeSet<Ino> {
-    if Witness::of(folder).look() == Left::Whole {
-        return BTreeSet::new();
-    }
-    let inodes = bytes_in_doubt(records).filter_map(|(_, record)| match record {
-        Record::Bytes { inode, .. } => Some(Ino(*inode)),
-        _ => None,
-    });
-    let has_body = |ino: &Ino| upper.node(*ino).is_some_and(|node| node.body);
-    inodes.filter(has_body).collect()
-}
-
-/// Writes to bodies what fsyncs promised. Doing it again does no harm.
-pub(super) fn restore(
-    bodies: &Bodies,
-    records: &[(Sequence, Record)],
-    inodes: &BTreeSet<Ino>,
-) -> io::Result<()> {
-    for (_, record) in bytes_in_doubt(records) {
-        if let Record::Bytes {
-            inode,
-            kept,
-            size,
-            offset,
-            time,
-            data,
-        } = record
-            && inodes.contains(&Ino(*inode))
-        {
-            let time = timestamp(*time).into();
-            bodies.restore(Ino(*inode), *kept, *size, *offset, time, data)?;
+    /// What a process that goes on from here has to settle.
+    pub(super) fn doubts(&self) -> Doubts {
+        let number = |last: Option<Sequence>| AtomicU64::new(last.map_or(0, |last| last.0));
+        Doubts {
+            copies: number(self.copies.values().copied().max()),
+            bytes: number(self.bytes.last().map(|(sequence, _)| *sequence)),
+            durable: AtomicU64::new(0),
         }
     }
-    Ok(())
+
+    /// The files whose copy-up is to be undone.
+    pub(super) fn to_undo(&self, upper: &Upper) -> BTreeSet<Ino> {
+        let is_copy = |ino: &Ino| {
+            let node = upper.node(*ino);
+            node.is_some_and(|node| node.body && node.origin.is_some())
+        };
+        self.copies.keys().copied().filter(is_copy).collect()
+    }
+
+    /// The files whose bodies lack what an fsync promised.
+    pub(super) fn to_restore(&self, upper: &Upper) -> BTreeSet<Ino> {
+        let inodes = self.bytes.iter().filter_map(|(_, record)| match record {
+            Record::Bytes { inode, .. } => Some(Ino(*inode)),
+            _ => None,
+        });
+        let has_body = |ino: &Ino| upper.node(*ino).is_some_and(|node| node.body);
+        inodes.filter(has_body).collect()
+    }
+
+    /// Writes to bodies what fsyncs promised; which ones. Doing it again does no harm.
+    pub(super) fn restore(&self, upper: &Upper, bodies: &Bodies) -> io::Result<BTreeSet<Ino>> {
+        let inodes = self.to_restore(upper);
+        for (_, record) in &self.bytes {
+            if let Record::Bytes {
+                inode,
+                kept,
+                size,
+                offset,
+                time,
+                data,
+            } = record
+                && inodes.contains(&Ino(*inode))
+            {
+                let time = timestamp(*time).into();
+                bodies.restore(Ino(*inode), *kept, *size, *offset, time, data)?;
+            }
+        }
+        Ok(inodes)
+    }
 }

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use journal::failpoint::limit;
 use journal::{AttributeChange, Journal, Record};
 
-use super::doubts::{Doubts, restore, to_restore, to_undo};
+use super::doubts::{Doubts, InDoubt};
 use super::error::Error;
 use super::ignore::Ignore;
 use super::ledger::Ledger;
@@ -117,10 +117,12 @@ impl Local {
         let passing = Passing::of(folder);
         state.inherit_writers(&passing, &ledger);
         let witness = Witness::of(folder);
-        let restored = to_restore(&state.upper, &recovered.records, folder);
-        restore(&ledger.bodies, &recovered.records, &restored).map_err(Error::Body)?;
-        let undone = to_undo(&state.upper, &recovered.records, folder);
-        let mut doubtful: Vec<Ino> = match witness.look() {
+        let left = witness.look();
+        let lost = InDoubt::after(left, &recovered.records);
+        let restored = lost.restore(&state.upper, &ledger.bodies);
+        let restored = restored.map_err(Error::Body)?;
+        let undone = lost.to_undo(&state.upper);
+        let mut doubtful: Vec<Ino> = match left {
             Left::Whole => Vec::new(),
             Left::InDoubt => state.upper.bodies().collect(),
         };
@@ -153,7 +155,7 @@ impl Local {
             witness,
             passing,
             opening,
-            doubts: Doubts::left(&recovered.records),
+            doubts: InDoubt::of(&recovered.records).doubts(),
             undone,
             doubtful,
         })

@@ -268,9 +268,7 @@ impl Overlay {
     ///
     /// The journal's; nothing must be sent then.
     pub fn record_push_intended(&self, through: Sequence, batch: [u8; 16]) -> Result<(), Error> {
-        if self.doubts.has_any() {
-            self.settle_bodies()?;
-        }
+        self.end_doubts()?;
         self.record_durably(&Record::PushIntended { through, batch })?;
         failpoints::PUSH_INTENDED.reach();
         Ok(())

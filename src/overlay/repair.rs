@@ -15,12 +15,13 @@ use std::path::{Path, PathBuf};
 
 use journal::{Gap, Record, Salvaged, Sequence};
 
-use super::doubts::{restore, to_restore, to_undo};
+use super::doubts::InDoubt;
 use super::error::Error;
 use super::open::{Options, now};
 use super::recover::unsent;
 use super::state::{State, Work};
 use super::verify::{Soundness, replayed, verify};
+use super::witness::Witness;
 use crate::failpoints;
 use crate::tree::{Ino, Kind, TreePath};
 use crate::upper::{Bodies, Upper, journal_path};
@@ -60,10 +61,10 @@ pub fn repair(options: &Options) -> Result<Option<Repaired>, Error> {
     let salvaged = journal::salvage(&journal)?;
     let (mut upper, misfits) = replayed(&salvaged.records);
     let whole = salvaged.is_complete() && misfits.is_empty();
-    let undone = to_undo(&upper, &salvaged.records, &options.folder);
-    let restored = to_restore(&upper, &salvaged.records, &options.folder);
+    let lost = InDoubt::after(Witness::of(&options.folder).look(), &salvaged.records);
+    let undone = lost.to_undo(&upper);
     let bodies = Bodies::open(options.folder.join("bodies")).map_err(Error::Body)?;
-    restore(&bodies, &salvaged.records, &restored).map_err(Error::Body)?;
+    let restored = lost.restore(&upper, &bodies).map_err(Error::Body)?;
     // The new journal will not have them.
     let restored: Vec<Ino> = restored.into_iter().collect();
     bodies.sync(&restored).map_err(Error::Body)?;

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use journal::{Record, Report, Sequence};
 
-use super::doubts::{to_restore, to_undo};
+use super::doubts::InDoubt;
 use super::error::Error;
 use super::open::Overlay;
+use super::witness::Witness;
 use crate::tree::{Ino, TreePath};
 use crate::upper::{Bodies, Upper};
 
@@ -42,12 +43,13 @@ pub fn verify(folder: &Path) -> Result<Soundness, Error> {
     let report = journal::verify(&journal)?;
     let salvaged = journal::salvage(&journal)?;
     let (mut upper, misfits) = replayed(&salvaged.records);
-    for ino in to_undo(&upper, &salvaged.records, folder) {
+    let lost = InDoubt::after(Witness::of(folder).look(), &salvaged.records);
+    for ino in lost.to_undo(&upper) {
         upper.lose_body(ino);
     }
     let bodies = folder.join("bodies");
     let mut present = Bodies::present(&bodies).map_err(Error::Body)?;
-    present.extend(to_restore(&upper, &salvaged.records, folder));
+    present.extend(lost.to_restore(&upper));
     let (lost_bodies, stray_bodies) = compare(&upper, &present);
     Ok(Soundness {
         journal: report,
