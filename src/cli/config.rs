@@ -130,7 +130,7 @@ fn init(arguments: &Init) -> Result<(), Error> {
     let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
     let text = config::template(uid, gid, runtime)?;
     let path = &arguments.output;
-    if path == Path::new("-") {
+    if output::is_standard(path) {
         return output::data(text.trim_end());
     }
     let replace = match arguments.force {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -71,6 +72,11 @@ pub(super) fn bytes(count: u64) -> String {
         unit = next;
     }
     format!("{shown:.1} {unit}")
+}
+
+/// Whether a path that was given stands for standard input or output.
+pub(super) fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// Writes a count with its noun, in the plural where it belongs.

@@ -146,7 +146,7 @@ fn export(config: &Config, arguments: &Export) -> Result<(), Error> {
         path: arguments.output.clone(),
         source,
     };
-    if is_standard(&arguments.output) {
+    if output::is_standard(&arguments.output) {
         // All of it is quoted, so it is text.
         return output::data(String::from_utf8_lossy(&text).trim_end());
     }
@@ -236,15 +236,11 @@ fn clear(config: &Config, arguments: &Clear) -> Result<(), Error> {
     Ok(())
 }
 
-fn is_standard(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
 /// What a file has, as far as it can be a profile.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let most = TEXT_BYTES_MAX + 1;
-    match is_standard(path) {
+    match output::is_standard(path) {
         true => io::stdin().lock().take(most).read_to_end(&mut text)?,
         false => File::open(path)?.take(most).read_to_end(&mut text)?,
     };

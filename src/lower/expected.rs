@@ -15,11 +15,12 @@ use parking_lot::Mutex;
 
 use super::ahead::{Amount, End, OBJECT_BYTES_MAX, PAUSE};
 use super::batches::{Batch, Batches, start};
+use super::order::{BATCH_BYTES, BATCH_FILES};
 use super::{EntryKind, Listing};
 use crate::tree::{GitOid, TreePath};
 
-/// A batch: a second or so of a slow network, which is as long as a reader waits for what is on its way.
-const BATCH: Amount = Amount::new(1_024, 4 << 20);
+/// A batch, which is as long as a reader waits for what is on its way.
+const BATCH: Amount = Amount::new(BATCH_FILES as u64, BATCH_BYTES);
 /// Paths that are looked at, directories' entries among them: they may all be here already.
 const LOOKS_MAX: usize = 100_000;
 

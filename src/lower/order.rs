@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use crate::tree::{GitOid, TreePath};
 
 /// Files of a batch, and their bytes: a second or so of a slow network.
-const BATCH_FILES: usize = 1_024;
-const BATCH_BYTES: u64 = 4 << 20;
+pub(super) const BATCH_FILES: usize = 1_024;
+pub(super) const BATCH_BYTES: u64 = 4 << 20;
 /// Files that are held back for better ones, at a hundred bytes each: as many as are under way at once.
 const HELD_MAX: usize = 4 * BATCH_FILES;
 /// The largest small one: of the sources of our own dependencies, 95 % of the files, and less than half of

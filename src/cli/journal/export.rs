@@ -130,14 +130,10 @@ fn default_path(exported: &Exported, kind: Kind) -> PathBuf {
     PathBuf::from(format!("{}-{short}.{}", exported.name, kind.extension()))
 }
 
-fn is_standard_output(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
 /// Copies the file to its place: whole or not at all, where that is possible.
 fn deliver(from: &Path, to: &Path) -> io::Result<()> {
     let mut from = File::open(from)?;
-    if is_standard_output(to) {
+    if output::is_standard(to) {
         let mut out = io::stdout().lock();
         io::copy(&mut from, &mut out)?;
         return out.flush();
@@ -157,7 +153,7 @@ fn deliver(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn show(exported: &Exported, path: &Path, arguments: &Export) -> Result<(), Error> {
-    let piped = is_standard_output(path);
+    let piped = output::is_standard(path);
     if arguments.json && !piped {
         return output::json(&Shown {
             org: &exported.org,
