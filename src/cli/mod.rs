@@ -61,6 +61,7 @@ enum Verb {
     /// Mount, in the foreground or (-d) in the background.
     Mount(mount::Mount),
     /// Unmount, pushing first what the remote does not have.
+    #[command(alias = "unmount")]
     Umount(umount::Umount),
     /// Show how the mount is, and what the remote does not have yet.
     Status(status::Arguments),

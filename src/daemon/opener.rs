@@ -165,7 +165,8 @@ impl Opener {
             .lock()
             .of(remote_name.organization(), remote_name.name());
         let slot = slot.map_err(OpenError::State)?.ok_or(OpenError::TooMany)?;
-        let source = RepositorySource::new(Arc::clone(&self.remote), remote_name.clone());
+        let source = RepositorySource::new(Arc::clone(&self.remote), remote_name.clone())
+            .with_requests_max(self.config.prefetch.concurrency_max);
         let source: Arc<dyn Source> = Arc::new(source);
         // Its own view of the same store: what a push reads must not crowd out what the mount shows.
         let lower = Lower::new(Arc::clone(&self.store), Arc::clone(&source), shown.pin).as_asked();

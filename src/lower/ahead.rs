@@ -7,13 +7,15 @@
 //! small, the later ones large, and the next one is on its way while the last one is read. A file that
 //! is missed all the same says where the reader really is, and the walk goes on from there. A run that
 //! stops has cost about as much as it has read. Whoever wants an object that is on its way waits for
-//! it, as long as objects keep coming.
+//! it, as long as objects keep coming. Where each object costs a request, one that only waits for its
+//! turn is not waited for: the reader asks for it, and it is left out.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::amount::Amount;
 use crate::tree::{GitOid, TreePath};
 
 /// So many fetched objects within [`RUN_TIME`] are a run: who reads two files wants those two.
@@ -33,59 +35,6 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 const IDLE_MAX: Duration = Duration::from_secs(2);
 /// After a batch that failed, how long objects are fetched one by one.
 pub(super) const PAUSE: Duration = Duration::from_secs(30);
-
-/// Objects and their bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Amount {
-    pub(super) objects: u64,
-    pub(super) bytes: u64,
-}
-
-impl Amount {
-    /// The first window: what a run that stops at once has cost.
-    pub(super) const FIRST: Amount = Amount::new(64, 1 << 20);
-    /// The least, in a slow network.
-    const LEAST: Amount = Amount::new(16, 128 << 10);
-    /// A batch that takes longer keeps the last of its objects waiting.
-    const TIME_MAX: Duration = Duration::from_secs(1);
-
-    pub(super) const fn new(objects: u64, bytes: u64) -> Amount {
-        Amount { objects, bytes }
-    }
-
-    /// Part of a window, or some windows.
-    fn times(self, factor: u64, divisor: u64) -> Amount {
-        Amount::new(
-            self.objects * factor / divisor,
-            self.bytes * factor / divisor,
-        )
-    }
-
-    /// What is left of it.
-    pub(super) fn less(self, other: Amount) -> Amount {
-        Amount::new(
-            self.objects.saturating_sub(other.objects),
-            self.bytes.saturating_sub(other.bytes),
-        )
-    }
-
-    /// Whether nothing is left of it.
-    pub(super) fn is_none(self) -> bool {
-        self.objects == 0 || self.bytes == 0
-    }
-
-    pub(super) fn at_most(self, most: Amount) -> Amount {
-        self.within(Amount::new(0, 0), most)
-    }
-
-    fn within(self, least: Amount, most: Amount) -> Amount {
-        let limit = |value: u64, least: u64, most: u64| value.max(least).min(most);
-        Amount::new(
-            limit(self.objects, least.objects, most.objects),
-            limit(self.bytes, least.bytes, most.bytes),
-        )
-    }
-}
 
 /// How asking for a batch ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,7 +70,9 @@ struct State {
     fetched: VecDeque<Instant>,
     run: Option<Run>,
     /// Asked for, and not here yet.
-    coming: HashMap<GitOid, u64>,
+    coming: HashMap<GitOid, Coming>,
+    /// Whether each object costs a request.
+    is_one_by_one: bool,
     heard: Option<Instant>,
     doubts: u32,
     not_before: Option<Instant>,
@@ -129,6 +80,13 @@ struct State {
     is_closed: bool,
     /// Whether no window is to grow.
     is_pressed: bool,
+}
+
+/// An object that is asked for.
+struct Coming {
+    size: u64,
+    /// Whether its request waits for its turn.
+    is_queued: bool,
 }
 
 /// A run that goes on.
@@ -187,8 +145,12 @@ impl Ahead {
             return false;
         }
         state.fetched.clear();
+        let first = match state.is_one_by_one {
+            true => Amount::LEAST,
+            false => Amount::FIRST,
+        };
         state.run = Some(Run {
-            window: Amount::FIRST.within(Amount::new(1, 1), self.most),
+            window: first.at_most(self.most),
             unused: HashMap::new(),
             opened: Amount::new(0, 0),
             opened_in_all: 0,
@@ -206,6 +168,8 @@ impl Ahead {
     pub(super) fn asked(&self, wanted: impl Iterator<Item = (GitOid, u64)>) {
         let mut state = self.state.lock();
         let before = state.coming.len();
+        let is_queued = state.is_one_by_one;
+        let wanted = wanted.map(|(oid, size)| (oid, Coming { size, is_queued }));
         state.coming.extend(wanted);
         let is_exhausted = state.coming.len() == before;
         state.heard = Some(Instant::now());
@@ -214,15 +178,35 @@ impl Ahead {
         }
     }
 
+    /// Notes that from now on each object costs a request.
+    pub(super) fn ask_one_by_one(&self) {
+        self.state.lock().is_one_by_one = true;
+    }
+
+    /// Whether an object was asked for, and is not here yet.
+    pub(super) fn is_coming(&self, oid: GitOid) -> bool {
+        self.state.lock().coming.contains_key(&oid)
+    }
+
+    /// Notes that an object's own request begins; says whether it is still to be made.
+    pub(super) fn begins(&self, oid: GitOid) -> bool {
+        let mut state = self.state.lock();
+        let coming = state.coming.get_mut(&oid);
+        coming.is_some_and(|coming| {
+            coming.is_queued = false;
+            true
+        })
+    }
+
     /// Notes that an object is here; says whether more are wanted.
     pub(super) fn arrived(&self, oid: GitOid) -> bool {
         let mut state = self.state.lock();
         state.heard = Some(Instant::now());
-        if let Some(size) = state.coming.remove(&oid)
+        if let Some(coming) = state.coming.remove(&oid)
             && let Some(run) = &mut state.run
         {
             run.came_in_all += 1;
-            run.unused.insert(oid, (size, run.came_in_all));
+            run.unused.insert(oid, (coming.size, run.came_in_all));
         }
         self.changed.notify_all();
         !state.is_closed
@@ -262,11 +246,7 @@ impl Ahead {
         if let Some(run) = &mut self.state.lock().run
             && let Some((size, _)) = run.unused.remove(&oid)
         {
-            run.opened.objects += 1;
-            run.opened.bytes += size;
-            run.opened_in_all += 1;
-            run.strays = 0;
-            run.active = Instant::now();
+            run.was_opened(size);
             self.changed.notify_all();
         }
     }
@@ -301,20 +281,47 @@ impl Ahead {
         self.changed.notify_all();
     }
 
-    /// Waits while an object is on its way, as long as others arrive, and not for ever.
-    pub(super) fn wait(&self, oid: GitOid) {
+    /// Waits while an object is on its way, as long as others arrive, and not for ever. Says whether it only
+    /// waited for its turn: then it is the caller's to ask for, and nobody else will.
+    pub(super) fn wait(&self, oid: GitOid) -> bool {
         let begun = Instant::now();
-        let mut state = self.state.lock();
-        while state.coming.contains_key(&oid) {
-            let silence = state.heard.map_or(SILENCE_MAX, |heard| heard.elapsed());
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if state
+            .coming
+            .get(&oid)
+            .is_some_and(|coming| coming.is_queued)
+            && let Some(coming) = state.coming.remove(&oid)
+        {
+            if let Some(run) = &mut state.run {
+                run.came_in_all += 1;
+                run.was_opened(coming.size);
+            }
+            self.changed.notify_all();
+            return true;
+        }
+        while guard.coming.contains_key(&oid) {
+            let silence = guard.heard.map_or(SILENCE_MAX, |heard| heard.elapsed());
             let left = SILENCE_MAX
                 .saturating_sub(silence)
                 .min(WAIT_MAX.saturating_sub(begun.elapsed()));
             if left.is_zero() {
-                return;
+                break;
             }
-            self.changed.wait_for(&mut state, left);
+            self.changed.wait_for(&mut guard, left);
         }
+        false
+    }
+}
+
+impl Run {
+    /// Somebody opened what came, or came for it himself.
+    fn was_opened(&mut self, size: u64) {
+        self.opened.objects += 1;
+        self.opened.bytes += size;
+        self.opened_in_all += 1;
+        self.strays = 0;
+        self.active = Instant::now();
     }
 }
 
@@ -353,7 +360,11 @@ impl State {
         let unused = run.unused.values().map(|(size, _)| size);
         let taken = Amount::new(
             (self.coming.len() + run.unused.len()) as u64,
-            self.coming.values().chain(unused).sum(),
+            self.coming
+                .values()
+                .map(|coming| &coming.size)
+                .chain(unused)
+                .sum(),
         );
         let half = run.window.times(1, 2);
         let has_room = taken.objects + half.objects <= run.window.objects

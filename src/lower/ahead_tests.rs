@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::ahead::{Ahead, Amount, End, Next, RUN_OBJECTS};
+use super::ahead::{Ahead, End, Next, RUN_OBJECTS};
+use super::amount::Amount;
 use crate::tree::{GitOid, TreePath};
 
 const MOST: Amount = Amount::new(4_096, 32 << 20);
@@ -126,6 +127,32 @@ fn a_slow_network_is_asked_for_less() {
         panic!("it goes on");
     };
     assert!(less.objects < amount.objects && less.bytes < amount.bytes);
+}
+
+#[test]
+fn what_only_waits_for_its_turn_is_left_to_whoever_wants_it() {
+    let ahead = ahead();
+    ahead.ask_one_by_one();
+    assert!(run(&ahead, RUN_OBJECTS, Instant::now()));
+    let Next::Ask(amount, Some(_)) = ahead.next() else {
+        panic!("a run begins");
+    };
+    assert_eq!(amount.objects, Amount::LEAST.objects / 2);
+    let wanted = 0..amount.objects;
+    ahead.asked(wanted.clone().map(|number| (oid(number), 1)));
+    assert!(ahead.begins(oid(0)));
+    let begun = Instant::now();
+    for number in wanted.clone().skip(1) {
+        assert!(ahead.wait(oid(number)), "{number}");
+        assert!(!ahead.begins(oid(number)) && !ahead.is_coming(oid(number)));
+    }
+    assert!(begun.elapsed() < Duration::from_millis(300));
+    // The one that was begun is waited for, in vain here.
+    assert!(!ahead.wait(oid(0)));
+    assert!(ahead.is_coming(oid(0)));
+    ahead.landed(wanted.map(oid), (End::Over, Duration::ZERO));
+    // What was come for leaves room for what is next.
+    assert_eq!(ahead.next(), Next::Ask(amount, None));
 }
 
 #[test]

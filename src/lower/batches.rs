@@ -7,12 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::ahead::{self, Ahead, Amount, Next};
+use super::ahead::{self, Ahead, Next};
+use super::amount::Amount;
 use super::expected::Expected;
 use super::fetch::Counts;
 use super::sweep::{self, Sweeps};
 use super::walk::{Step, Walk};
-use super::{EntryKind, Error, Listing, ListingEntry, Pin, Prefetch, Source, SourceError, Store};
+use super::{
+    EntryKind, Error, Listing, ListingEntry, Located, Pin, Prefetch, Source, SourceError, Store,
+    Taker,
+};
 use crate::tree::{GitOid, TreePath};
 
 /// What is left free on the disk of the store: as much as a mount and its journals want to begin with,
@@ -38,7 +42,7 @@ pub(super) struct Batches {
 /// What is asked for at once, in the order in which it should come.
 pub(super) struct Batch {
     most: Amount,
-    wanted: Vec<(GitOid, u64)>,
+    wanted: Vec<Located>,
     known: HashSet<GitOid>,
     bytes: u64,
 }
@@ -53,10 +57,10 @@ impl Batch {
         }
     }
 
-    pub(super) fn add(&mut self, oid: GitOid, size: u64) {
-        if self.known.insert(oid) {
-            self.wanted.push((oid, size));
-            self.bytes += size;
+    pub(super) fn add(&mut self, file: Located) {
+        if self.known.insert(file.1) {
+            self.bytes += file.2;
+            self.wanted.push(file);
         }
     }
 
@@ -73,11 +77,30 @@ impl Batch {
     }
 
     pub(super) fn wanted(&self) -> impl Iterator<Item = (GitOid, u64)> {
-        self.wanted.iter().copied()
+        self.wanted.iter().map(|(_, oid, size)| (*oid, *size))
     }
 
     pub(super) fn oids(&self) -> impl Iterator<Item = GitOid> {
-        self.wanted.iter().map(|(oid, _)| *oid)
+        self.wanted.iter().map(|(_, oid, _)| *oid)
+    }
+}
+
+/// Keeps what comes ahead of its readers, and lets them have what only waits for its turn.
+struct Keeper<'a>(&'a Batches);
+
+impl Taker for Keeper<'_> {
+    fn wants(&mut self, oid: GitOid) -> bool {
+        self.0.ahead.begins(oid)
+    }
+
+    fn take(&mut self, oid: GitOid, bytes: &[u8]) -> bool {
+        match self.0.keep(oid, bytes) {
+            Ok(()) => self.0.ahead.arrived(oid),
+            Err(error) => {
+                tracing::debug!(%oid, %error, "reading ahead ended");
+                false
+            }
+        }
     }
 }
 
@@ -139,6 +162,9 @@ impl Batches {
         // Whoever lists a directory asks where its links lead, and reads none of its files.
         if batches.kind_at(path) == Some(EntryKind::Symlink) {
             return;
+        }
+        if batches.source.asks_one_by_one() {
+            batches.ahead.ask_one_by_one();
         }
         if !batches.ahead.note(path, Instant::now()) {
             return;
@@ -229,7 +255,7 @@ impl Batches {
             goes_on()
         };
         self.source
-            .listings_below(&self.pin, tree, bytes_max, &mut take)
+            .listings_below(&self.pin, (top, tree), bytes_max, &mut take)
     }
 
     /// Asks for what comes next, for as long as it is used.
@@ -271,17 +297,21 @@ impl Batches {
                 found => found,
             });
             match step {
-                Step::File(oid, size) => {
-                    let is_small = (1..=ahead::OBJECT_BYTES_MAX).contains(&size);
-                    if is_small && !self.store.has_blob(oid) {
-                        batch.add(oid, size);
-                    }
-                }
+                Step::File(file) => self.add_missing(batch, file),
                 // What is known is asked for first.
                 Step::Unlisted if !batch.wanted.is_empty() => return,
                 Step::Unlisted => walk.pass(),
                 Step::Over => return,
             }
+        }
+    }
+
+    /// Adds a file that may be fetched ahead, unless it is here or on its way.
+    pub(super) fn add_missing(&self, batch: &mut Batch, file: Located) {
+        let (_, oid, size) = file;
+        let is_small = (1..=ahead::OBJECT_BYTES_MAX).contains(&size);
+        if is_small && !self.store.has_blob(oid) && !self.ahead.is_coming(oid) {
+            batch.add(file);
         }
     }
 
@@ -332,14 +362,8 @@ impl Batches {
             return ahead::End::Full;
         }
         let _pass = self.store.gate.enter();
-        let mut take = |oid: GitOid, bytes: &[u8]| match self.keep(oid, bytes) {
-            Ok(()) => self.ahead.arrived(oid),
-            Err(error) => {
-                tracing::debug!(%oid, %error, "reading ahead ended");
-                false
-            }
-        };
-        match self.source.objects(&self.pin, &batch.wanted, &mut take) {
+        let mut keeper = Keeper(self);
+        match self.source.objects(&self.pin, &batch.wanted, &mut keeper) {
             Ok(true) => ahead::End::Over,
             Ok(false) => ahead::End::Unknown,
             Err(error) => {

@@ -183,7 +183,7 @@ impl Source for Nested {
     fn listings_below(
         &self,
         _: &Pin,
-        tree: GitOid,
+        (_, tree): (&TreePath, GitOid),
         bytes_max: Option<u64>,
         take: &mut (dyn FnMut(GitOid, Vec<ListingEntry>) -> bool + Send),
     ) -> Result<bool, SourceError> {
@@ -245,16 +245,18 @@ impl Source for Folder {
     fn objects(
         &self,
         _: &Pin,
-        wanted: &[(GitOid, u64)],
-        take: &mut (dyn FnMut(GitOid, &[u8]) -> bool + Send),
+        wanted: &[Located],
+        taker: &mut dyn Taker,
     ) -> Result<bool, SourceError> {
         self.batches
             .lock()
-            .push(wanted.iter().map(|(oid, _)| *oid).collect());
+            .push(wanted.iter().map(|(_, oid, _)| *oid).collect());
         while self.is_stuck.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let _all = wanted.iter().all(|(oid, _)| take(*oid, &self.objects[oid]));
+        let _all = wanted
+            .iter()
+            .all(|(_, oid, _)| taker.take(*oid, &self.objects[oid]));
         Ok(true)
     }
 

@@ -16,9 +16,9 @@ use parking_lot::Mutex;
 use super::ahead::OBJECT_BYTES_MAX;
 use super::batches::ROOM_BYTES_MIN;
 use super::fetch::Kept;
-use super::order::{Batch, File, Waiting};
+use super::order::{Batch, Waiting};
 use super::pinned::{Holder, Links};
-use super::{EntryKind, Error, Listing, Lower, Want};
+use super::{EntryKind, Error, Listing, Located, Lower, Want};
 use crate::tree::{GitOid, TreePath};
 
 /// Requests at once.
@@ -179,7 +179,7 @@ impl Lower {
     /// Notes a file, and what has to be fetched.
     fn add(
         &self,
-        file: File,
+        file: Located,
         progress: &Progress,
         links: Option<&Links<'_>>,
         waiting: &mut Waiting,
@@ -267,10 +267,8 @@ impl Lower {
         if !self.store().has_room(ROOM_BYTES_MIN + batch.bytes) {
             return Err(Error::Store(std::io::ErrorKind::StorageFull.into()));
         }
-        let sizes = batch.files.iter().map(|(_, oid, size)| (*oid, *size));
-        let small: Vec<(GitOid, u64)> = sizes
-            .filter(|(_, size)| *size <= OBJECT_BYTES_MAX)
-            .collect();
+        let is_small = |(_, _, size): &&Located| *size <= OBJECT_BYTES_MAX;
+        let small: Vec<Located> = batch.files.iter().filter(is_small).cloned().collect();
         if small.len() > 1 {
             let mut failed = None;
             let mut take = |oid: GitOid, bytes: &[u8]| {
@@ -294,7 +292,11 @@ impl Lower {
         Ok(())
     }
 
-    fn fetch_file(&self, (path, oid, size): &File, links: Option<&Links<'_>>) -> Result<(), Error> {
+    fn fetch_file(
+        &self,
+        (path, oid, size): &Located,
+        links: Option<&Links<'_>>,
+    ) -> Result<(), Error> {
         if self.is_kept(*oid, *size, links)? {
             return Ok(());
         }

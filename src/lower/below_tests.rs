@@ -55,12 +55,12 @@ impl Source for Asked {
     fn objects(
         &self,
         _: &Pin,
-        wanted: &[(GitOid, u64)],
-        take: &mut (dyn FnMut(GitOid, &[u8]) -> bool + Send),
+        wanted: &[Located],
+        taker: &mut dyn Taker,
     ) -> Result<bool, SourceError> {
-        for (oid, size) in wanted {
+        for (_, oid, size) in wanted {
             self.0.lock().push(*size);
-            take(*oid, &vec![b'x'; *size as usize]);
+            taker.take(*oid, &vec![b'x'; *size as usize]);
         }
         Ok(true)
     }

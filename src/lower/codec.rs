@@ -98,19 +98,19 @@ fn decode_entry(bytes: &[u8]) -> Option<(ListingEntry, &[u8])> {
     Some((entry, rest))
 }
 
-/// The id of the Git tree object with these entries.
-///
-/// It differs from the tree's true id when that has modes that the listing cannot tell (100664 of
-/// old Git versions, 040000 with a leading zero), or submodules that the server left out.
-pub(super) fn tree_oid(listing: &Listing) -> GitOid {
-    let tree = listing.git_tree();
-    let mut hasher = Sha1::new();
-    hasher.update(format!("tree {}\0", tree.len()));
-    hasher.update(&tree);
-    GitOid(hasher.finalize().into())
-}
-
 impl Listing {
+    /// Whether that is the Git tree with these entries.
+    ///
+    /// It is not when the true tree has modes that the listing cannot tell (100664 of old Git versions,
+    /// 040000 with a leading zero), or submodules that the server left out.
+    pub fn is_tree(&self, oid: GitOid) -> bool {
+        let tree = self.git_tree();
+        let mut hasher = Sha1::new();
+        hasher.update(format!("tree {}\0", tree.len()));
+        hasher.update(&tree);
+        GitOid(hasher.finalize().into()) == oid
+    }
+
     /// The bytes of the Git tree that has these entries: what [`super::EntryKind`] cannot tell, a
     /// true tree may have.
     pub fn git_tree(&self) -> Vec<u8> {
@@ -208,10 +208,9 @@ mod tests {
             entry("link", EntryKind::Symlink, empty),
         ])
         .unwrap();
-        assert_eq!(
-            tree_oid(&listing).to_string(),
-            "61e1889112a461c309bf94f7a4fcad8d3011c727"
-        );
-        assert_eq!(tree_oid(&Listing::new(vec![]).unwrap()), GitOid::EMPTY_TREE);
+        let oid = "61e1889112a461c309bf94f7a4fcad8d3011c727".parse().unwrap();
+        assert!(listing.is_tree(oid));
+        assert!(!listing.is_tree(GitOid::EMPTY_TREE));
+        assert!(Listing::new(vec![]).unwrap().is_tree(GitOid::EMPTY_TREE));
     }
 }

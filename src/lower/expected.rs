@@ -5,7 +5,7 @@
 //! listings that are here can tell comes first, without a request in between; for the rest listings come
 //! like anybody's who walks. A path that the snapshot does not have costs nothing, and where all is here,
 //! nothing is asked. It takes as much as may be fetched ahead, and no more; like all that is fetched
-//! ahead, only what is small, and only where many objects can be asked for at once.
+//! ahead, only what is small.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::ahead::{Amount, End, OBJECT_BYTES_MAX, PAUSE};
+use super::ahead::{End, PAUSE};
+use super::amount::Amount;
 use super::batches::{Batch, Batches, start};
 use super::order::{BATCH_BYTES, BATCH_FILES};
 use super::{EntryKind, Listing};
@@ -121,12 +122,7 @@ impl Batches {
             {
                 looks += 1;
                 match self.find(&path, listings) {
-                    Found::File(oid, size) => {
-                        let is_small = (1..=OBJECT_BYTES_MAX).contains(&size);
-                        if is_small && !self.store.has_blob(oid) {
-                            batch.add(oid, size);
-                        }
-                    }
+                    Found::File(oid, size) => self.add_missing(&mut batch, (path, oid, size)),
                     Found::Folder(listing) => {
                         let entries = listing.entries().iter().rev();
                         left.extend(entries.filter_map(|entry| path.join(&entry.name).ok()));

@@ -72,7 +72,7 @@ impl Source for Folders {
     fn listings_below(
         &self,
         _: &Pin,
-        tree: GitOid,
+        (_, tree): (&TreePath, GitOid),
         bytes_max: Option<u64>,
         take: &mut (dyn FnMut(GitOid, Vec<ListingEntry>) -> bool + Send),
     ) -> Result<bool, SourceError> {
@@ -91,8 +91,8 @@ impl Source for Folders {
     fn objects(
         &self,
         _: &Pin,
-        wanted: &[(GitOid, u64)],
-        take: &mut (dyn FnMut(GitOid, &[u8]) -> bool + Send),
+        wanted: &[Located],
+        taker: &mut dyn Taker,
     ) -> Result<bool, SourceError> {
         self.batches.lock().push(wanted.len());
         if self.is_away.load(Ordering::SeqCst) {
@@ -102,7 +102,7 @@ impl Source for Folders {
         let all: HashMap<GitOid, Vec<u8>> = all
             .map(|(folder, file)| (blob(folder, file), bytes(folder, file)))
             .collect();
-        wanted.iter().all(|(oid, _)| take(*oid, &all[oid]));
+        wanted.iter().all(|(_, oid, _)| taker.take(*oid, &all[oid]));
         Ok(true)
     }
 

@@ -10,7 +10,7 @@ use super::flight::{Flights, STALL_MAX};
 use super::parts::Parts;
 use super::reads::Reads;
 use super::store::Effort;
-use super::{Error, Listing, ListingEntry, Pin, Source, SourceError, Store, Want, codec};
+use super::{Error, Listing, ListingEntry, Pin, Source, SourceError, Store, Want};
 use crate::tree::{GitOid, TreePath};
 
 /// The blob without bytes, which needs no server.
@@ -66,7 +66,7 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn note_listing(&self, listing: &Listing, oid: GitOid) {
         self.listings.fetch_add(1, Ordering::Relaxed);
-        if codec::tree_oid(listing) != oid {
+        if !listing.is_tree(oid) {
             // Not refused: Git trees can have modes that a listing does not tell, and a server may
             // leave submodules out. The blobs are verified in any case.
             self.listings_unproven.fetch_add(1, Ordering::Relaxed);
@@ -296,11 +296,13 @@ impl Lower {
         size: u64,
         progress: &AtomicU64,
     ) -> Result<(), Error> {
-        self.batches.ahead.wait(oid);
+        let was_queued = self.batches.ahead.wait(oid);
         if self.store.blob(oid, Effort::Whole)?.is_some() {
             return Ok(());
         }
-        self.batches.ahead.missed(path);
+        if !was_queued {
+            self.batches.ahead.missed(path);
+        }
         let what = (path, oid, size);
         self.request_object(what, Kept::WithinLimits, progress)?;
         Batches::object_was_fetched(&self.batches, path);

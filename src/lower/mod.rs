@@ -32,6 +32,7 @@
 //! The layer knows nothing of HTTP or FUSE, or that anything can be written.
 
 mod ahead;
+mod amount;
 mod audit;
 mod batches;
 mod below;
@@ -81,7 +82,7 @@ pub use listing::{EntryKind, LISTING_ENTRIES_MAX, Listing, ListingEntry};
 pub use pinned::{Holder, discard_damaged};
 pub use policy::Prefetch;
 pub use reads::{READS_MAX, Reads};
-pub use source::{Domain, Part, Pin, Source, Want};
+pub use source::{Domain, Located, Part, Pin, Source, Taker, Want};
 pub use store::Store;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::tree::{GitOid, TreePath};
+use super::Located;
 
 /// Files of a batch, and their bytes: a second or so of a slow network.
 pub(super) const BATCH_FILES: usize = 1_024;
@@ -17,24 +17,21 @@ const HELD_MAX: usize = 4 * BATCH_FILES;
 /// the bytes.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
 
-/// A path, what is there, and its size.
-pub(super) type File = (TreePath, GitOid, u64);
-
 /// Files that are fetched together.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) files: Vec<File>,
+    pub(super) files: Vec<Located>,
     pub(super) bytes: u64,
 }
 
 /// Files that were found, and are not asked for yet.
 #[derive(Default)]
 pub(super) struct Waiting {
-    ranks: [VecDeque<File>; 3],
+    ranks: [VecDeque<Located>; 3],
 }
 
 impl Waiting {
-    pub(super) fn add(&mut self, file: File) {
+    pub(super) fn add(&mut self, file: Located) {
         let (path, _, size) = &file;
         let [first, small, rest] = &mut self.ranks;
         let rank = match is_first(path.last_bytes()) {
@@ -102,8 +99,9 @@ fn is_first(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::{GitOid, TreePath};
 
-    fn file(path: &str, size: u64) -> File {
+    fn file(path: &str, size: u64) -> Located {
         (TreePath::try_from(path).unwrap(), GitOid([1; 20]), size)
     }
 

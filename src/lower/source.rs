@@ -101,6 +101,26 @@ impl Part {
     }
 }
 
+/// A file or symbolic link of a snapshot: its path, its blob object, and its bytes.
+pub type Located = (TreePath, GitOid, u64);
+
+/// Whoever takes objects as they come.
+pub trait Taker: Send {
+    /// Whether an object is still wanted that is about to be asked for by itself.
+    fn wants(&mut self, _oid: GitOid) -> bool {
+        true
+    }
+
+    /// Takes an object; says whether more are wanted.
+    fn take(&mut self, oid: GitOid, bytes: &[u8]) -> bool;
+}
+
+impl<Take: FnMut(GitOid, &[u8]) -> bool + Send> Taker for Take {
+    fn take(&mut self, oid: GitOid, bytes: &[u8]) -> bool {
+        self(oid, bytes)
+    }
+}
+
 /// Where listings and objects come from: one attempt per call, blocking, with a deadline of its own
 /// (a call that makes no progress for long ends by itself).
 pub trait Source: Send + Sync {
@@ -116,9 +136,10 @@ pub trait Source: Send + Sync {
         tree: GitOid,
     ) -> Result<Vec<ListingEntry>, SourceError>;
 
-    /// Hands the directory `tree` and all below it to `take`, parents before children, each once,
-    /// until `take` returns `false`, or `bytes_max` bytes have told of them; says whether the source
-    /// can do that at all. A failure after some have come is no reason to give them back.
+    /// Hands the directory `tree`, which the pinned commit has at `path`, and those below it to `take`,
+    /// parents before children, each once, until `take` returns `false`, or `bytes_max` bytes have told
+    /// of them; says whether the source can do that at all. Some may be left out, and a failure after
+    /// some have come is no reason to give them back.
     ///
     /// # Errors
     ///
@@ -126,15 +147,20 @@ pub trait Source: Send + Sync {
     fn listings_below(
         &self,
         _pin: &Pin,
-        _tree: GitOid,
+        _top: (&TreePath, GitOid),
         _bytes_max: Option<u64>,
         _take: &mut (dyn FnMut(GitOid, Vec<ListingEntry>) -> bool + Send),
     ) -> Result<bool, SourceError> {
         Ok(false)
     }
 
-    /// Hands objects of the pinned commit, each with its size, to `take`, until it returns `false`;
-    /// says whether the source can do that at all. Some may be left out. The caller verifies them.
+    /// Whether each of many objects costs a request of its own.
+    fn asks_one_by_one(&self) -> bool {
+        false
+    }
+
+    /// Hands objects of the pinned commit to `taker`, in one request or several at a time, until it wants
+    /// no more; says whether the source can do that at all. Some may be left out. The caller verifies them.
     ///
     /// # Errors
     ///
@@ -142,8 +168,8 @@ pub trait Source: Send + Sync {
     fn objects(
         &self,
         _pin: &Pin,
-        _wanted: &[(GitOid, u64)],
-        _take: &mut (dyn FnMut(GitOid, &[u8]) -> bool + Send),
+        _wanted: &[Located],
+        _taker: &mut dyn Taker,
     ) -> Result<bool, SourceError> {
         Ok(false)
     }

@@ -8,14 +8,14 @@
 
 use std::sync::Arc;
 
-use super::{EntryKind, Listing};
+use super::{EntryKind, Listing, Located};
 use crate::tree::{GitOid, TreePath};
 
 /// What a walk meets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Step {
-    /// A file or a link, and its size.
-    File(GitOid, u64),
+    /// A file or a link.
+    File(Located),
     /// A directory whose listing is not here; the walk stays before it.
     Unlisted,
     /// Everything was met.
@@ -128,7 +128,11 @@ impl Walk {
                     }
                 }
                 Some(entry) if entry.kind == EntryKind::Submodule => {}
-                Some(entry) => return Step::File(entry.oid, entry.size),
+                Some(entry) => {
+                    if let Ok(path) = frame.folder.join(&entry.name) {
+                        return Step::File((path, entry.oid, entry.size));
+                    }
+                }
             }
         }
     }
@@ -207,8 +211,11 @@ mod tests {
 
         fn met(&self, walk: &mut Walk) -> Vec<String> {
             let mut met = Vec::new();
-            while let Step::File(oid, _) = walk.step(|_, tree| self.listings.get(&tree).cloned()) {
-                met.push(self.names[&oid].clone());
+            while let Step::File((path, oid, _)) =
+                walk.step(|_, tree| self.listings.get(&tree).cloned())
+            {
+                assert_eq!(path.to_string(), self.names[&oid]);
+                met.push(path.to_string());
             }
             met
         }

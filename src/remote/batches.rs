@@ -9,14 +9,11 @@ use super::exchange::Method;
 use super::failure::Violation;
 use super::listing::{LISTING_BYTES_MAX, decode_line};
 use super::{Failure, RepositoryName};
-use crate::lower::ListingEntry;
+use crate::lower::{ListingEntry, Taker};
 use crate::tree::GitOid;
 
 /// Takes a directory; returns whether more are wanted.
 pub(super) type Take<'a> = &'a mut (dyn FnMut(GitOid, Vec<ListingEntry>) -> bool + Send);
-
-/// Takes an object; returns whether more are wanted.
-pub(super) type TakeObject<'a> = &'a mut (dyn FnMut(GitOid, &[u8]) -> bool + Send);
 
 /// Longest line before an object: its id, a word, and a number.
 const HEAD_BYTES_MAX: usize = 128;
@@ -72,7 +69,7 @@ impl Client {
         Ok(())
     }
 
-    /// Hands objects of a commit to `take`, and adds them to `taken`; what the server has not, or
+    /// Hands objects of a commit to `taker`, and adds them to `taken`; what the server has not, or
     /// does not send this way, is left out.
     ///
     /// # Errors
@@ -83,7 +80,7 @@ impl Client {
         repository: &RepositoryName,
         (commit, wanted): (GitOid, &[GitOid]),
         patience: Duration,
-        take: TakeObject<'_>,
+        taker: &mut dyn Taker,
         taken: &mut u64,
     ) -> Result<(), Failure> {
         let wanted = ObjectsRequest {
@@ -105,7 +102,7 @@ impl Client {
                 rest = after;
                 *taken += 1;
                 if let Some(bytes) = object
-                    && !take(oid, bytes)
+                    && !taker.take(oid, bytes)
                 {
                     return Ok(());
                 }

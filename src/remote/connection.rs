@@ -20,6 +20,7 @@ use tokio::sync::{Notify, OnceCell, watch};
 use self::outage::Then;
 use super::api::{NewRepo, Repo, Whoami};
 use super::breaker::Breaker;
+use super::concurrency::Concurrency;
 use super::patience::Patience;
 use super::retry::{self, Decision, READ_PATIENCE};
 use super::{Client, Extensions, Failure, RepositoryName, Requests, Tally};
@@ -32,6 +33,7 @@ pub struct Remote {
     breaker: Mutex<Breaker>,
     extensions: OnceCell<Extensions>,
     patience: Duration,
+    concurrency: Concurrency,
     /// Who wants to know when the server is back.
     watchers: Mutex<Vec<Sender<()>>>,
     /// Wakes the probes of an outage before their time.
@@ -55,6 +57,7 @@ impl Remote {
             breaker: Mutex::new(Breaker::default()),
             extensions: OnceCell::new(),
             patience,
+            concurrency: Concurrency::new(),
             watchers: Mutex::default(),
             hurry: Notify::new(),
             suspecting: AtomicBool::new(false),
@@ -147,6 +150,16 @@ impl Remote {
 
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// How many requests at once fetch ahead.
+    pub(super) fn concurrency(&self) -> &Concurrency {
+        &self.concurrency
+    }
+
+    /// What the server can do, if it was asked by now.
+    pub(super) fn known_extensions(&self) -> Option<Extensions> {
+        self.extensions.get().copied()
     }
 
     pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
@@ -256,6 +269,9 @@ impl Remote {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
+            if failure.is_overload() {
+                self.concurrency.refused();
+            }
             let left = self.left(patience);
             let decision = match self.is_offline() {
                 // Others gave up meanwhile.

@@ -235,6 +235,14 @@ impl Failure {
         )
     }
 
+    /// Whether fewer requests at once might have been answered.
+    pub(super) fn is_overload(&self) -> bool {
+        matches!(
+            self,
+            Failure::RateLimited { .. } | Failure::Server { .. } | Failure::TimedOut
+        )
+    }
+
     /// Whether the server was heard of, whatever it said.
     pub fn is_answer(&self) -> bool {
         let unsent = matches!(

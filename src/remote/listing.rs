@@ -39,15 +39,30 @@ enum Kind {
     Directory,
 }
 
-/// Reads the answer about the directory `path`, asked for with its direct children.
-pub(super) fn decode(path: &TreePath, answer: &[u8]) -> Result<Directory, Failure> {
+/// A directory, and entries of it and those below it, each with the path that the server tells.
+pub(super) struct Told {
+    pub(super) tree: GitOid,
+    pub(super) entries: Vec<(ListingEntry, String)>,
+}
+
+/// Reads an answer about a directory, however deep it was asked for.
+pub(super) fn told(answer: &[u8]) -> Result<Told, Failure> {
     let answer: Answer = serde_json::from_slice(answer).map_err(Violation::Shape)?;
     let tree = answer
         .sha
         .parse()
         .map_err(|error| Violation::Shape(serde_json::Error::custom(error)))?;
-    let mut entries = Vec::with_capacity(answer.entries.0.len());
-    for (entry, told) in answer.entries.0 {
+    Ok(Told {
+        tree,
+        entries: answer.entries.0,
+    })
+}
+
+/// Reads the answer about the directory `path`, asked for with its direct children.
+pub(super) fn decode(path: &TreePath, answer: &[u8]) -> Result<Directory, Failure> {
+    let answer = told(answer)?;
+    let mut entries = Vec::with_capacity(answer.entries.len());
+    for (entry, told) in answer.entries {
         // A path with replacement characters tells nothing; our own knows better.
         if let (Some(parent), Some(name)) = (path.as_str(), text_of(&entry.name)) {
             let direct = match told.strip_prefix(parent) {
@@ -66,7 +81,10 @@ pub(super) fn decode(path: &TreePath, answer: &[u8]) -> Result<Directory, Failur
     if names.windows(2).any(|pair| pair.first() == pair.last()) {
         return Err(Violation::Duplicate.into());
     }
-    Ok(Directory { tree, entries })
+    Ok(Directory {
+        tree: answer.tree,
+        entries,
+    })
 }
 
 /// Reads one line of a sweep: a tree and its entries, if the server has that tree.

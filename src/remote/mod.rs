@@ -7,6 +7,7 @@
 //! retry, breaker, patience   pure: when a read is tried again, when it fails at once
 //! connection       blocking face: reads with retries, writes with none, probes, known extensions
 //! source, pin, push, publish   what lower layer and replay ask for
+//! singly, layers, concurrency   the same of a server that has nothing but the contract
 //! conflict         pure but for its listings: whether what others did contradicts ours
 //! ```
 //!
@@ -21,6 +22,7 @@ mod bookmarks;
 mod breaker;
 mod call;
 mod client;
+mod concurrency;
 mod conflict;
 mod connection;
 mod exchange;
@@ -31,6 +33,7 @@ mod failure;
 pub mod fuzzing;
 mod http;
 mod keys;
+mod layers;
 mod listing;
 mod patience;
 mod pin;
@@ -42,6 +45,8 @@ mod repository;
 mod requests;
 mod retry;
 mod sending;
+mod singly;
+mod sinks;
 mod source;
 mod tally;
 mod uploading;

@@ -4,18 +4,19 @@
 //! whose commit may have moved on; then what comes is compared with the hash that the snapshot has,
 //! and anything else is `Moved`. Blocking; for worker threads only.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha1::{Digest, Sha1};
-
-use super::batches::{Take, TakeObject};
+use super::batches::Take;
 use super::failure::Violation;
 use super::patience::Patience;
+use super::sinks::{Bounded, Hashing};
 use super::{At, Extensions, Failure, Remote, RepositoryName};
-use crate::lower::{Domain, ListingEntry, Part, Pin, Source, SourceError};
+use crate::lower::{
+    Domain, ListingEntry, Located, Part, Pin, Prefetch, Source, SourceError, Taker,
+};
 use crate::tree::{GitOid, TreePath};
 
 /// Objects up to this are held in memory until they are whole: nearly all that there are, and for
@@ -25,9 +26,11 @@ const BUFFERED_BYTES_MAX: usize = 1024 * 1024;
 /// One repository of a server, as a source of its snapshots.
 #[derive(Debug)]
 pub struct RepositorySource {
-    remote: Arc<Remote>,
-    repository: RepositoryName,
+    pub(super) remote: Arc<Remote>,
+    pub(super) repository: RepositoryName,
     domain: Domain,
+    /// Requests at once, over all repositories of the server, for what nobody waits for.
+    pub(super) requests_max: u32,
 }
 
 impl RepositorySource {
@@ -37,7 +40,15 @@ impl RepositorySource {
             domain: Self::domain_of(remote.base()),
             remote,
             repository,
+            requests_max: Prefetch::default().requests_max,
         }
+    }
+
+    /// The same, with so many requests at once for what nobody waits for, of a server that sends one object
+    /// for a request.
+    pub fn with_requests_max(mut self, requests_max: u32) -> RepositorySource {
+        self.requests_max = requests_max;
+        self
     }
 
     /// Whose word the listings of the server at `address` are, without a connection to it.
@@ -45,7 +56,7 @@ impl RepositorySource {
         Domain::of(address.trim_end_matches('/'))
     }
 
-    async fn at(&self, patience: Patience, pin: &Pin) -> Result<At, Failure> {
+    pub(super) async fn at(&self, patience: Patience, pin: &Pin) -> Result<At, Failure> {
         let extensions = self
             .remote
             .extensions_within(patience, &self.repository)
@@ -82,39 +93,46 @@ impl RepositorySource {
     async fn sweep(
         &self,
         pin: &Pin,
-        tree: GitOid,
+        top: (&TreePath, GitOid),
         bytes_max: Option<u64>,
         take: Take<'_>,
     ) -> Result<bool, SourceError> {
         let client = self.remote.client();
-        let wanted = (pin.commit, tree, bytes_max);
+        let wanted = (pin.commit, top.1, bytes_max);
         let knows = |extensions: Extensions| {
             extensions.trees && (bytes_max.is_none() || extensions.snapshots)
         };
-        self.read_many(knows, async |left, taken| {
+        let read = self.read_many(knows, async |left, taken| {
             client
                 .trees(&self.repository, wanted, left, &mut *take, taken)
                 .await
-        })
-        .await
+        });
+        match read.await? {
+            // Without a limit of bytes a level more may be much more.
+            false if bytes_max.is_none() => self.layers(pin, top, take).await.map(|()| true),
+            could => Ok(could),
+        }
     }
 
     async fn batch(
         &self,
         pin: &Pin,
-        wanted: &[(GitOid, u64)],
-        take: TakeObject<'_>,
-    ) -> Result<bool, SourceError> {
+        wanted: &[Located],
+        taker: &mut dyn Taker,
+    ) -> Result<(), SourceError> {
         let client = self.remote.client();
-        let wanted: Vec<GitOid> = wanted.iter().map(|(oid, _)| *oid).collect();
-        let wanted = (pin.commit, &wanted[..]);
+        let oids: Vec<GitOid> = wanted.iter().map(|(_, oid, _)| *oid).collect();
+        let what = (pin.commit, &oids[..]);
         let knows = |extensions: Extensions| extensions.objects;
-        self.read_many(knows, async |left, taken| {
+        let read = self.read_many(knows, async |left, taken| {
             client
-                .objects(&self.repository, wanted, left, &mut *take, taken)
+                .objects(&self.repository, what, left, &mut *taker, taken)
                 .await
-        })
-        .await
+        });
+        match read.await? {
+            true => Ok(()),
+            false => self.one_by_one(pin, wanted, taker).await,
+        }
     }
 
     /// Reads many things at once, if the server knows such a request; `read` counts what has come. That is
@@ -169,7 +187,7 @@ impl RepositorySource {
     }
 
     /// Into memory first: a body that is cut off is asked for again.
-    async fn read_small(
+    pub(super) async fn read_small(
         &self,
         patience: Patience,
         at: At,
@@ -256,69 +274,17 @@ impl RepositorySource {
 }
 
 /// A commit has what it has; a change may have another by now.
-fn moved(at: At) -> SourceError {
+pub(super) fn moved(at: At) -> SourceError {
     match at {
         At::Commit(_) => Failure::from(Violation::OtherObject).into(),
         At::Change(_) => SourceError::Moved,
     }
 }
 
-fn moved_if_gone(at: At, failure: Failure) -> SourceError {
+pub(super) fn moved_if_gone(at: At, failure: Failure) -> SourceError {
     match (at, failure) {
         (At::Change(_), Failure::NotFound | Failure::NotAcceptable) => SourceError::Moved,
         (_, failure) => failure.into(),
-    }
-}
-
-/// Bytes in memory, and one more than expected at most: then they are known to be wrong.
-struct Bounded {
-    bytes: Vec<u8>,
-    bytes_max: usize,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = (self.bytes_max + 1).saturating_sub(self.bytes.len());
-        if room == 0 && !bytes.is_empty() {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let taken = bytes.get(..room).unwrap_or(bytes);
-        self.bytes.extend_from_slice(taken);
-        Ok(taken.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Passes bytes on, and knows the blob that they are.
-pub(super) struct Hashing<'a> {
-    sink: &'a mut dyn Write,
-    hash: Sha1,
-}
-
-impl<'a> Hashing<'a> {
-    pub(super) fn new(sink: &'a mut dyn Write, size: u64) -> Hashing<'a> {
-        let mut hash = Sha1::new();
-        hash.update(format!("blob {size}\0"));
-        Hashing { sink, hash }
-    }
-
-    pub(super) fn oid(&self) -> GitOid {
-        GitOid(self.hash.clone().finalize().into())
-    }
-}
-
-impl Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.sink.write(bytes)?;
-        self.hash.update(bytes.get(..count).unwrap_or(bytes));
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
     }
 }
 
@@ -335,20 +301,26 @@ impl Source for RepositorySource {
     fn listings_below(
         &self,
         pin: &Pin,
-        tree: GitOid,
+        top: (&TreePath, GitOid),
         bytes_max: Option<u64>,
         take: Take<'_>,
     ) -> Result<bool, SourceError> {
-        self.remote.block_on(self.sweep(pin, tree, bytes_max, take))
+        self.remote.block_on(self.sweep(pin, top, bytes_max, take))
+    }
+
+    fn asks_one_by_one(&self) -> bool {
+        let known = self.remote.known_extensions();
+        known.is_some_and(|extensions| !extensions.objects || !extensions.commit_read)
     }
 
     fn objects(
         &self,
         pin: &Pin,
-        wanted: &[(GitOid, u64)],
-        take: TakeObject<'_>,
+        wanted: &[Located],
+        taker: &mut dyn Taker,
     ) -> Result<bool, SourceError> {
-        self.remote.block_on(self.batch(pin, wanted, take))
+        self.remote.block_on(self.batch(pin, wanted, taker))?;
+        Ok(true)
     }
 
     fn object(

@@ -9,12 +9,12 @@ use crate::support::git;
 use crate::support::process::run;
 use crate::support::world::World;
 
-const FOLDERS: usize = 60;
-const FILES: usize = 10;
-const LINKS: usize = 20;
+pub(super) const FOLDERS: usize = 60;
+pub(super) const FILES: usize = 10;
+pub(super) const LINKS: usize = 20;
 
 /// Folders three deep with files, and as many links as would be a run if they were files.
-fn repository(folder: &Path) -> PathBuf {
+pub(super) fn repository(folder: &Path) -> PathBuf {
     let root = folder.join("walked");
     for number in 0..FOLDERS {
         let below = root.join(format!("top-{}/middle-{number}/deep", number % 6));
@@ -36,7 +36,7 @@ fn repository(folder: &Path) -> PathBuf {
     root
 }
 
-fn of_kind(requests: &[String], kind: &str) -> usize {
+pub(super) fn of_kind(requests: &[String], kind: &str) -> usize {
     let is_it = |request: &&String| match kind {
         "listings" => request.contains("/content") && request.contains("depth=1"),
         "objects" => request.contains("/content") && !request.contains("depth="),

@@ -38,6 +38,7 @@ mod push;
 mod renames;
 mod requests;
 mod scale;
+mod stock;
 mod syncs;
 mod tour;
 mod trees;

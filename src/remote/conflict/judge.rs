@@ -195,7 +195,7 @@ impl ForeignEdits {
         spot: &Spot,
         sink: &mut dyn io::Write,
     ) -> Result<(), Failure> {
-        let mut hashed = super::super::source::Hashing::new(sink, spot.size);
+        let mut hashed = super::super::sinks::Hashing::new(sink, spot.size);
         let client = self.remote.client();
         let patience = super::super::READ_PATIENCE;
         let mut written = 0;

@@ -1,0 +1,70 @@
+//! A server with nothing but the contract: no batches, and still no walk that waits for one answer after
+//! the other.
+
+use std::fs;
+use std::path::Path;
+
+use crate::ahead::{FILES, FOLDERS, LINKS, of_kind, repository};
+use crate::support::process::run;
+use crate::support::tree::{GitFolder, Tree};
+use crate::support::world::World;
+
+fn world(root: &Path) -> World {
+    let mut world = World::serve(&[("app", root)]);
+    world.set("MESA_TEST_EXTENSIONS", "0");
+    world.count_requests();
+    world.mount();
+    world
+}
+
+/// Requests by what the contract has no word for.
+fn beyond(requests: &[String]) -> usize {
+    let is_beyond = |request: &&String| request.contains("/ext/") || request.contains("commit_oid");
+    requests.iter().filter(is_beyond).count()
+}
+
+#[test]
+fn a_walk_is_a_few_listings_of_many_levels() {
+    let source = tempfile::tempdir().unwrap();
+    let root = repository(source.path());
+    let world = world(&root);
+    let app = world.repo("app");
+    let listed = run(world.command("ls").arg("-lR").arg(&app))
+        .success()
+        .text();
+    assert_eq!(listed.matches("file-").count(), FOLDERS * FILES);
+    let requests = world.proxy().take();
+    assert_eq!(beyond(&requests), 0, "{requests:?}");
+    let listings = requests
+        .iter()
+        .filter(|request| request.contains("depth="))
+        .count();
+    // Of 128 directories: some by themselves until that is a walk, then those of a few levels each.
+    assert!((3..=20).contains(&listings), "{listings}: {requests:?}");
+    assert_eq!(of_kind(&requests, "objects"), LINKS);
+}
+
+#[test]
+fn reading_everything_asks_for_each_file_once() {
+    let source = tempfile::tempdir().unwrap();
+    let root = repository(source.path());
+    let world = world(&root);
+    let app = world.repo("app");
+    let read = Tree::walk(&app, GitFolder::LeftOut);
+    read.assert_equals(
+        &Tree::walk(&root, GitFolder::LeftOut),
+        "the mount and the source",
+    );
+    let requests = world.proxy().take();
+    assert_eq!(beyond(&requests), 0, "{requests:?}");
+    let objects = of_kind(&requests, "objects");
+    let least = FOLDERS * FILES + LINKS;
+    // What a reader does not wait for any longer comes twice; nothing else does.
+    assert!((least..least + least / 20).contains(&objects), "{objects}");
+    let again = fs::read(app.join("top-0/middle-0/deep/file-0")).unwrap();
+    assert_eq!(
+        again,
+        fs::read(root.join("top-0/middle-0/deep/file-0")).unwrap()
+    );
+    assert_eq!(world.proxy().take(), [""; 0]);
+}
