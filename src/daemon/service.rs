@@ -1,5 +1,6 @@
 //! The connection to the server that a configuration names, with the threads it runs on.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
@@ -11,10 +12,11 @@ use crate::remote::{Client, Remote};
 /// Threads for network I/O: transfers are bound by the network, so two keep any link busy.
 const NETWORK_THREADS: usize = 2;
 
-/// A server, and the threads that talk to it. Dropping it cuts what is under way.
+/// A server, and the threads that talk to it, which are there until the process ends: whoever still waits
+/// for an answer then has a deadline, and must not find its timers gone.
 pub struct Service {
     remote: Arc<Remote>,
-    runtime: Option<Runtime>,
+    _runtime: ManuallyDrop<Runtime>,
 }
 
 impl Service {
@@ -34,21 +36,12 @@ impl Service {
         let remote = Remote::new(client, runtime.handle().clone());
         Ok(Service {
             remote,
-            runtime: Some(runtime),
+            _runtime: ManuallyDrop::new(runtime),
         })
     }
 
     /// The server.
     pub fn remote(&self) -> &Arc<Remote> {
         &self.remote
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Not a wait: a request that hangs has a deadline of its own, which is not ours.
-            runtime.shutdown_background();
-        }
     }
 }

@@ -16,6 +16,7 @@ mod ahead;
 mod budgets;
 mod cache;
 mod cli;
+mod coherence;
 mod conflicts;
 mod contents;
 mod crash;

@@ -28,6 +28,11 @@ impl Second {
         }
     }
 
+    /// Sets a variable of everything that is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.program.env(name, value);
+    }
+
     /// `mesa`, configured for this mount.
     pub fn mesa(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.program.get_program());
