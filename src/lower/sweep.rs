@@ -1,6 +1,7 @@
 //! Sweeps: once somebody walks the snapshot, the rest of the walk is asked for in one request.
 //!
-//! A walk is a few listings that had to be fetched within a moment. The sweep begins at the deepest
+//! A walk is a few listings that had to be fetched within a moment, not all of them on the way down to one
+//! directory: that is how a file is opened. The sweep begins at the deepest
 //! directory above all of them, on a thread of its own, and keeps each listing as it arrives; whoever
 //! wants one that is on its way waits for it as long as listings keep coming, and then asks for it
 //! by itself. A source that cannot tell many listings at once is asked for one after the other.
@@ -77,8 +78,13 @@ impl Sweeps {
         if state.fetched.len() < WALK_LISTINGS {
             return None;
         }
-        let paths = state.fetched.iter().map(|(_, path)| path);
-        let top = paths.cloned().reduce(|above, path| above.common(&path))?;
+        let mut paths = state.fetched.iter().map(|(_, path)| path);
+        let deepest = paths.clone().max_by_key(|path| path.names().count())?;
+        if paths.clone().all(|path| path.covers(deepest)) {
+            return None;
+        }
+        let first = paths.next()?.clone();
+        let top = paths.fold(first, |above, path| above.common(path));
         if !state.begin(&top, now) {
             return None;
         }
@@ -214,6 +220,18 @@ mod tests {
         assert_eq!(sweeps.note(&path("a/c"), now), Some(path("a")));
         sweeps.ended(End::Done);
         assert_eq!(sweeps.note(&path("d"), now + WALK_TIME * 2), None);
+    }
+
+    #[test]
+    fn the_way_down_to_a_file_is_no_walk() {
+        let sweeps = Sweeps::default();
+        let now = Instant::now();
+        let mut down = TreePath::ROOT;
+        for _ in 0..10 {
+            assert_eq!(sweeps.note(&down, now), None);
+            down = down.join(&"d".try_into().unwrap()).unwrap();
+        }
+        assert_eq!(sweeps.note(&path("d/e"), now), Some(TreePath::ROOT));
     }
 
     #[test]

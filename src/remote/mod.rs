@@ -58,7 +58,7 @@ pub use connection::Remote;
 pub use extensions::Extensions;
 pub use failure::{Cause, Conflict, Failure, Violation};
 pub use http::{Collector, Destination};
-pub use pin::{Along, Resolved, Target};
+pub use pin::{Along, Listed, Resolved, Target};
 pub use publish::{Absent, Earlier, How, Outcome, Publication, Publisher, Standing};
 pub use push::{Forked, KeptLocal, KeptReason, Push, PushError, Pushed, Pusher, Settled};
 pub use repository::RepositoryName;

@@ -1,6 +1,6 @@
 //! From a name to a snapshot, in a number of calls that does not depend on the repository's size: one,
 //! which brings the first listings along, of a server with the extension `snapshots`; else
-//! repository or bookmark -> change -> commit and time -> root tree.
+//! repository or bookmark -> change -> commit and time -> root tree with its listing.
 
 use super::api::{ChangeDetail, SnapshotAnswer, parse_date};
 use super::call::{Call, encoded, of_repository};
@@ -27,7 +27,7 @@ pub enum Target {
     Change(ChangeId),
 }
 
-/// Which listings should come along, if the server can send any with a snapshot.
+/// Which listings should come along: the root's alone, unless the server can send more with a snapshot.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Along {
     /// How many bytes may tell of them, from the root tree down; 0 is none.
@@ -35,6 +35,9 @@ pub struct Along {
     /// The root tree of which the listings are here.
     pub known: Option<GitOid>,
 }
+
+/// A tree, and what is in it.
+pub type Listed = (GitOid, Vec<ListingEntry>);
 
 /// What it does show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub struct Resolved {
     /// The snapshot.
     pub pin: Pin,
     /// Trees of it with what is in them.
-    pub listings: Vec<(GitOid, Vec<ListingEntry>)>,
+    pub listings: Vec<Listed>,
 }
 
 impl Remote {
@@ -110,11 +113,11 @@ impl Remote {
             }
             Target::Change(change) => (None, *change),
         };
-        let pin = self.pin(patience, repository, change).await?;
+        let (pin, listings) = self.pin(patience, repository, change, along).await?;
         Ok(Resolved {
             bookmark,
             pin,
-            listings: Vec::new(),
+            listings,
         })
     }
 
@@ -123,16 +126,21 @@ impl Remote {
         patience: Patience,
         repository: &RepositoryName,
         change: ChangeId,
-    ) -> Result<Pin, Failure> {
+        along: Along,
+    ) -> Result<(Pin, Vec<Listed>), Failure> {
         if change == ChangeId::ROOT {
             // The empty tree that every history starts from has no commit to ask for.
-            return Ok(Pin {
+            let pin = Pin {
                 change,
                 commit: GitOid([0; 20]),
                 tree: GitOid::EMPTY_TREE,
                 time: Timestamp::default(),
-            });
+            };
+            return Ok((pin, Vec::new()));
         }
+        // The root's listing is what is looked at first; where one is known, the tree tells whether it is
+        // still that.
+        let depth = u8::from(along.known.is_none() && along.bytes_max > 0);
         let client = self.client();
         let commit_read = self
             .extensions_within(patience, repository)
@@ -153,10 +161,12 @@ impl Remote {
             let root = self
                 .read_within(patience, async |left| {
                     client
-                        .directory(repository, at, &TreePath::ROOT, 0, left)
+                        .directory(repository, at, &TreePath::ROOT, depth, left)
                         .await
                 })
                 .await?;
+            let listings = (depth > 0).then_some((root.tree, root.entries));
+            let listings = listings.into_iter().collect();
             let pin = Pin {
                 change,
                 commit,
@@ -164,12 +174,12 @@ impl Remote {
                 time: time_of(&now)?,
             };
             if commit_read {
-                return Ok(pin);
+                return Ok((pin, listings));
             }
             // The tree was that of the moment: it is this commit's if the change stayed.
             now = ask().await?;
             if now.change.current_commit_oid == commit {
-                return Ok(pin);
+                return Ok((pin, listings));
             }
         }
         Err(Failure::Protocol(Violation::OtherObject))

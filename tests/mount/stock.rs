@@ -24,6 +24,37 @@ fn beyond(requests: &[String]) -> usize {
 }
 
 #[test]
+fn a_file_four_names_down_is_ten_calls_away() {
+    let source = tempfile::tempdir().unwrap();
+    let root = repository(source.path());
+    let world = world(&root);
+    let path = "top-0/middle-0/deep/file-0";
+    let read = fs::read(world.repo("app").join(path)).unwrap();
+    assert_eq!(read, fs::read(root.join(path)).unwrap());
+    let requests = world.proxy().take();
+    let paths: Vec<&str> = requests
+        .iter()
+        .map(|request| request.strip_prefix("GET /v1/").unwrap())
+        .collect();
+    let change = paths[3].rsplit_once('/').unwrap().1;
+    let content = |query: &str| format!("local/app/content?change_id={change}&path={query}");
+    let expected = [
+        "whoami".to_owned(),
+        "local/repos?limit=100".to_owned(),
+        "local/app".to_owned(),
+        format!("local/app/changes/{change}"),
+        content("&depth=1"),
+        // Whether the root was that of the commit that the change had before.
+        format!("local/app/changes/{change}"),
+        content("top-0&depth=1"),
+        content("top-0%2Fmiddle-0&depth=1"),
+        content("top-0%2Fmiddle-0%2Fdeep&depth=1"),
+        content("top-0%2Fmiddle-0%2Fdeep%2Ffile-0"),
+    ];
+    assert_eq!(paths, expected);
+}
+
+#[test]
 fn a_walk_is_a_few_listings_of_many_levels() {
     let source = tempfile::tempdir().unwrap();
     let root = repository(source.path());
