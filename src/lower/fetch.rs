@@ -349,6 +349,9 @@ impl Lower {
         progress: &AtomicU64,
     ) -> Result<(), Error> {
         let (path, oid, size) = what;
+        if self.parts.complete(what, progress)? {
+            return Ok(());
+        }
         for attempt in 1..=ATTEMPTS_MAX {
             if self.attempt_object(what, kept, progress)? {
                 self.counts.note_object(size);

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -37,6 +37,11 @@ use crate::tree::GitOid;
 
 /// Chunks that are in memory where the disk is full: those of a few requests of the kernel.
 const MEMORY_CHUNKS_MAX: u64 = 32;
+
+/// How long others may take to hash what is here: longer than a slow disk takes to read the largest that a
+/// store usually keeps; and how often is looked whether they have.
+const HASHED_MAX: Duration = Duration::from_secs(60);
+const HASHED_LOOK: Duration = Duration::from_millis(20);
 
 /// What a look at some bytes found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +108,15 @@ impl Partial {
     pub(super) fn is_alive(&self) -> bool {
         let (file, in_memory) = self.state.lock().medium();
         in_memory || has_name(&file)
+    }
+
+    /// Whether more than half of it is here, where all of it can be.
+    pub(super) fn is_mostly_here(&self) -> bool {
+        let chunks = self.size.div_ceil(CHUNK_BYTES);
+        self.is_alive() && {
+            let state = self.state.lock();
+            !state.in_memory && state.here.count() * 2 > chunks
+        }
     }
 
     /// Whether a full disk did not take it.
@@ -221,6 +235,15 @@ impl Partial {
             }
             hashes.update(&bytes);
             self.state.lock().hashes = Some(hashes);
+        }
+    }
+
+    /// Waits until others have hashed and published it, which is when it `is_over`; not for ever.
+    pub(super) fn wait_for_hashes(&self, is_over: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_over() && !self.is_in_memory() && begun.elapsed() < HASHED_MAX {
+            let mut state = self.state.lock();
+            self.landed.wait_for(&mut state, HASHED_LOOK);
         }
     }
 

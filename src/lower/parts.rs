@@ -16,10 +16,12 @@
 //! ([`Lower::is_distrusted`]).
 //!
 //! Without ranges, and for what the store would not keep, an object is read as a whole, as small ones are.
+//! Whoever wants the whole, such as a copy-up, gets what lacks where more than half is here: beyond that one
+//! request that brings all is sooner done than many.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::batches::{ROOM_BYTES_MIN, start};
@@ -170,6 +172,38 @@ impl Parts {
             tracing::warn!(%oid, %path, ?range, attempt, "a part of an object arrived damaged");
         }
         Err(Error::Corrupt { oid })
+    }
+
+    /// Fetches what lacks of an object of which more than half is here; says whether it is whole then. Adds
+    /// bytes that come to `progress`.
+    pub(super) fn complete(
+        &self,
+        (path, oid, size): (&TreePath, GitOid, u64),
+        progress: &AtomicU64,
+    ) -> Result<bool, Error> {
+        let found = self.find(oid).filter(|_| self.are_of(size));
+        let Some(partial) = found.filter(|found| found.is_mostly_here()) else {
+            return Ok(false);
+        };
+        let came = partial.obtain(&(0..size), &self.pace, |chunks| {
+            let came = self.request(&partial, path, chunks);
+            progress.fetch_add(chunks.end - chunks.start, Ordering::Relaxed);
+            came
+        });
+        match came {
+            Ok(Ranges::Came) => {}
+            // All of it in one request may do better.
+            Ok(Ranges::Unknown) | Err(Error::Corrupt { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.hash(&partial);
+        // Who hashes the last of it, or publishes it, may be another thread.
+        let is_over = || {
+            self.find(oid)
+                .is_none_or(|found| !Arc::ptr_eq(&found, &partial))
+        };
+        partial.wait_for_hashes(is_over);
+        Ok(self.store.has_blob(oid))
     }
 
     /// Hashes what came, on another thread if that is much.

@@ -1,5 +1,6 @@
 //! Large objects over a source with ranges: what is asked for, who shares it, and what damage and lies do.
 
+mod rest;
 mod room;
 
 use std::io::{Read, Write};
@@ -272,20 +273,6 @@ fn in_any_order_the_last_chunk_makes_it_whole() {
     }
     setup.becomes_whole();
     assert!(setup.source.asked().iter().all(|count| *count == 1));
-}
-
-#[test]
-fn small_objects_and_sources_without_ranges_are_as_ever() {
-    let small = setup(Ranged::new(WHOLE_BYTES_MAX));
-    small.check(0..10);
-    assert_eq!(small.source.ranges.lock().len(), 0);
-    assert_eq!(*small.source.wholes.lock(), 1);
-    let plain = setup(Ranged::new(WHOLE_BYTES_MAX + 1));
-    plain.source.set(Manner::Unknown);
-    plain.check(0..10);
-    plain.check(WHOLE_BYTES_MAX - 10..WHOLE_BYTES_MAX + 1);
-    assert_eq!(plain.source.ranges.lock().len(), 1, "it is asked once");
-    assert_eq!((*plain.source.wholes.lock(), plain.is_whole()), (1, true));
 }
 
 #[test]

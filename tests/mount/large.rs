@@ -282,3 +282,27 @@ fn an_edit_has_all_of_it() {
     assert!(fs::read(&setup.path).unwrap() == setup.expected);
     setup.world.flush_and_compare("app");
 }
+
+#[test]
+fn an_edit_of_what_is_mostly_here_costs_the_rest() {
+    let mut setup = counted();
+    let read = BYTES / 4 * 3;
+    setup.says("head", &["-c", &read.to_string()], &setup.expected[..read]);
+    let mut file = OpenOptions::new().append(true).open(&setup.path).unwrap();
+    file.write_all(b"and more").unwrap();
+    drop(file);
+    let requests = setup.world.proxy().take();
+    let reads = requests
+        .iter()
+        .filter(|request| request.starts_with("GET "));
+    assert!(
+        reads.clone().all(|request| is_range(request)),
+        "{requests:?}"
+    );
+    let whole = BYTES as u64;
+    let bytes = setup.world.proxy().take_bytes();
+    assert!((whole..whole + whole / 50).contains(&bytes), "{bytes}");
+    setup.expected.extend(b"and more");
+    assert!(fs::read(&setup.path).unwrap() == setup.expected);
+    setup.world.flush_and_compare("app");
+}
