@@ -15,6 +15,10 @@ const WRITE_BYTES_MAX: u32 = 1 << 20;
 /// ends as one that is unmounted. `SETXATTR_EXT` makes fuser 0.18 panic. `ATOMIC_O_TRUNC` would save a
 /// request where a file is opened and cut, but then an open for reading that cuts reaches us before the
 /// kernel finds that the file is a program that runs: the open is refused, and the program is gone.
+///
+/// Nor is `read_ahead_kb` of the mount raised, which root could: with 128, 512 and 1024 a file of 256 MiB was
+/// read in 0.21, 0.19 and 0.18 s, by a map in 0.22, 0.20 and 0.20, and its pages by chance in 0.19, 0.22 and
+/// 0.20, medians of seven turns: less than they differ by themselves.
 const CAPABILITIES: [InitFlags; 7] = [
     InitFlags::FUSE_ASYNC_READ,
     InitFlags::FUSE_BIG_WRITES,
