@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::judge::Judge;
 use crate::support::fixture::noise;
 use crate::support::git::initialise;
-use crate::support::process::run_within;
+use crate::support::process::{Finished, run_within};
 use crate::support::tree::Entry;
 use crate::support::world::World;
 use crate::tools::FSX;
@@ -23,7 +23,14 @@ use crate::variable;
 /// what was written.
 const SEEDS: [u64; 10] = [42, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 /// Operations with each seed, unless `MESA_FSX_OPS` says otherwise.
+///
+/// fsx 0.3.2 leaves mapped whatever it reads through a map, so that each operation takes longer than the one
+/// before, and after 65,530 of these the kernel gives it no more. A million operations are 200 seeds of
+/// 5,000.
 const OPERATIONS: u64 = 20_000;
+const OPERATIONS_MAX: u64 = 200_000;
+/// After so many seeds a long run says how far it is.
+const SEEDS_SHOWN: usize = 100;
 /// What part of them is done before a kill, and after it.
 const PART: u64 = 4;
 /// A thousand operations take at most this long on a machine that does much else.
@@ -111,6 +118,7 @@ impl Bench {
         let count = usize::try_from(variable("MESA_FSX_SEEDS", SEEDS.len() as u64)).unwrap();
         let seeds: Vec<u64> = SEEDS.into_iter().chain(100..).take(count).collect();
         let operations = variable("MESA_FSX_OPS", OPERATIONS);
+        assert!(operations <= OPERATIONS_MAX, "more than fsx can do");
         let source = tempfile::tempdir().unwrap();
         let root = source.path().join("app");
         fs::create_dir(&root).unwrap();
@@ -170,8 +178,11 @@ impl Bench {
         fsx.args(["-S", &seed.to_string()]);
         fsx.arg("-f").arg(&configuration);
         fsx.arg("-P").arg(artifacts.path()).arg(file);
-        let finished = run_within(&mut fsx, deadline(self.operations)).success();
-        assert_eq!(finished.text(), "All operations completed A-OK!");
+        let finished = run_within(&mut fsx, deadline(self.operations));
+        if !allocated_nothing(&finished) {
+            let finished = finished.success();
+            assert_eq!(finished.text(), "All operations completed A-OK!");
+        }
     }
 
     #[track_caller]
@@ -196,6 +207,16 @@ impl Bench {
     }
 }
 
+/// Whether chance had fsx allocate no bytes, which every file system refuses (EINVAL), and fsx takes as the
+/// end: once in a million operations. What it has done until then is to be compared all the same.
+fn allocated_nothing(finished: &Finished) -> bool {
+    let errors = finished.errors();
+    let last = errors.lines().last().unwrap_or_default();
+    errors.starts_with("Test file system does not support posix_fallocate.")
+        && last.contains(" POSIX_FALLOCATE ")
+        && last.ends_with("(    0x0 bytes)")
+}
+
 fn deadline(operations: u64) -> Duration {
     DEADLINE_PER_THOUSAND * u32::try_from(operations.div_ceil(1000) + 5).unwrap()
 }
@@ -206,8 +227,11 @@ fn suite(name: &str, begin: Begin) {
     let judge = Judge::before(&bench.world);
     let start = Instant::now();
     let mut expected = BTreeMap::new();
-    for seed in bench.seeds.clone() {
-        expected.insert(seed, bench.run(begin, seed, seed));
+    for (number, seed) in bench.seeds.iter().enumerate() {
+        expected.insert(*seed, bench.run(begin, *seed, *seed));
+        if (number + 1) % SEEDS_SHOWN == 0 {
+            eprintln!("{name}: {} seeds after {:.0?}", number + 1, start.elapsed());
+        }
     }
     println!(
         "fsx 0.3.2, {name}: {} seeds ({:?}) of {} operations completed A-OK in {:.0?}",
@@ -240,7 +264,7 @@ fn a_kill_between_two_runs_takes_no_byte() {
     bench.operations /= PART;
     let mut expected = BTreeMap::new();
     let start = Instant::now();
-    for seed in bench.seeds.clone() {
+    for (number, seed) in bench.seeds.clone().into_iter().enumerate() {
         let other = seed + 1_000;
         for run in [seed, other] {
             let left = bench.run(Begin::Cut, seed, run);
@@ -248,6 +272,13 @@ fn a_kill_between_two_runs_takes_no_byte() {
             bench.world.mount();
             bench.compare(seed, &left, "after a kill");
             expected.insert(seed, left);
+        }
+        if (number + 1) % SEEDS_SHOWN == 0 {
+            eprintln!(
+                "with kills: {} seeds after {:.0?}",
+                number + 1,
+                start.elapsed()
+            );
         }
     }
     println!(
