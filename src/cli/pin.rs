@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::prefetch::{Place, places, progress_shown};
 use super::{Context, Error, output};
 use crate::daemon::control::{Answer, PinAnswer, PinEntry, PinRequest, PinState, Request, ask};
-use crate::daemon::control_socket;
+use crate::daemon::{self, at_rest, control_socket};
 use crate::lower;
 
 /// Between two looks while waiting.
@@ -72,14 +72,17 @@ impl Asked {
 ///
 /// # Errors
 ///
-/// Nothing is mounted; a path is not in the mount.
+/// Nothing is mounted, unless it only shows; a path is not in the mount.
 pub(super) fn pin(arguments: &Pin, context: &Context) -> Result<Exit, Error> {
     let settings = context.settings()?;
     let asked = Asked {
         socket: control_socket(&settings),
     };
     if arguments.paths.is_empty() {
-        let pins = asked.command(PinRequest::List)?;
+        let pins = match asked.command(PinRequest::List) {
+            Err(Error::Daemon(daemon::Error::NotRunning { .. })) => at_rest::pins(&settings)?.pins,
+            pins => pins?,
+        };
         show(&pins, arguments.json)?;
         if pins.is_empty() && !arguments.json {
             output::talk("nothing is pinned");
@@ -260,9 +263,14 @@ fn show(pins: &[PinEntry], as_json: bool) -> Result<(), Error> {
         };
         let reason = pin.reason.as_deref();
         let reason = reason.map_or_else(String::new, |why| format!(": {why}"));
+        let name = name(&pin.repo, &pin.path);
+        // Nobody has looked yet.
+        if pin.state == PinState::Waiting && pin.files == 0 {
+            output::data(format!("{name}\t{state}{reason}"))?;
+            continue;
+        }
         output::data(format!(
-            "{}\t{state}\t{} of {} files\t{} of {}{reason}",
-            name(&pin.repo, &pin.path),
+            "{name}\t{state}\t{} of {} files\t{} of {}{reason}",
             pin.files_here,
             pin.files,
             output::bytes(pin.bytes_here),

@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use super::control::{ConflictDetail, ConflictList};
-use super::control::{EntryState, JournalListing};
+use super::control::{EntryState, JournalListing, PinAnswer, PinEntry, PinState};
 use super::credentials;
 use super::failure::in_a_line;
 use super::journals::{self, Standing};
 use super::lock::Holding;
+use super::pins::Pins;
 use super::replay_worker::{publishing, special};
 use super::status::{Base, Change, PendingWork, RepoState, RepoStatus, State, Status, Totals};
 use super::{DataLock, Error, known, loss, supervisor};
@@ -72,6 +73,36 @@ pub fn journal(config: &Config) -> Result<JournalListing, Error> {
         }
     })?;
     failure.map_or(Ok(listing), Err)
+}
+
+/// What is pinned. How much of it is here the next mount finds out.
+///
+/// # Errors
+///
+/// As [`status`]; a list that cannot be read.
+pub fn pins(config: &Config) -> Result<PinAnswer, Error> {
+    let mut answer = PinAnswer { pins: Vec::new() };
+    let mut failure = None;
+    each(config, |folder, organization, name| {
+        let path = folder.join(name.as_os_str());
+        match Pins::read(&path) {
+            Ok(pins) => answer.pins.extend(pins.paths().map(|path| PinEntry {
+                repo: format!("{organization}/{name}"),
+                path: path.to_owned(),
+                state: PinState::Waiting,
+                reason: Some("not mounted".to_owned()),
+                is_walked: false,
+                files: 0,
+                bytes: 0,
+                files_here: 0,
+                bytes_here: 0,
+            })),
+            Err(source) => {
+                failure.get_or_insert(Error::Folder { path, source });
+            }
+        }
+    })?;
+    failure.map_or(Ok(answer), Err)
 }
 
 /// Visits every repository that has local state, under the data directory's lock: looking into a

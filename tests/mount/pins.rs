@@ -290,6 +290,21 @@ fn what_is_asked_wrongly_is_refused_and_damage_is_mended() {
 }
 
 #[test]
+fn what_is_pinned_is_shown_with_nothing_mounted() {
+    let mut world = World::small();
+    pin(&world, "docs").success();
+    world.unmount("10s").success();
+    let shown = cache(&world, &["pin"]).success();
+    assert_eq!(shown.text(), "local/app/docs\twaiting: not mounted");
+    assert_eq!(states(&world), [("docs".into(), "waiting".into())]);
+    let docs = world.repo("app").join("docs");
+    let refused = cache(&world, &["unpin", docs.to_str().unwrap()]).expect(1);
+    assert!(refused.errors().contains("mesa mount"), "{refused}");
+    world.mount();
+    wait_until_kept(&world);
+}
+
+#[test]
 fn a_pin_asks_as_little_as_fetching_does_and_nothing_after_a_remount() {
     const FILES: u64 = 2_500;
     let mut world = World::serve(&[("app", &fixture::many(2_500))]);
