@@ -19,7 +19,7 @@
 //! main -> cli -+-> daemon -+-> fuse -> overlay -+-> upper -+-> tree     journal: a crate of its own,
 //!              |           |                    +-> lower -+            imports nothing of ours; used
 //!              |           +-> remote -> lower::Source, secrets, tree   by overlay, upper, remote and
-//!              |           +-> export -> lower, tree                    daemon
+//!              |           +-> export -> lower, tree                    daemon; a limit by server
 //!              |           +-> config -> secrets
 //!              +-> server -> remote::{api, Destination}, tree
 //! ```

@@ -16,6 +16,7 @@
 //! `http` speaks, `git` keeps, and nothing but `git` knows gix. A repository is made under
 //! `temporary/` and renamed into place, so it exists whole or not at all. Writers of one
 //! repository take turns (a ticket, not a lock: it is held while Git works); readers never wait.
+//! `upkeep` packs what many small writes have left, in the background.
 //! Whatever was answered with success survives kill -9 and a power cut.
 
 mod data;
@@ -27,6 +28,7 @@ mod in_place;
 mod keys;
 mod listen;
 mod repositories;
+mod upkeep;
 mod webhooks;
 
 use std::future::Future;

@@ -265,7 +265,7 @@ async fn odd_requests_are_refused_and_never_a_fault_of_ours() {
 async fn without_git_there_is_an_answer_that_says_what_to_install() {
     let (_source, mut server) = sample_server().await;
     server.stop().await;
-    let (_child, base) = Child::start_with(&server.data(), "/nonexistent");
+    let (_child, base) = Child::start_with(&server.data(), &[("PATH", "/nonexistent")]);
     server.base = base;
     let folder = tempfile::tempdir().unwrap();
     let at = url(&server, &server.key, "app");

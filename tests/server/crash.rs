@@ -31,14 +31,14 @@ pub struct Child(std::process::Child);
 impl Child {
     /// Starts a server and returns its base URL.
     pub fn start(data: &Path) -> (Child, String) {
-        Child::start_with(data, &std::env::var("PATH").unwrap())
+        Child::start_with(data, &[])
     }
 
-    /// The same with another search path of programs.
-    pub fn start_with(data: &Path, programs: &str) -> (Child, String) {
+    /// The same with more variables.
+    pub fn start_with(data: &Path, variables: &[(&str, &str)]) -> (Child, String) {
         use std::io::{BufRead, BufReader};
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .env("PATH", programs)
+            .envs(variables.iter().copied())
             .args(["--exact", "crash::child", "--nocapture"])
             .env(CHILD_DATA, data)
             .stdout(std::process::Stdio::piped())

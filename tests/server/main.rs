@@ -37,6 +37,8 @@ mod reading;
 mod rebasing;
 mod receiver;
 mod recording;
+mod repacking;
+mod repacking_races;
 mod repos;
 mod token_attacks;
 mod token_forms;

@@ -11,11 +11,23 @@ pub struct Program(Child);
 impl Program {
     /// Starts a server and returns its base URL.
     pub fn start(data: &Path, log: &Path) -> (Program, String) {
+        Program::start_with(data, log, &[], &[])
+    }
+
+    /// The same with variables, and more to do.
+    pub fn start_with(
+        data: &Path,
+        log: &Path,
+        variables: &[(&str, &str)],
+        arguments: &[String],
+    ) -> (Program, String) {
         let log = File::options().create(true).append(true).open(log).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_mesa"))
             .args(["--log-level", "trace", "serve", "--data"])
             .arg(data)
+            .args(arguments)
             .env_clear()
+            .envs(variables.iter().copied())
             .env("HOME", data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

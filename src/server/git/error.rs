@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use super::merge::Conflicts;
 use crate::tree::{GitOid, NameError};
@@ -96,6 +97,10 @@ pub(in crate::server) enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("git ended with {status}: {said}")]
+    ProgramFailed { status: ExitStatus, said: String },
+    #[error("a task of the server ended early")]
+    Task(#[source] tokio::task::JoinError),
     #[error("{doing}")]
     Git {
         doing: &'static str,

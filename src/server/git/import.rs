@@ -2,8 +2,9 @@
 //!
 //! A repository's objects are immutable files, so its packs and loose objects (and those of the
 //! databases that it borrows from) are linked into ours, or copied where a link is not possible,
-//! and its default branch becomes our default bookmark. No `git` program is needed. A plain
-//! directory becomes one commit; empty directories are kept, `.git` is left out.
+//! and its default branch becomes our default bookmark. A plain directory becomes one commit; empty
+//! directories are kept, `.git` is left out. What is loose then is packed by the `git` program, and
+//! stays loose without it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -21,12 +22,13 @@ use super::error::{At, Doing, Error};
 use super::path::FilePath;
 use super::refs::{self, Move};
 use super::staging::{Staging, sync_files, sync_folders};
-use super::{HASH, Repository, open_gix, theirs};
+use super::{HASH, Repository, open_gix, repack, theirs};
 use crate::remote::api::FileMode;
 use crate::tree::ChangeId;
 
 /// Makes a bare repository in `target`, which must not exist, of what is at `source`. `id` and
-/// `author` are for the commit of a plain directory. On return it survives a power cut.
+/// `author` are for the commit of a plain directory. On return it survives a power cut. Blocks, on a
+/// thread of tokio's that may.
 pub(in crate::server) fn import(
     source: &Path,
     target: &Path,
@@ -37,14 +39,16 @@ pub(in crate::server) fn import(
         .iter()
         .all(|name| source.join(name).exists());
     if source.join(".git").exists() || is_bare {
-        repository(source, target)
+        repository(source, target)?;
     } else if source.is_dir() {
-        directory(source, target, id, author)
+        directory(source, target, id, author)?;
     } else {
-        Err(Error::SourceKind {
+        return Err(Error::SourceKind {
             path: source.to_owned(),
-        })
+        });
     }
+    repack::pack_new(target);
+    Ok(())
 }
 
 fn repository(source: &Path, target: &Path) -> Result<(), Error> {

@@ -16,8 +16,9 @@
 //! Invariants: an object is on disk, synced, before a reference names it; a reference is synced
 //! before the caller hears of it; the change's reference moves before the bookmarks that follow
 //! it, so after a crash a bookmark may lag, and opening the repository lets it catch up; a merge
-//! moves its bookmark first, so a merge that exists took effect. One
-//! process owns the folder, and one writer at a time moves references (the caller's ticket).
+//! moves its bookmark first, so a merge that exists took effect. An object stays for ever, and moves
+//! from loose files into packs (`repack`). One process owns the folder, and one writer at a time moves
+//! references (the caller's ticket).
 
 mod authors;
 mod bookmarks;
@@ -39,12 +40,14 @@ mod program;
 mod push;
 mod rebase;
 mod refs;
+mod repack;
 mod staging;
 mod tree;
 mod uploads;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -73,6 +76,7 @@ pub(in crate::server) use packets::{
 };
 pub(in crate::server) use program::{Program, Protocol};
 pub(in crate::server) use push::{COMMANDS_MAX, Pushed, Quarantine, Together};
+pub(in crate::server) use repack::{Repacked, tell as tell_unpacked};
 pub(in crate::server) use tree::{Entry, Kind, SizeCache};
 
 use error::{At, Doing};
@@ -116,6 +120,8 @@ pub enum Access {
 struct Shared {
     repo: gix::ThreadSafeRepository,
     packs_changed: Option<SystemTime>,
+    /// What was shared before, as long as somebody has a handle of it.
+    earlier: Vec<Weak<gix::odb::Store>>,
 }
 
 impl Shared {
@@ -126,6 +132,7 @@ impl Shared {
         Ok(Shared {
             repo,
             packs_changed,
+            earlier: Vec::new(),
         })
     }
 }
@@ -157,12 +164,13 @@ impl Repository {
         staging.publish()
     }
 
-    /// Opens a repository and undoes what a crash may have left: half-written objects, stale
+    /// Opens a repository and undoes what a crash may have left: half-written objects, half a pack, stale
     /// reference locks, bookmarks that had not yet followed their change.
     pub(in crate::server) fn open(folder: &Path) -> Result<Repository, Error> {
         staging::clear(folder)?;
         uploads::sweep(folder)?;
         refs::remove_stale_locks(folder)?;
+        repack::sweep(folder)?;
         let repository = Repository::load(folder, Access::ReadWrite, None)?;
         repository.catch_up_bookmarks(Lag::Any)?;
         Ok(repository)
@@ -219,16 +227,33 @@ impl Repository {
     /// A handle for one request.
     fn local(&self) -> gix::Repository {
         let packs_changed = packs_changed(&self.folder);
-        let is_old = self.shared.read().packs_changed != packs_changed;
-        if is_old {
-            match Shared::open(&self.folder) {
-                Ok(shared) => *self.shared.write() = shared,
-                Err(error) => tracing::warn!(%error, "the repository cannot be opened again"),
-            }
+        let is_old = |shared: &Shared| shared.packs_changed != packs_changed;
+        if is_old(&self.shared.read())
+            && let Err(error) = self.reopen(is_old)
+        {
+            tracing::warn!(%error, "the repository cannot be opened again");
         }
         let mut repo = self.shared.read().repo.to_thread_local();
         repo.object_cache_size(OBJECT_CACHE_BYTES);
         repo
+    }
+
+    /// Opens the repository again for the handles to come, unless somebody else has meanwhile.
+    fn reopen(&self, is_old: impl Fn(&Shared) -> bool) -> Result<(), Error> {
+        let mut shared = self.shared.write();
+        if is_old(&shared) {
+            let mut new = Shared::open(&self.folder)?;
+            new.earlier.append(&mut shared.earlier);
+            new.earlier.retain(|store| store.strong_count() > 0);
+            new.earlier.push(Arc::downgrade(&shared.repo.objects));
+            *shared = new;
+        }
+        Ok(())
+    }
+
+    /// What handles of before the last opening read from.
+    fn earlier(&self) -> Vec<Weak<gix::odb::Store>> {
+        self.shared.read().earlier.clone()
     }
 
     /// Where uploads are put before they become objects.
@@ -266,11 +291,20 @@ impl Repository {
     }
 }
 
+/// Opens a repository with the indices of all its packs, so that its handles look into these before they
+/// look for loose files.
 fn open_gix(folder: &Path) -> Result<gix::ThreadSafeRepository, Error> {
-    gix::open::Options::isolated()
+    let repo = gix::open::Options::isolated()
         .open_path_as_is(true)
         .open(folder)
-        .doing("opening a repository")
+        .doing("opening a repository")?;
+    // Whoever looks for what is not there looks everywhere.
+    let nothing = gix::ObjectId::null(HASH);
+    let _ = repo
+        .to_thread_local()
+        .objects
+        .exists_without_refresh(&nothing);
+    Ok(repo)
 }
 
 fn ours(oid: &gix::oid) -> GitOid {

@@ -39,8 +39,9 @@ pub(super) async fn create(
     let hosted = service.repository(&principal, &organization, &name, Scope::Write)?;
     let declared = receive::declared_length(&headers, BLOB_BYTES_MAX)?;
     let (mut file, size) = receive(&hosted, body, declared.unwrap_or(BLOB_BYTES_MAX)).await?;
-    blocking(&service, move |_| {
+    blocking(&service, move |service| {
         let sha = hosted.git.store_blob(&mut file, size)?;
+        service.upkeep.look_at(&hosted);
         Ok(created(StoredBlob { sha, size }))
     })
     .await
@@ -63,12 +64,13 @@ pub(super) async fn create_many(
         ));
     }
     let (file, _) = receive(&hosted, body, BATCH_BYTES_MAX).await?;
-    blocking(&service, move |_| {
+    blocking(&service, move |service| {
         let mut batch = Batch {
             from: BufReader::new(file),
             count: 0,
         };
         let stored = hosted.git.store_blobs(|| batch.next())?;
+        service.upkeep.look_at(&hosted);
         let blobs = stored.into_iter();
         let blobs = blobs.map(|(sha, size)| StoredBlob { sha, size }).collect();
         Ok(created(StoredBlobs { blobs }))

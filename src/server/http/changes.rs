@@ -260,6 +260,7 @@ pub(super) async fn create(
     writing(&service, &hosted.turn.clone(), move |service| {
         let _share = share;
         let made = hosted.git.create_change(input)?;
+        service.upkeep.look_at(&hosted);
         // A repeated request tells of its change again: better twice than never.
         news::made(service, &hosted, made.clone());
         Ok(created(describe(made)))
@@ -358,6 +359,7 @@ pub(super) async fn patch(
     writing(&service, &hosted.turn.clone(), move |service| {
         let _share = share;
         let patched = hosted.git.patch_change(input)?;
+        service.upkeep.look_at(&hosted);
         for evolution in &patched.evolved {
             news::evolved(service, &hosted, evolution)?;
         }

@@ -225,6 +225,8 @@ impl From<git::Error> for Failure {
             | E::ListingTooLong => (StatusCode::BAD_REQUEST, code::INVALID_REQUEST),
             E::ProgramMissing => (StatusCode::NOT_IMPLEMENTED, code::NOT_IMPLEMENTED),
             E::Program { .. }
+            | E::ProgramFailed { .. }
+            | E::Task(_)
             | E::SourceChanged { .. }
             | E::SourcePartial { .. }
             | E::SourceHash { .. }

@@ -63,6 +63,7 @@ pub(super) async fn create(
         let (target, source) = (input.target.clone(), input.source.clone());
         let gone = hosted.git.bookmark(&source);
         let merged = hosted.git.merge_bookmarks(input)?;
+        service.upkeep.look_at(&hosted);
         if merged.outcome == git::Outcome::MergeCommit {
             let now = hosted.git.bookmark(&target)?;
             news::bookmark(service, EventKind::BookmarkMerged, &hosted, &now)?;

@@ -50,6 +50,7 @@ use super::events::Events;
 use super::git::SizeCache;
 use super::keys::{Principal, Scope};
 use super::repositories::{Hosted, Repositories};
+use super::upkeep::Upkeep;
 use super::webhooks::Webhooks;
 use super::{Options, git, in_place};
 use failure::Failure;
@@ -75,6 +76,7 @@ pub(super) struct Service {
     stopping: CancellationToken,
     /// Turns of the `git` program.
     programs: Arc<Semaphore>,
+    upkeep: Upkeep,
 }
 
 type Shared = Arc<Service>;
@@ -102,6 +104,7 @@ impl Service {
             &data.organization,
             events.listen(),
         )?;
+        let programs = Arc::new(Semaphore::new(smart::PROGRAMS_MAX));
         Ok(Service {
             data,
             repositories,
@@ -114,7 +117,8 @@ impl Service {
             limits: limits::Limits::new(options.rate_limit),
             metrics: metrics::Metrics::default(),
             stopping,
-            programs: Arc::new(Semaphore::new(smart::PROGRAMS_MAX)),
+            upkeep: Upkeep::start(programs.clone()),
+            programs,
         })
     }
 

@@ -137,12 +137,13 @@ pub(super) async fn append(
     };
     file.flush().await.map_err(io)?;
     drop(file);
-    let answer = blocking(&service, move |_| {
+    let answer = blocking(&service, move |service| {
         let end = part.sync()?;
         if end < wanted.size {
             return Ok(wanted.at(end, false));
         }
         hosted.git.finish_upload(part, wanted.sha, wanted.size)?;
+        service.upkeep.look_at(&hosted);
         Ok(wanted.at(wanted.size, true))
     })
     .await?;

@@ -20,7 +20,7 @@ pub(in crate::server) struct Quarantine {
 }
 
 impl Quarantine {
-    fn new(repository: &Path) -> Result<Quarantine, Error> {
+    pub(in crate::server::git) fn new(repository: &Path) -> Result<Quarantine, Error> {
         let incoming = repository.join(staging::FOLDER);
         fs::create_dir_all(&incoming).at(&incoming)?;
         let folder = tempfile::Builder::new()
@@ -63,7 +63,7 @@ impl Quarantine {
     }
 
     /// Moves everything into the repository; on return it survives a power cut.
-    pub(super) fn publish(self, repository: &Path) -> Result<(), Error> {
+    pub(in crate::server::git) fn publish(self, repository: &Path) -> Result<(), Error> {
         let objects = self.objects();
         let mut names = Vec::new();
         for folder in fs::read_dir(&objects).at(&objects)? {

@@ -214,6 +214,7 @@ async fn push(
     writing(service, &hosted.turn.clone(), move |service| {
         let hosted = service.current(&hosted)?;
         let pushed = hosted.git.push(&commands, quarantine, together)?;
+        service.upkeep.look_at(&hosted);
         tell(service, &hosted, &commands, &pushed)?;
         Ok(git::report(manner, Ok(()), &pushed.verdicts, ""))
     })
