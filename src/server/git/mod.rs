@@ -50,6 +50,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
+use gix::odb::pack::cache::lru::MemoryCappedHashmap;
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::RwLock;
 
@@ -70,7 +71,7 @@ pub(in crate::server) use merge::{
     Choice, Conflict, Conflicts, Hunk, MergeInput, Omitted, Outcome, Resolution, Resolutions, Side,
     SourceFate, Unsettled,
 };
-pub(in crate::server) use objects::Child;
+pub(in crate::server) use objects::{Blobs, Child, Found};
 pub(in crate::server) use packets::{
     Command, LENGTH_BYTES, Line, Malformed, Manner, Verdict, advertisement, length, line, report,
 };
@@ -87,8 +88,11 @@ pub(in crate::server) const DEPTH_MAX: usize = 500;
 /// Most entries in one listing: about 250 MB of JSON, and more than any repository that is
 /// read at depth 1.
 pub(in crate::server) const LISTING_ENTRIES_MAX: usize = 1 << 20;
-/// Bytes of decoded trees and delta bases that one request keeps.
+/// Bytes of decoded trees that one request keeps.
 const OBJECT_CACHE_BYTES: usize = 4 << 20;
+/// Bytes of objects that one request keeps since packs hold others as differences to them; without, each
+/// of these is put together from its first ancestor on.
+const BASE_CACHE_BYTES: usize = 4 << 20;
 
 const HASH: gix::hash::Kind = gix::hash::Kind::Sha1;
 
@@ -224,8 +228,15 @@ impl Repository {
         self.access
     }
 
-    /// A handle for one request.
+    /// A handle for one request, which may come to the same trees again.
     fn local(&self) -> gix::Repository {
+        let mut repo = self.plain();
+        repo.object_cache_size(OBJECT_CACHE_BYTES);
+        repo
+    }
+
+    /// A handle for one request, which reads each object once.
+    fn plain(&self) -> gix::Repository {
         let packs_changed = packs_changed(&self.folder);
         let is_old = |shared: &Shared| shared.packs_changed != packs_changed;
         if is_old(&self.shared.read())
@@ -234,7 +245,8 @@ impl Repository {
             tracing::warn!(%error, "the repository cannot be opened again");
         }
         let mut repo = self.shared.read().repo.to_thread_local();
-        repo.object_cache_size(OBJECT_CACHE_BYTES);
+        repo.objects
+            .set_pack_cache(|| Box::new(MemoryCappedHashmap::new(BASE_CACHE_BYTES)));
         repo
     }
 

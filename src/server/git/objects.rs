@@ -4,6 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use gix::objs::Find as _;
 use parking_lot::Mutex;
 
 use super::error::{Doing, Error};
@@ -19,6 +20,64 @@ pub(in crate::server) struct Child {
     pub(in crate::server) oid: GitOid,
     /// Bytes of a file or link, 0 for the rest.
     pub(in crate::server) size: u64,
+}
+
+/// Reads blobs, one after the other by one handle.
+pub(in crate::server) struct Blobs<'a> {
+    repo: gix::Repository,
+    sizes: &'a SizeCache,
+    buffer: Vec<u8>,
+}
+
+/// What an id means to whoever wants blobs up to a size.
+#[derive(Debug)]
+pub(in crate::server) enum Found<'a> {
+    Blob(&'a [u8]),
+    /// One that is larger, by its size.
+    Larger(u64),
+    /// Nothing, or no blob.
+    Nothing,
+}
+
+impl Blobs<'_> {
+    /// A blob of at most so many bytes.
+    pub(in crate::server) fn find(
+        &mut self,
+        oid: GitOid,
+        bytes_max: u64,
+    ) -> Result<Found<'_>, Error> {
+        let size = match self.sizes.find(oid) {
+            // Known of some repository; that it is in this one, reading it shows.
+            Some(size) if size <= bytes_max => size,
+            _ => match blob_size(&self.repo, oid, self.sizes)? {
+                Some(size) => size,
+                None => return Ok(Found::Nothing),
+            },
+        };
+        if size > bytes_max {
+            return Ok(Found::Larger(size));
+        }
+        let found = self.repo.objects.try_find(&theirs(oid), &mut self.buffer);
+        Ok(match found.doing("reading a blob")? {
+            Some(data) if data.kind == gix::objs::Kind::Blob => Found::Blob(data.data),
+            _ => Found::Nothing,
+        })
+    }
+}
+
+fn blob_size(repo: &gix::Repository, oid: GitOid, sizes: &SizeCache) -> Result<Option<u64>, Error> {
+    if let Some(size) = sizes.find(oid)
+        && repo.objects.exists_without_refresh(&theirs(oid))
+    {
+        return Ok(Some(size));
+    }
+    let header = repo
+        .try_find_header(theirs(oid))
+        .doing("reading a blob's header")?;
+    Ok(header
+        .filter(|header| header.kind() == gix::objs::Kind::Blob)
+        .map(|header| header.size())
+        .inspect(|size| sizes.keep(oid, *size)))
 }
 
 /// Objects of the commits that were asked about last; a set for 100,000 files takes about 4 MB.
@@ -37,19 +96,16 @@ impl Repository {
         oid: GitOid,
         sizes: &SizeCache,
     ) -> Result<Option<u64>, Error> {
-        let repo = self.local();
-        if let Some(size) = sizes.find(oid)
-            && repo.objects.exists_without_refresh(&theirs(oid))
-        {
-            return Ok(Some(size));
+        blob_size(&self.plain(), oid, sizes)
+    }
+
+    /// Begins to read blobs; for one step of an answer, and not while a client is waited for.
+    pub(in crate::server) fn blobs<'a>(&self, sizes: &'a SizeCache) -> Blobs<'a> {
+        Blobs {
+            repo: self.plain(),
+            sizes,
+            buffer: Vec::new(),
         }
-        let header = repo
-            .try_find_header(theirs(oid))
-            .doing("reading a blob's header")?;
-        Ok(header
-            .filter(|header| header.kind() == gix::objs::Kind::Blob)
-            .map(|header| header.size())
-            .inspect(|size| sizes.keep(oid, *size)))
     }
 
     /// What is in a tree, in Git's order, if the repository has the tree.

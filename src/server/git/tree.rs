@@ -160,7 +160,7 @@ impl Repository {
 
     /// The bytes of a blob.
     pub(in crate::server) fn blob(&self, oid: GitOid) -> Result<Vec<u8>, Error> {
-        let repo = self.local();
+        let repo = self.plain();
         let blob = repo.find_blob(theirs(oid)).doing("reading a blob")?;
         Ok(blob.detach().data)
     }

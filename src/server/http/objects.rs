@@ -106,9 +106,10 @@ pub(super) async fn objects(
     let (objects, sight) = wanted(&service, &hosted, &principal, &headers, body).await?;
     let mut left = objects.into_iter();
     let step = move |service: &Service, out: &mut Vec<u8>| {
+        let mut blobs = hosted.git.blobs(&service.sizes);
         while out.len() < STEP_BYTES {
             match left.next() {
-                Some(oid) => write_object(service, &hosted, &sight, oid, out)?,
+                Some(oid) => write_object(&mut blobs, &sight, oid, out)?,
                 None => return Ok(false),
             }
         }
@@ -130,7 +131,8 @@ pub(super) async fn missing(
     blocking(&service, move |service| {
         let mut missing = Vec::new();
         for oid in objects {
-            if visible_size(service, &hosted, &sight, oid)?.is_none() {
+            // What the credential may not know of is as if it were not there.
+            if !sight.has(oid) || hosted.git.blob_size(oid, &service.sizes)?.is_none() {
                 missing.push(oid);
             }
         }
@@ -153,35 +155,24 @@ async fn wanted(
     Ok((wanted.objects, sight))
 }
 
-/// A blob's size; `None` when there is none, or none that the credential may know of.
-fn visible_size(
-    service: &Service,
-    hosted: &Hosted,
-    sight: &Sight,
-    oid: GitOid,
-) -> Result<Option<u64>, Failure> {
-    match sight.has(oid) {
-        true => Ok(hosted.git.blob_size(oid, &service.sizes)?),
-        false => Ok(None),
-    }
-}
-
 fn write_object(
-    service: &Service,
-    hosted: &Hosted,
+    blobs: &mut git::Blobs<'_>,
     sight: &Sight,
     oid: GitOid,
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    match visible_size(service, hosted, sight, oid)? {
-        None => out.extend_from_slice(format!("{oid} missing\n").as_bytes()),
-        Some(size) if size > LARGE_BYTES => {
+    let found = match sight.has(oid) {
+        true => blobs.find(oid, LARGE_BYTES)?,
+        false => git::Found::Nothing,
+    };
+    match found {
+        git::Found::Nothing => out.extend_from_slice(format!("{oid} missing\n").as_bytes()),
+        git::Found::Larger(size) => {
             out.extend_from_slice(format!("{oid} large {size}\n").as_bytes());
         }
-        Some(size) => {
-            let bytes = hosted.git.blob(oid)?;
-            out.extend_from_slice(format!("{oid} blob {size}\n").as_bytes());
-            out.extend_from_slice(&bytes);
+        git::Found::Blob(bytes) => {
+            out.extend_from_slice(format!("{oid} blob {}\n", bytes.len()).as_bytes());
+            out.extend_from_slice(bytes);
             out.push(b'\n');
         }
     }
