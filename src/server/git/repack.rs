@@ -349,3 +349,7 @@ async fn blocking<T: Send + 'static>(
         .await
         .map_err(Error::Task)?
 }
+
+#[cfg(test)]
+#[path = "repack_tests.rs"]
+mod tests;
