@@ -32,6 +32,10 @@ use crate::tree::{Ino, Name};
 
 /// Threads that read requests from the kernel. More than processors only add latency; with one, a
 /// request that takes long on the processor (a large write) holds up all others.
+///
+/// On two processors 1, 2 and 4 of them, and 2 and 4 with a device of their own for each (`clone_fd`), untar
+/// 3,000 files in 12 to 14 times native, make 2,000 in 7 to 9, and commit them in 4.0 to 4.2, in any order:
+/// one caller that waits for each answer is no faster with more who listen.
 const EVENT_LOOP_THREADS: usize = 2;
 
 /// `FUSE_NOTIFY_PRUNE`, which fuser has no name for.
