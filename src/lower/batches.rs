@@ -163,9 +163,7 @@ impl Batches {
         if batches.kind_at(path) == Some(EntryKind::Symlink) {
             return;
         }
-        if batches.source.asks_one_by_one() {
-            batches.ahead.ask_one_by_one();
-        }
+        batches.learn_manner();
         if !batches.ahead.note(path, Instant::now()) {
             return;
         }
@@ -270,7 +268,7 @@ impl Batches {
             }
             let mut batch = Batch::new(amount);
             batches.fill(&mut batch, &mut walk);
-            batches.ahead.asked(batch.wanted());
+            batches.announce(&batch);
             if batch.is_empty() {
                 continue;
             }
@@ -303,6 +301,18 @@ impl Batches {
                 Step::Unlisted => walk.pass(),
                 Step::Over => return,
             }
+        }
+    }
+
+    /// Says that a batch is about to be asked for; with nothing in it, that there is no more.
+    pub(super) fn announce(&self, batch: &Batch) {
+        self.learn_manner();
+        self.ahead.asked(batch.wanted());
+    }
+
+    fn learn_manner(&self) {
+        if self.source.asks_one_by_one() {
+            self.ahead.ask_one_by_one();
         }
     }
 

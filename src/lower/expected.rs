@@ -161,7 +161,7 @@ impl Batches {
             return End::Over;
         }
         let begun = Instant::now();
-        self.ahead.asked(batch.wanted());
+        self.announce(batch);
         let end = self.fetch_batch(batch);
         self.ahead.landed(batch.oids(), (end, begun.elapsed()));
         end

@@ -3,11 +3,12 @@
 //!
 //! How much there is below a directory is not known before it is told. So the first answers are shallow, and
 //! what is below them is asked for the deeper the less they told: directory by directory, or once more from
-//! above where these are many. Nothing that came along with a directory is
-//! believed unless it hashes to its tree: a server may tell less than it was asked for. What does not, such
-//! as a directory with submodules, of which this contract says nothing, is left to whoever wants it.
+//! above where these are many. Nothing is believed that does not hash to its tree: a server may tell less
+//! than it was asked for. That, such as a directory with submodules, of which this contract says nothing, and
+//! a directory that is too long by itself, is left to whoever wants it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -124,7 +125,7 @@ impl RepositorySource {
         let answer = match read {
             Ok((tree, _)) if tree != ask.tree => Err(moved(at)),
             Ok((_, layers)) => Ok(Some(layers)),
-            Err(Failure::Protocol(Violation::TooLarge)) if ask.levels > 1 => Ok(None),
+            Err(Failure::Protocol(Violation::TooLarge)) => Ok(None),
             Err(failure) => Err(moved_if_gone(at, failure)),
         };
         // A long answer takes its time, so nothing is learned from that.
@@ -140,7 +141,7 @@ impl Client {
         repository: &RepositoryName,
         at: At,
         ask: &Ask,
-        patience: std::time::Duration,
+        patience: Duration,
     ) -> Result<(GitOid, Layers), Failure> {
         let target = of_content(repository, at, &ask.path, Some(ask.levels));
         let call = Call {
@@ -159,12 +160,11 @@ impl Client {
 impl Ask {
     /// What is asked for instead of an answer that was too long.
     fn shorter(self) -> Vec<Ask> {
+        let levels = self.levels / 2;
         match self.below.is_empty() {
-            true => vec![Ask {
-                levels: self.levels / 2,
-                ..self
-            }],
-            false => asks(self.below, self.levels / 2),
+            _ if levels == 0 => Vec::new(),
+            true => vec![Ask { levels, ..self }],
+            false => asks(self.below, levels),
         }
     }
 
@@ -376,7 +376,8 @@ mod tests {
             levels: 1,
             ..first.clone()
         };
-        assert_eq!(first.shorter(), [shorter]);
+        assert_eq!(first.shorter(), std::slice::from_ref(&shorter));
+        assert_eq!(shorter.shorter(), []);
     }
 
     #[test]
