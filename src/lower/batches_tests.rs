@@ -12,18 +12,10 @@ use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 
 use super::*;
-use crate::tree::{ChangeId, GitOid, Name, Timestamp, TreePath};
+use crate::tree::{GitOid, Name, TreePath};
 
 const FILES: usize = 200;
-const PIN: Pin = Pin {
-    change: ChangeId([1; 16]),
-    commit: GitOid([2; 20]),
-    tree: GitOid([3; 20]),
-    time: Timestamp {
-        seconds: 0,
-        nanoseconds: 0,
-    },
-};
+const PIN: Pin = Pin::SAMPLE;
 
 /// One directory of files, and what was asked of it.
 struct Folder {

@@ -18,17 +18,9 @@ use sha2::{Digest, Sha256};
 use super::chunks::CHUNK_BYTES;
 use super::parts::WHOLE_BYTES_MAX;
 use super::*;
-use crate::tree::{ChangeId, GitOid, Timestamp, TreePath};
+use crate::tree::{GitOid, TreePath};
 
-const PIN: Pin = Pin {
-    change: ChangeId([1; 16]),
-    commit: GitOid([2; 20]),
-    tree: GitOid([3; 20]),
-    time: Timestamp {
-        seconds: 0,
-        nanoseconds: 0,
-    },
-};
+const PIN: Pin = Pin::SAMPLE;
 
 /// What a range comes to.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,20 @@ pub struct Pin {
     pub time: Timestamp,
 }
 
+#[cfg(test)]
+impl Pin {
+    /// One for tests.
+    pub(crate) const SAMPLE: Pin = Pin {
+        change: ChangeId([1; 16]),
+        commit: GitOid([2; 20]),
+        tree: GitOid([3; 20]),
+        time: Timestamp {
+            seconds: 0,
+            nanoseconds: 0,
+        },
+    };
+}
+
 /// Something of the snapshot that is not in the local store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Want {

@@ -13,17 +13,9 @@ use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 
 use super::*;
-use crate::tree::{ChangeId, GitOid, Name, Timestamp, TreePath};
+use crate::tree::{GitOid, Name, TreePath};
 
-const PIN: Pin = Pin {
-    change: ChangeId([1; 16]),
-    commit: GitOid([2; 20]),
-    tree: GitOid([3; 20]),
-    time: Timestamp {
-        seconds: 0,
-        nanoseconds: 0,
-    },
-};
+const PIN: Pin = Pin::SAMPLE;
 
 /// Answers in the order in which they are given; the last one stays.
 #[derive(Default)]

@@ -72,17 +72,8 @@ mod tests {
     use crate::remote::RepositorySource;
     use crate::remote::api::extension;
     use crate::remote::fake::{Fake, Seen, raw, repository, whoami};
-    use crate::tree::{ChangeId, Timestamp};
 
-    const PIN: Pin = Pin {
-        change: ChangeId([1; 16]),
-        commit: GitOid([2; 20]),
-        tree: GitOid([3; 20]),
-        time: Timestamp {
-            seconds: 0,
-            nanoseconds: 0,
-        },
-    };
+    const PIN: Pin = Pin::SAMPLE;
 
     /// What comes of bytes 100 to 199 of 1,000, and what was asked for.
     fn asked(

@@ -85,17 +85,9 @@ mod tests {
     use super::super::fake::{Fake, Response, Seen, error, raw, repository, whoami};
     use super::*;
     use crate::lower::Source;
-    use crate::tree::{ChangeId, Timestamp, TreePath};
+    use crate::tree::TreePath;
 
-    const PIN: Pin = Pin {
-        change: ChangeId([1; 16]),
-        commit: GitOid([2; 20]),
-        tree: GitOid([3; 20]),
-        time: Timestamp {
-            seconds: 0,
-            nanoseconds: 0,
-        },
-    };
+    const PIN: Pin = Pin::SAMPLE;
 
     /// A file whose bytes are its name.
     fn located(name: &str) -> Located {
