@@ -10,6 +10,7 @@
 //! it, as long as objects keep coming. Where each object costs a request, one that only waits for its
 //! turn is not waited for: the reader asks for it, and it is left out.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -190,12 +191,11 @@ impl Ahead {
 
     /// Notes that an object's own request begins; says whether it is still to be made.
     pub(super) fn begins(&self, oid: GitOid) -> bool {
-        let mut state = self.state.lock();
-        let coming = state.coming.get_mut(&oid);
-        coming.is_some_and(|coming| {
-            coming.is_queued = false;
-            true
-        })
+        match self.state.lock().coming.get_mut(&oid) {
+            Some(coming) => coming.is_queued = false,
+            None => return false,
+        }
+        true
     }
 
     /// Notes that an object is here; says whether more are wanted.
@@ -285,30 +285,20 @@ impl Ahead {
     /// waited for its turn: then it is the caller's to ask for, and nobody else will.
     pub(super) fn wait(&self, oid: GitOid) -> bool {
         let begun = Instant::now();
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        if state
-            .coming
-            .get(&oid)
-            .is_some_and(|coming| coming.is_queued)
-            && let Some(coming) = state.coming.remove(&oid)
-        {
-            if let Some(run) = &mut state.run {
-                run.came_in_all += 1;
-                run.was_opened(coming.size);
-            }
+        let mut state = self.state.lock();
+        if state.claim(oid) {
             self.changed.notify_all();
             return true;
         }
-        while guard.coming.contains_key(&oid) {
-            let silence = guard.heard.map_or(SILENCE_MAX, |heard| heard.elapsed());
+        while state.coming.contains_key(&oid) {
+            let silence = state.heard.map_or(SILENCE_MAX, |heard| heard.elapsed());
             let left = SILENCE_MAX
                 .saturating_sub(silence)
                 .min(WAIT_MAX.saturating_sub(begun.elapsed()));
             if left.is_zero() {
                 break;
             }
-            self.changed.wait_for(&mut guard, left);
+            self.changed.wait_for(&mut state, left);
         }
         false
     }
@@ -326,6 +316,21 @@ impl Run {
 }
 
 impl State {
+    /// Leaves an object that waits for its turn to whoever wants it; says whether there is such a one.
+    fn claim(&mut self, oid: GitOid) -> bool {
+        let Entry::Occupied(coming) = self.coming.entry(oid) else {
+            return false;
+        };
+        if !coming.get().is_queued {
+            return false;
+        }
+        let Coming { size, .. } = coming.remove();
+        if let Some(run) = &mut self.run {
+            run.came_in_all += 1;
+            run.was_opened(size);
+        }
+        true
+    }
     /// What is to be done now, or how long nothing is, unless something happens.
     fn next(&mut self, most: Amount) -> Result<Next, Duration> {
         let Some(run) = &mut self.run else {

@@ -99,16 +99,16 @@ fn decode_entry(bytes: &[u8]) -> Option<(ListingEntry, &[u8])> {
 }
 
 impl Listing {
-    /// Whether that is the Git tree with these entries.
+    /// The id of the Git tree with these entries.
     ///
-    /// It is not when the true tree has modes that the listing cannot tell (100664 of old Git versions,
-    /// 040000 with a leading zero), or submodules that the server left out.
-    pub fn is_tree(&self, oid: GitOid) -> bool {
+    /// It differs from the tree's true id when that has modes that the listing cannot tell (100664 of
+    /// old Git versions, 040000 with a leading zero), or submodules that the server left out.
+    pub fn tree_oid(&self) -> GitOid {
         let tree = self.git_tree();
         let mut hasher = Sha1::new();
         hasher.update(format!("tree {}\0", tree.len()));
         hasher.update(&tree);
-        GitOid(hasher.finalize().into()) == oid
+        GitOid(hasher.finalize().into())
     }
 
     /// The bytes of the Git tree that has these entries: what [`super::EntryKind`] cannot tell, a
@@ -208,9 +208,10 @@ mod tests {
             entry("link", EntryKind::Symlink, empty),
         ])
         .unwrap();
-        let oid = "61e1889112a461c309bf94f7a4fcad8d3011c727".parse().unwrap();
-        assert!(listing.is_tree(oid));
-        assert!(!listing.is_tree(GitOid::EMPTY_TREE));
-        assert!(Listing::new(vec![]).unwrap().is_tree(GitOid::EMPTY_TREE));
+        assert_eq!(
+            listing.tree_oid().to_string(),
+            "61e1889112a461c309bf94f7a4fcad8d3011c727"
+        );
+        assert_eq!(Listing::new(vec![]).unwrap().tree_oid(), GitOid::EMPTY_TREE);
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn note_listing(&self, listing: &Listing, oid: GitOid) {
         self.listings.fetch_add(1, Ordering::Relaxed);
-        if !listing.is_tree(oid) {
+        if listing.tree_oid() != oid {
             // Not refused: Git trees can have modes that a listing does not tell, and a server may
             // leave submodules out. The blobs are verified in any case.
             self.listings_unproven.fetch_add(1, Ordering::Relaxed);

@@ -113,10 +113,8 @@ impl Partial {
     /// Whether more than half of it is here, where all of it can be.
     pub(super) fn is_mostly_here(&self) -> bool {
         let chunks = self.size.div_ceil(CHUNK_BYTES);
-        self.is_alive() && {
-            let state = self.state.lock();
-            !state.in_memory && state.here.count() * 2 > chunks
-        }
+        let here = self.state.lock().here.count();
+        here * 2 > chunks && !self.is_in_memory() && self.is_alive()
     }
 
     /// Whether a full disk did not take it.

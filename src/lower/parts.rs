@@ -175,19 +175,22 @@ impl Parts {
     }
 
     /// Fetches what lacks of an object of which more than half is here; says whether it is whole then. Adds
-    /// bytes that come to `progress`.
+    /// the bytes that come to `progress`.
     pub(super) fn complete(
         &self,
         (path, oid, size): (&TreePath, GitOid, u64),
         progress: &AtomicU64,
     ) -> Result<bool, Error> {
-        let found = self.find(oid).filter(|_| self.are_of(size));
-        let Some(partial) = found.filter(|found| found.is_mostly_here()) else {
+        if !self.are_of(size) {
+            return Ok(false);
+        }
+        let Some(partial) = self.find(oid).filter(|found| found.is_mostly_here()) else {
             return Ok(false);
         };
         let came = partial.obtain(&(0..size), &self.pace, |chunks| {
             let came = self.request(&partial, path, chunks);
-            progress.fetch_add(chunks.end - chunks.start, Ordering::Relaxed);
+            let range = bytes_of(chunks, size);
+            progress.fetch_add(range.end - range.start, Ordering::Relaxed);
             came
         });
         match came {

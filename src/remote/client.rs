@@ -227,16 +227,33 @@ impl Client {
         depth: u8,
         patience: Duration,
     ) -> Result<Directory, Failure> {
+        let bytes = self
+            .listing_bytes(repository, (at, path, depth), LISTING_BYTES_MAX, patience)
+            .await?;
+        super::listing::decode(path, &bytes)
+    }
+
+    /// What the server says of a directory with so many levels below it, in so many bytes at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::whoami`].
+    pub(super) async fn listing_bytes(
+        &self,
+        repository: &RepositoryName,
+        (at, path, depth): (At, &TreePath, u8),
+        bytes_max: usize,
+        patience: Duration,
+    ) -> Result<Vec<u8>, Failure> {
         let target = of_content(repository, at, path, Some(depth));
         let call = Call {
             patience,
             ..Call::get(repository.scope(), target)
         };
         let mut answer = self.send(&self.counts.listings, call).await?;
-        let bytes = answer.bytes(LISTING_BYTES_MAX).await?;
+        let bytes = answer.bytes(bytes_max).await?;
         self.counts.listings.received(bytes.len());
-        drop(answer);
-        super::listing::decode(path, &bytes)
+        Ok(bytes)
     }
 
     /// Writes a file's bytes, or a symbolic link's target, into `sink`; adds to `written`.

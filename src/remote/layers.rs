@@ -14,7 +14,6 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::batches::Take;
-use super::call::{Call, of_content};
 use super::client::Client;
 use super::concurrency::Place;
 use super::failure::Violation;
@@ -143,15 +142,10 @@ impl Client {
         ask: &Ask,
         patience: Duration,
     ) -> Result<(GitOid, Layers), Failure> {
-        let target = of_content(repository, at, &ask.path, Some(ask.levels));
-        let call = Call {
-            patience,
-            ..Call::get(repository.scope(), target)
-        };
-        let mut answer = self.send(&self.counts.listings, call).await?;
-        let bytes = answer.bytes(ANSWER_BYTES_MAX).await?;
-        self.counts.listings.received(bytes.len());
-        drop(answer);
+        let what = (at, &ask.path, ask.levels);
+        let bytes = self
+            .listing_bytes(repository, what, ANSWER_BYTES_MAX, patience)
+            .await?;
         let told = told(&bytes)?;
         Ok((told.tree, layered(&ask.path, ask.levels, told)))
     }
@@ -242,7 +236,7 @@ fn layered(top: &TreePath, levels: u8, told: Told) -> Layers {
                 }
             }
         }
-        if listing.is_tree(tree) {
+        if listing.tree_oid() == tree {
             layers.listings.push((tree, listing.entries().to_vec()));
         }
     }
@@ -269,12 +263,7 @@ mod tests {
 
     /// The tree of some entries.
     fn tree(entries: &[ListingEntry]) -> GitOid {
-        use sha1::{Digest, Sha1};
-        let bytes = Listing::new(entries.to_vec()).unwrap().git_tree();
-        let mut hash = Sha1::new();
-        hash.update(format!("tree {}\0", bytes.len()));
-        hash.update(&bytes);
-        GitOid(hash.finalize().into())
+        Listing::new(entries.to_vec()).unwrap().tree_oid()
     }
 
     /// `a` with a file and `b`, which has a file; all as a server tells them from the root.
