@@ -310,11 +310,7 @@ fn files() -> impl Strategy<Value = [Value; 4]> {
 #[tokio::test(flavor = "multi_thread")]
 async fn git_comes_to_the_same_result() {
     const MERGES: usize = 60;
-    let server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let server = Server::with_app().await;
     let bare = server.bare("app");
     let mut runner = TestRunner::deterministic();
     let (mut clean, mut conflicted) = (0, 0);

@@ -128,11 +128,7 @@ async fn publish(server: &Server, base: &str, number: usize) -> Option<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_leaves_a_merge_done_once_or_not_at_all() {
-    let mut server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let mut server = Server::with_app().await;
     let base = json!({"base_change_id": "z".repeat(32)});
     let base = server.post("/local/app/changes", base).await.expect(201);
     let base = text(&base["id"]);
@@ -177,11 +173,7 @@ async fn kill_nine_leaves_a_merge_done_once_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_that_a_crash_cut_short_is_finished_by_its_repetition() {
-    let mut server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let mut server = Server::with_app().await;
     let base = "z".repeat(32);
     publish(&server, &base, 0).await.unwrap();
     let merged = publish(&server, &base, 1).await.unwrap();
@@ -211,11 +203,7 @@ async fn a_merge_that_a_crash_cut_short_is_finished_by_its_repetition() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_loses_nothing_that_was_answered() {
     const WRITERS: usize = 3;
-    let mut server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let mut server = Server::with_app().await;
     let mut changes = Vec::new();
     for writer in 0..WRITERS {
         let body = json!({"base_change_id": "z".repeat(32), "files": [upsert("number", b"0")]});

@@ -128,6 +128,14 @@ impl Server {
         server
     }
 
+    /// A server with one repository, `app`, in which there is nothing.
+    pub async fn with_app() -> Server {
+        let server = Server::new(&[]).await;
+        let new = json!({"name": "app"});
+        server.post("/local/repos", new).await.expect(201);
+        server
+    }
+
     /// A server that is not started yet.
     pub fn stopped() -> Server {
         Server {

@@ -39,11 +39,7 @@ pub async fn point(server: &Server, name: &str, change: &str) {
 
 /// A repository whose bookmarks `main` and `work` are two changes on one base.
 pub async fn forked(base: Value, main: Value, work: Value) -> Server {
-    let server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let server = Server::with_app().await;
     let base = change(&server, &"z".repeat(32), base).await;
     for (name, files) in [("main", main), ("work", work)] {
         let made = change(&server, &base, files).await;
@@ -278,11 +274,7 @@ async fn what_the_target_has_already_is_no_merge() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unborn_target_gets_a_change_of_its_own() {
-    let server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let server = Server::with_app().await;
     let root = "z".repeat(32);
     point(&server, "nothing", &root).await;
     let nothing = merge(&server, json!({"source": "nothing"}))

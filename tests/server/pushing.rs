@@ -74,11 +74,7 @@ async fn a_push_becomes_changes_and_bookmarks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_a_tree_can_hold_survives() {
-    let server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let server = Server::with_app().await;
     let source = tempfile::tempdir().unwrap();
     sample(source.path());
     let at = url(&server, &server.key, "app");

@@ -4,7 +4,6 @@ use crate::crash::Child;
 use crate::gits::*;
 use crate::harness::*;
 use crate::merging::rev;
-use serde_json::json;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -159,11 +158,7 @@ fn noise(path: &Path, bytes: u64, seed: u64) {
 async fn a_large_repository_is_pushed_and_cloned_in_little_memory() {
     let mebibytes: u64 =
         std::env::var("MESA_TEST_PUSH_MIB").map_or(64, |text| text.parse().unwrap());
-    let mut server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let mut server = Server::with_app().await;
     server.stop().await;
     let (child, base) = Child::start(&server.data());
     server.base = base;

@@ -136,9 +136,7 @@ async fn without_git_an_import_stays_loose_and_the_log_says_so_once() {
 
 /// A server whose limits are what some variables say.
 async fn heaps(variables: &[(&str, &str)]) -> (Server, Child) {
-    let mut server = Server::new(&[]).await;
-    let new = json!({"name": "app"});
-    server.post("/local/repos", new).await.expect(201);
+    let mut server = Server::with_app().await;
     server.stop().await;
     let (child, base) = Child::start_with(&server.data(), variables);
     server.base = base;
@@ -215,11 +213,7 @@ async fn what_nothing_leads_to_is_packed_once_and_packs_are_folded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn repositories_of_others_stay_as_they_are() {
-    let mut server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let mut server = Server::with_app().await;
     server.stop().await;
     let shelf = server.folder.path().join("shelf");
     fs::create_dir(&shelf).unwrap();

@@ -21,11 +21,7 @@ impl Drop for Over<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_and_writers_notice_nothing() {
-    let mut server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let mut server = Server::with_app().await;
     let new = json!({"base_change_id": "z".repeat(32), "files": [upsert("number", b"0")]});
     let change = text(&server.post("/local/app/changes", new).await.expect(201)["id"]);
     let main = json!({"change_id": change});
@@ -127,11 +123,7 @@ async fn readers_and_writers_notice_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_in_the_middle_loses_nothing() {
-    let mut server = Server::new(&[]).await;
-    server
-        .post("/local/repos", json!({"name": "app"}))
-        .await
-        .expect(201);
+    let mut server = Server::with_app().await;
     server.stop().await;
     let bare = server.bare("app");
     let variables = [("MESA_TEST_LOOSE_OBJECTS", "256"), ("MESA_TEST_PACKS", "2")];
