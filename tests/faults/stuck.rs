@@ -1,9 +1,12 @@
 //! Processes that cannot even be killed: whoever stays in state D for longer than an operation may
 //! take is one. Threads of this test, its children, and daemons and servers that run our program.
+//!
+//! A thread that syncs a file to the machine's own disk is in that state as well, for as long as the disk
+//! takes for all that others wrote before: that is not ours to bound. Its kernel stack tells, to root.
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +15,9 @@ use crate::REMOTE_MAX;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the kernel's functions begin with in which a thread waits for a disk.
+const DISK: [&str; 6] = ["ext4_", "jbd2_", "xfs_", "xlog_", "btrfs_", "blk_"];
 
 /// One wait of a thread: its id, when it began, and how often it had waited before, since two waits
 /// with a moment between them may look like one.
@@ -30,9 +36,10 @@ pub fn watch(done: &AtomicBool) -> Duration {
             longest = longest.max(now - first);
             assert!(
                 now - first < REMOTE_MAX,
-                "thread {} is in state D for {:?}",
+                "thread {} is in state D for {:?}:\n{}",
                 thread.0,
-                now - first
+                now - first,
+                stack(&PathBuf::from(format!("/proc/{}", thread.0)))
             );
         }
         thread::sleep(PAUSE);
@@ -57,7 +64,20 @@ fn ours() -> Vec<u32> {
     .collect()
 }
 
-/// The threads of a process that are in state D.
+/// What a thread is doing in the kernel, a function a line; nothing where that is not ours to know.
+fn stack(thread: &Path) -> String {
+    fs::read_to_string(thread.join("stack")).unwrap_or_default()
+}
+
+/// Whether that is to wait for a disk.
+fn waits_for_a_disk(stack: &str) -> bool {
+    stack.lines().any(|line| {
+        let function = line.split(' ').nth(1).unwrap_or_default();
+        DISK.iter().any(|prefix| function.starts_with(prefix))
+    })
+}
+
+/// The threads of a process that are in state D, and not for a disk.
 fn threads(pid: u32) -> Vec<Wait> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
@@ -66,7 +86,7 @@ fn threads(pid: u32) -> Vec<Wait> {
         let entry = entry.ok()?;
         let fields = fields(&entry.path().join("stat"))?;
         let thread = entry.file_name().to_str()?.parse().ok()?;
-        if fields[0] != "D" {
+        if fields[0] != "D" || waits_for_a_disk(&stack(&entry.path())) {
             return None;
         }
         let status = fs::read_to_string(entry.path().join("status")).ok()?;
@@ -86,4 +106,13 @@ fn fields(path: &Path) -> Option<Vec<String>> {
     let text = fs::read_to_string(path).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
     Some(rest.split(' ').map(str::to_owned).collect())
+}
+
+#[test]
+fn only_a_wait_for_a_disk_is_passed_over() {
+    let synced = "[<0>] jbd2_log_wait_commit+0xe0/0x160\n[<0>] ext4_sync_file+0x1a/0x200\n";
+    assert!(waits_for_a_disk(synced));
+    let read = "[<0>] folio_wait_bit_common+0x12/0x330\n[<0>] fuse_file_read_iter+0x5a/0x90\n";
+    assert!(!waits_for_a_disk(read));
+    assert!(!waits_for_a_disk(""));
 }
