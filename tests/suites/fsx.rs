@@ -33,6 +33,8 @@ const OPERATIONS_MAX: u64 = 200_000;
 const SEEDS_SHOWN: usize = 100;
 /// What part of them is done before a kill, and after it.
 const PART: u64 = 4;
+/// From the seed before a kill to the one after it: more than a long run has seeds.
+const OTHER: u64 = 1_000_000;
 /// A thousand operations take at most this long on a machine that does much else.
 const DEADLINE_PER_THOUSAND: Duration = Duration::from_secs(8);
 /// The largest file, and the size of those that keep theirs.
@@ -265,7 +267,7 @@ fn a_kill_between_two_runs_takes_no_byte() {
     let mut expected = BTreeMap::new();
     let start = Instant::now();
     for (number, seed) in bench.seeds.clone().into_iter().enumerate() {
-        let other = seed + 1_000;
+        let other = seed + OTHER;
         for run in [seed, other] {
             let left = bench.run(Begin::Cut, seed, run);
             bench.world.kill_daemon_hard();
