@@ -51,11 +51,13 @@ const IMPORTS: [(&str, &[&str]); 14] = [
 ];
 
 /// Where a dependency may be named: path prefixes, and whether it must be one file.
-const DOORS: [(&str, &[&str], Door); 22] = [
+const DOORS: [(&str, &[&str], Door); 24] = [
     ("sled", &["src/upper/"], Door::OneFile),
     ("gix", &["src/server/git"], Door::Anywhere),
     ("reqwest", &["src/remote/http"], Door::Anywhere),
     ("fuser", &["src/fuse/"], Door::Anywhere),
+    ("io_uring", &["src/fuse/ring/"], Door::OneFile),
+    ("memmap2", &["src/fuse/ring/"], Door::OneFile),
     ("clap", &["src/cli/", "src/main.rs"], Door::Anywhere),
     ("indicatif", &["src/cli/"], Door::OneFile),
     // The client's own tests are answered by scripted servers.

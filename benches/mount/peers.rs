@@ -1,4 +1,4 @@
-//! Who is compared: the disk itself, a mount, kernel overlayfs, fuse-overlayfs.
+//! Who is compared: the disk itself, a mount, kernel overlayfs, fuse-overlayfs, and a mount by io_uring.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,6 +13,9 @@ use crate::trees::program;
 
 /// The repository's name.
 const REPOSITORY: &str = "work";
+
+/// Whether requests can come by io_uring: then ours is compared in that mode, too.
+const RINGS: &str = "/sys/module/fuse/parameters/enable_uring";
 
 /// Nothing here takes longer, unless it hangs.
 const MEASURED_DEADLINE: Duration = Duration::from_secs(3600);
@@ -65,21 +68,14 @@ pub fn all(disk: &Path, inputs: &Inputs) -> Vec<Peer> {
     inputs.copy_to(&native);
     let lower = disk.join("lower");
     inputs.copy_to(&lower);
-    let mut world = World::with(REPOSITORY, &inputs.repository);
-    world.watch_for(MEASURED_DEADLINE);
-    vec![
+    let mut peers = vec![
         Peer {
             name: "native",
             root: native,
             disk: disk.to_owned(),
             world: None,
         },
-        Peer {
-            name: "mesa",
-            root: world.repo(REPOSITORY),
-            disk: disk.to_owned(),
-            world: Some(world),
-        },
+        mesa("mesa", "device", disk, inputs),
         overlay(
             "overlayfs",
             disk,
@@ -87,7 +83,25 @@ pub fn all(disk: &Path, inputs: &Inputs) -> Vec<Peer> {
             &["mount", "-t", "overlay", "overlay"],
         ),
         overlay("fuse-overlayfs", disk, &lower, &["fuse-overlayfs"]),
-    ]
+    ];
+    if fs::read_to_string(RINGS).is_ok_and(|text| text.trim() == "Y") {
+        peers.push(mesa("mesa, io_uring", "io-uring", disk, inputs));
+    }
+    peers
+}
+
+/// A mount of ours, whose requests come that way.
+fn mesa(name: &'static str, transport: &str, disk: &Path, inputs: &Inputs) -> Peer {
+    let mut world = World::serve(&[(REPOSITORY, &inputs.repository)]);
+    world.watch_for(MEASURED_DEADLINE);
+    world.set("MESA_TRANSPORT", transport);
+    world.mount();
+    Peer {
+        name,
+        root: world.repo(REPOSITORY),
+        disk: disk.to_owned(),
+        world: Some(world),
+    }
 }
 
 fn overlay(name: &'static str, disk: &Path, lower: &Path, command: &[&str]) -> Peer {

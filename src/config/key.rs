@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::kind::Kind;
-use super::types::{Backend, Color, LogLevel, Opens, Publish};
+use super::types::{Backend, Color, LogLevel, Opens, Publish, Transport};
 
 /// One line of the table.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +116,8 @@ settings! {
     /// daemon, each time; or passthrough, the kernel by itself as soon as a file has local bytes, where root
     /// mounts and the data directory's file system allows it.
     Opens = "opens", "opens", "MESA_OPENS", Kind::Choice(Opens::NAMES);
+    /// Which way the kernel's requests come: by the FUSE device, or by io-uring, which root has to switch on.
+    Transport = "transport", "transport", "MESA_TRANSPORT", Kind::Choice(Transport::NAMES);
     /// A file of ignore rules, in the syntax of .gitignore, instead of the built-in ones.
     MesaignorePath = "mesaignore-path", "mesaignore-path", "MESA_MESAIGNORE_PATH", Kind::Path;
     /// Where credentials are stored.

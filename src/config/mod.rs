@@ -45,7 +45,7 @@ pub use show::{Line, Value};
 pub use template::template;
 pub use types::{
     AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Credentials, Log, LogLevel, LogTarget,
-    MountMode, Opens, Organization, Prefetch, Publish, RepositorySettings, Revision,
+    MountMode, Opens, Organization, Prefetch, Publish, RepositorySettings, Revision, Transport,
     is_organization, is_repository,
 };
 
@@ -113,6 +113,8 @@ pub struct Config {
     pub publish: Publish,
     /// Who opens and serves files.
     pub opens: Opens,
+    /// Which way the kernel's requests come.
+    pub transport: Transport,
     /// Ignore rules instead of the built-in ones.
     pub mesaignore: Option<PathBuf>,
     /// The lower layer's store.

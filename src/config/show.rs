@@ -89,6 +89,7 @@ impl Config {
             Key::CommitInterval => text(&humantime::format_duration(self.commit_interval)),
             Key::Publish => text(&self.publish.name()),
             Key::Opens => text(&self.opens.name()),
+            Key::Transport => text(&self.transport.name()),
             Key::MesaignorePath => optional_path(&self.mesaignore),
             Key::SecretsBackend => text(&self.credentials.backend.name()),
             Key::SecretsCommand => {

@@ -82,6 +82,17 @@ choice! {
 }
 
 choice! {
+    /// Which way the kernel's requests come.
+    Transport {
+        /// By the FUSE device.
+        #[default]
+        Device = "device",
+        /// By io_uring where the kernel offers it, else by the device.
+        IoUring = "io-uring",
+    }
+}
+
+choice! {
     /// How much is logged.
     LogLevel {
         /// What failed for good.

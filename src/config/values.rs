@@ -9,7 +9,7 @@ use super::given::{Given, Raw};
 use super::{
     AllowOther, ApiUrl, Backend, Cache, CollectorUrl, Color, Config, Credentials, Key, Kind, Log,
     LogLevel, LogTarget, MountMode, Notes, Opens, Organization, Origin, Prefetch, Problem, Publish,
-    Reason, Surroundings, is_organization, lists, meant,
+    Reason, Surroundings, Transport, is_organization, lists, meant,
 };
 use crate::secrets::{Credential, Passphrase, Place, Secrets, Sources};
 
@@ -96,6 +96,7 @@ impl<'a> Values<'a> {
                 .unwrap_or(COMMIT_INTERVAL),
             publish: self.choice(Key::Publish, Publish::of_name),
             opens: self.choice(Key::Opens, Opens::of_name),
+            transport: self.choice(Key::Transport, Transport::of_name),
             mesaignore: self.path(Key::MesaignorePath),
             cache: cache?,
             prefetch: self.prefetch(),

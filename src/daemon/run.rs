@@ -21,7 +21,7 @@ use super::{
     DataLock, Error, Holding, control_socket, exporting, harden, holders, keeper, private_folder,
     pruning, signals, space, supervisor, upkeep,
 };
-use crate::config::{AllowOther, Config, Opens};
+use crate::config::{AllowOther, Config, Opens, Transport};
 use crate::fuse::{self, Access, Mounted, SpecialFiles, Unmount};
 
 /// How long SIGTERM and Ctrl+C push what is left before they unmount.
@@ -182,6 +182,10 @@ fn mount_options(config: &Config) -> fuse::Options {
             Opens::Kernel => fuse::Opens::Kernel,
             Opens::Plain => fuse::Opens::Plain,
             Opens::Passthrough => fuse::Opens::Passthrough,
+        },
+        transport: match config.transport {
+            Transport::Device => fuse::Transport::Device,
+            Transport::IoUring => fuse::Transport::IoUring,
         },
         helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),
     }

@@ -25,17 +25,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fuser::{
-    Errno, FileAttr, INodeNo, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request,
-};
+use fuser::{Errno, FileAttr, INodeNo};
 use tracing::info_span;
 
 use super::counters::{Counters, RequestKind};
 use super::current::{Current, Scope};
 use super::inode::NodeId;
 use super::passthrough::Passthrough;
+use super::reply::{ReplyAttr, ReplyEntry};
 use super::root::VirtualRoot;
 use super::workers::{self, Job, Turn, Workers};
 use super::{Opened, Opens, Slot, attributes, errno, incident};
@@ -51,6 +48,8 @@ const FETCH_THREADS: usize = 16;
 /// Requests that wait for one of these threads. Each is a process of the user's that stands still,
 /// or one of at most 16 read-aheads; and each may hold 1 MiB that it wants to write.
 const FETCH_QUEUE: usize = 256;
+/// Requests that wait for the network, or for a thread that does: whatever comes beyond is refused.
+pub(super) const WAITING_MAX: usize = FETCH_THREADS + FETCH_QUEUE;
 /// Large cached objects that are hashed at the same time, before their first use.
 const HASH_THREADS: usize = 2;
 /// Repositories that are opened at the same time, whose state is here: each may ask the server for
@@ -80,31 +79,6 @@ pub(super) trait Refuse: Sized + Send + 'static {
         }
     }
 }
-
-macro_rules! refuse {
-    ($($reply:ty),*) => {
-        $(impl Refuse for $reply {
-            fn refuse(self, errno: Errno) {
-                self.error(errno);
-            }
-        })*
-    };
-}
-
-refuse!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyDirectory,
-    ReplyDirectoryPlus,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyLseek,
-    ReplyOpen,
-    ReplyStatfs,
-    ReplyWrite,
-    ReplyXattr
-);
 
 /// An open repository and its number.
 #[derive(Clone)]
@@ -142,8 +116,8 @@ pub(super) enum Target {
     Repository(Place, Ino),
 }
 
-/// The file system that fuser drives. The methods that it calls are in `filesystem`, their bodies
-/// by theme in `namespace`, `content`, `ranges`, `directory`, `metadata` and `xattr`.
+/// The file system. What fuser calls is in `filesystem`, what rings call in `ring::dispatch`; the handlers
+/// of both are by theme in `namespace`, `content`, `ranges`, `directory`, `metadata` and `xattr`.
 pub(super) struct Adapter {
     pub(super) root: Arc<VirtualRoot>,
     pub(super) passthrough: Arc<Passthrough>,
@@ -178,11 +152,21 @@ impl Adapter {
         })
     }
 
+    /// Says whether the kernel takes rings.
+    pub(super) fn agree_on_rings(&self, agreed: bool) {
+        self.counters.agree_on_rings(agreed);
+    }
+
+    /// A request has come by a ring.
+    pub(super) fn count_ring(&self) {
+        self.counters.count_ring();
+    }
+
     /// Counts and names a request, and survives a panic of its handler. `handler` owns the reply.
     pub(super) fn guard(
         &self,
         kind: RequestKind,
-        request: &Request,
+        unique: u64,
         node: INodeNo,
         handler: impl FnOnce(),
     ) {
@@ -192,13 +176,8 @@ impl Adapter {
         };
         let current = Current::begin(kind, counted, node.0, &self.counters);
         let _scope = Scope::enter(Some(current));
-        let _span = tracing::trace_span!(
-            "request",
-            kind = kind.name(),
-            unique = request.unique().0,
-            node = node.0
-        )
-        .entered();
+        let _span =
+            tracing::trace_span!("request", kind = kind.name(), unique, node = node.0).entered();
         if catch_unwind(AssertUnwindSafe(handler)).is_err() {
             tracing::error!(
                 kind = kind.name(),
@@ -333,7 +312,7 @@ pub(super) fn reply_entry(place: &Place, attributes: Attributes, reply: ReplyEnt
     match place.file_attr(&attributes) {
         Ok(attr) => {
             let valid = attributes::valid(&attributes);
-            reply.entry_with_ttls(&valid, &attributes::TTL, &attr, fuser::Generation(0));
+            reply.entry(&valid, &attributes::TTL, &attr);
         }
         Err(errno) => reply.error(errno),
     }

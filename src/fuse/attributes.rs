@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use fuser::{FileAttr, FileType, INodeNo, TimeOrNow};
+use fuser::{FileAttr, FileType, INodeNo};
 
-use crate::tree::{Attributes, Kind, Timestamp};
+use crate::tree::{Attributes, Kind};
 
 /// How long the kernel may believe entries and attributes of a repository: a year, that is, until it
 /// is told otherwise.
@@ -83,40 +83,5 @@ pub(super) fn nothing() -> FileAttr {
         rdev: 0,
         blksize: 0,
         flags: 0,
-    }
-}
-
-/// The time that a `utimensat` sets, given the present.
-pub(super) fn time_to_set(time: TimeOrNow, now: SystemTime) -> Timestamp {
-    match time {
-        TimeOrNow::Now => now.into(),
-        TimeOrNow::SpecificTime(time) => match time.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(_) => time.into(),
-            // fuser 0.18 makes "-2 s, 0.8 s past it" a time 2.8 s before 1970 instead of 1.2 s. It
-            // does so for every time before 1970, so the two parts can be read off again.
-            Err(before) => Timestamp {
-                seconds: before.duration().as_secs().cast_signed().wrapping_neg(),
-                nanoseconds: before.duration().subsec_nanos(),
-            },
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_before_1970_keeps_its_fraction() {
-        let as_fuser_has_it = SystemTime::UNIX_EPOCH - Duration::new(2, 800_000_000);
-        let time = time_to_set(
-            TimeOrNow::SpecificTime(as_fuser_has_it),
-            SystemTime::UNIX_EPOCH,
-        );
-        let meant = Timestamp {
-            seconds: -2,
-            nanoseconds: 800_000_000,
-        };
-        assert_eq!(time, meant);
     }
 }

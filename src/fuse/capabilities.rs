@@ -4,7 +4,7 @@ use fuser::{InitFlags, KernelConfig};
 
 /// The largest write in one request. Larger ones are not faster (128 KiB, 1 MiB and 16 MiB: 1.2,
 /// 1.2 and 1.3 GB/s), and the kernel caps it here by default.
-const WRITE_BYTES_MAX: u32 = 1 << 20;
+pub(super) const WRITE_BYTES_MAX: u32 = 1 << 20;
 
 /// What we ask of the kernel, each only if it is offered.
 ///

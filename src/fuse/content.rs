@@ -9,14 +9,13 @@
 //! created. What has no name any more then ends when the kernel forgets it, which it does at once when
 //! nobody has it open.
 
-use fuser::{
-    Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, ReplyData, ReplyEmpty, ReplyOpen,
-    ReplyWrite, Request, WriteFlags,
-};
+use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenFlags, WriteFlags};
 
 use super::Opens;
 use super::adapter::{self, Adapter, Place, Refuse, Target};
 use super::passthrough;
+use super::reply::{ReplyData, ReplyEmpty, ReplyOpen, ReplyWrite};
+use super::request::Request;
 use crate::overlay::{Aim, Error, Overlay, Pages, Way};
 use crate::tree::Ino;
 
@@ -92,29 +91,25 @@ impl Adapter {
         self.run(
             place,
             reply,
-            move |overlay, reply: &mut ReplyOpen| {
+            move |overlay, _| {
                 if !passthrough.is_wanted() {
                     if aim == Aim::Writing {
                         overlay.check_edits()?;
                     }
                     return overlay.open(ino).map(|()| Way::Asking(Pages::Kept));
                 }
-                let mut pass = |body: &_| passthrough.pass(|| reply.open_backing(body));
+                let mut pass = |body: &_| passthrough.pass(body);
                 let way = overlay.open_through(ino, aim, &mut pass)?;
                 settle_open(overlay, ino, flags, &way)?;
                 Ok(way)
             },
             move |_, way, reply| {
                 let handle = handle(aim, &way);
-                match (passthrough::backing(&way), &way) {
-                    (Some(backing), _) => {
-                        reply.opened_passthrough(handle, FopenFlags::empty(), backing);
-                    }
-                    (None, Way::Asking(Pages::Kept)) => {
-                        reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE);
-                    }
-                    (None, _) => reply.opened(handle, FopenFlags::empty()),
-                }
+                let flags = match way {
+                    Way::Asking(Pages::Kept) => FopenFlags::FOPEN_KEEP_CACHE,
+                    _ => FopenFlags::empty(),
+                };
+                reply.opened(handle, flags, passthrough::backing(&way));
             },
         );
     }
@@ -134,14 +129,14 @@ impl Adapter {
                 overlay.read_as_it_comes(ino, offset, size as usize, &mut buffer)?;
                 Ok(buffer)
             },
-            |_, buffer, reply| reply.data(&buffer),
+            |_, buffer, reply| reply.data(buffer),
         );
     }
 
     /// Writes. The bytes are the event loop's buffer, and are copied only if the write has to wait.
     pub(super) fn on_write(
         &self,
-        request: &Request,
+        request: Request,
         node: INodeNo,
         offset: u64,
         data: &[u8],
@@ -153,7 +148,7 @@ impl Adapter {
         };
         // The kernel says when the writer is one from whom a file's privileges are to be taken.
         let strip = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        let group = request.gid();
+        let group = request.gid;
         let write = move |overlay: &Overlay, data: &[u8]| {
             if strip {
                 overlay.clear_privileges(ino, Some(group))?;

@@ -74,6 +74,8 @@ pub struct Counters {
     finished: AtomicU64,
     passes: AtomicBool,
     passed: AtomicU64,
+    has_rings: AtomicBool,
+    by_ring: AtomicU64,
 }
 
 impl Default for Counters {
@@ -84,6 +86,8 @@ impl Default for Counters {
             finished: AtomicU64::new(0),
             passes: AtomicBool::new(false),
             passed: AtomicU64::new(0),
+            has_rings: AtomicBool::new(false),
+            by_ring: AtomicU64::new(0),
         }
     }
 }
@@ -119,6 +123,22 @@ impl Counters {
     pub fn passthrough(&self) -> (bool, u64) {
         let passes = self.passes.load(Ordering::Relaxed);
         (passes, self.passed.load(Ordering::Relaxed))
+    }
+
+    /// Says whether the kernel takes rings.
+    pub(super) fn agree_on_rings(&self, agreed: bool) {
+        self.has_rings.store(agreed, Ordering::Relaxed);
+    }
+
+    /// Counts a request that came by a ring.
+    pub(super) fn count_ring(&self) {
+        self.by_ring.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the kernel agreed to send requests by rings, and how many came by one.
+    pub fn rings(&self) -> (bool, u64) {
+        let agreed = self.has_rings.load(Ordering::Relaxed);
+        (agreed, self.by_ring.load(Ordering::Relaxed))
     }
 
     /// How long requests of one kind took so far, from their arrival to their reply.

@@ -10,11 +10,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use fuser::{Errno, FileAttr, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
+use fuser::{Errno, FileAttr, INodeNo};
 
 use super::adapter::{Adapter, Place, Refuse, Target};
 use super::attributes::{TTL, TTL_VIRTUAL};
 use super::inode::NodeId;
+use super::reply::{ReplyDirectory, ReplyDirectoryPlus};
 use super::root::{Leads, VirtualEntry, VirtualNode, VirtualRoot};
 use super::{Opened, attributes, errno, incident, workers};
 use crate::overlay::{Overlay, Visit};
@@ -47,7 +48,7 @@ impl List for ReplyDirectory {
 impl List for ReplyDirectoryPlus {
     fn list(&mut self, entry: &VirtualEntry, attr: &FileAttr, valid: Duration) -> Visit {
         let name = OsStr::from_bytes(&entry.name);
-        visit(self.add(attr.ino, entry.cookie, name, &valid, attr, Generation(0)))
+        visit(self.add(attr.ino, entry.cookie, name, &valid, attr))
     }
 
     fn finish(self) {
@@ -114,7 +115,7 @@ impl Adapter {
                         let attr = attributes::file_attr(number, child);
                         let name = OsStr::from_bytes(name);
                         let valid = attributes::valid(child);
-                        visit(reply.add(number, cookie, name, &valid, &attr, Generation(0)))
+                        visit(reply.add(number, cookie, name, &valid, &attr))
                     }
                     None => Visit::Full,
                 }

@@ -7,50 +7,65 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, KernelConfig,
-    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
+use super::Transport;
 use super::adapter::Adapter;
 use super::capabilities;
 use super::counters::RequestKind as Kind;
-use super::metadata::Wish;
+use super::metadata::{SetTime, Wish};
 use crate::overlay::Overlay;
 
-impl Filesystem for Adapter {
+/// What fuser drives: the handshake, and all that comes by the device.
+pub(super) struct Device {
+    pub(super) adapter: Arc<Adapter>,
+    /// Which way the rest may come.
+    pub(super) transport: Transport,
+}
+
+/// Hands a request to its handler.
+macro_rules! serve {
+    ($kind:ident of $request:ident at $node:ident: $device:ident.$($handler:tt)+) => {
+        $device.adapter.guard(Kind::$kind, $request.unique().0, $node, || {
+            $device.adapter.$($handler)+
+        })
+    };
+}
+
+impl Filesystem for Device {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         capabilities::negotiate(config);
-        self.passthrough.negotiate(config);
+        self.adapter.passthrough.negotiate(config);
+        let agreed = self.transport == Transport::IoUring
+            && config
+                .add_capabilities(InitFlags::FUSE_OVER_IO_URING)
+                .is_ok();
+        self.adapter.agree_on_rings(agreed);
         Ok(())
     }
 
     fn forget(&self, request: &Request, node: INodeNo, lookups: u64) {
-        self.guard(Kind::Forget, request, node, || {
-            self.on_forget(node, lookups)
-        });
+        serve!(Forget of request at node: self.on_forget(node, lookups));
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.guard(Kind::Lookup, request, parent, || {
-            self.on_lookup(parent, name, reply)
-        });
+        serve!(Lookup of request at parent: self.on_lookup(parent, name, reply.into()));
     }
 
     fn getattr(&self, request: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.guard(Kind::Getattr, request, node, || {
-            self.on_getattr(node, reply)
-        });
+        serve!(Getattr of request at node: self.on_getattr(node, reply.into()));
     }
 
     fn readlink(&self, request: &Request, node: INodeNo, reply: ReplyData) {
-        self.guard(Kind::Readlink, request, node, || {
-            self.on_readlink(node, reply)
-        });
+        serve!(Readlink of request at node: self.on_readlink(node, reply.into()));
     }
 
     fn setattr(
@@ -76,12 +91,11 @@ impl Filesystem for Adapter {
             uid,
             gid,
             size,
-            atime,
-            mtime,
+            atime: atime.map(SetTime::from),
+            mtime: mtime.map(SetTime::from),
         };
-        self.guard(Kind::Setattr, request, node, || {
-            self.on_setattr(request, node, &wish, reply)
-        });
+        serve!(Setattr of request at node:
+            self.on_setattr(request.into(), node, &wish, reply.into()));
     }
 
     fn mknod(
@@ -94,9 +108,8 @@ impl Filesystem for Adapter {
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        self.guard(Kind::Mknod, request, parent, || {
-            self.on_mknod(request, parent, name, mode, rdev, reply)
-        });
+        serve!(Mknod of request at parent:
+            self.on_mknod(request.into(), parent, name, mode, rdev, reply.into()));
     }
 
     fn mkdir(
@@ -108,9 +121,8 @@ impl Filesystem for Adapter {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        self.guard(Kind::Mkdir, request, parent, || {
-            self.on_mkdir(request, parent, name, mode, reply)
-        });
+        serve!(Mkdir of request at parent:
+            self.on_mkdir(request.into(), parent, name, mode, reply.into()));
     }
 
     fn symlink(
@@ -121,9 +133,8 @@ impl Filesystem for Adapter {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        self.guard(Kind::Symlink, request, parent, || {
-            self.on_symlink(request, parent, name, target, reply)
-        });
+        serve!(Symlink of request at parent:
+            self.on_symlink(request.into(), parent, name, target, reply.into()));
     }
 
     fn create(
@@ -136,9 +147,8 @@ impl Filesystem for Adapter {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        self.guard(Kind::Create, request, parent, || {
-            self.on_create(request, (parent, name), mode, OpenFlags(flags), reply)
-        });
+        serve!(Create of request at parent:
+            self.on_create(request.into(), (parent, name), mode, OpenFlags(flags), reply.into()));
     }
 
     fn link(
@@ -149,21 +159,17 @@ impl Filesystem for Adapter {
         new_name: &OsStr,
         reply: ReplyEntry,
     ) {
-        self.guard(Kind::Link, request, node, || {
-            self.on_link(node, new_parent, new_name, reply)
-        });
+        serve!(Link of request at node: self.on_link(node, new_parent, new_name, reply.into()));
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.guard(Kind::Unlink, request, parent, || {
-            self.on_remove(parent, name, Overlay::remove_file, reply)
-        });
+        serve!(Unlink of request at parent:
+            self.on_remove(parent, name, Overlay::remove_file, reply.into()));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.guard(Kind::Rmdir, request, parent, || {
-            self.on_remove(parent, name, Overlay::remove_directory, reply)
-        });
+        serve!(Rmdir of request at parent:
+            self.on_remove(parent, name, Overlay::remove_directory, reply.into()));
     }
 
     fn rename(
@@ -176,15 +182,12 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        self.guard(Kind::Rename, request, parent, || {
-            self.on_rename((parent, name), (new_parent, new_name), flags, reply)
-        });
+        serve!(Rename of request at parent:
+            self.on_rename((parent, name), (new_parent, new_name), flags, reply.into()));
     }
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        self.guard(Kind::Open, request, node, || {
-            self.on_open(node, flags, reply)
-        });
+        serve!(Open of request at node: self.on_open(node, flags, reply.into()));
     }
 
     fn read(
@@ -198,9 +201,7 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.guard(Kind::Read, request, node, || {
-            self.on_read(node, offset, size, reply)
-        });
+        serve!(Read of request at node: self.on_read(node, offset, size, reply.into()));
     }
 
     fn write(
@@ -215,9 +216,8 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        self.guard(Kind::Write, request, node, || {
-            self.on_write(request, node, offset, data, write_flags, reply)
-        });
+        serve!(Write of request at node:
+            self.on_write(request.into(), node, offset, data, write_flags, reply.into()));
     }
 
     // Nothing waits for a close. The kernel asks once and never again.
@@ -229,7 +229,10 @@ impl Filesystem for Adapter {
         _: LockOwner,
         reply: ReplyEmpty,
     ) {
-        self.guard(Kind::Flush, request, node, || reply.error(Errno::ENOSYS));
+        self.adapter
+            .guard(Kind::Flush, request.unique().0, node, || {
+                reply.error(Errno::ENOSYS)
+            });
     }
 
     fn release(
@@ -242,9 +245,7 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.guard(Kind::Release, request, node, || {
-            self.on_release(node, handle, reply)
-        });
+        serve!(Release of request at node: self.on_release(node, handle, reply.into()));
     }
 
     fn fsync(
@@ -255,12 +256,15 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.guard(Kind::Fsync, request, node, || self.on_fsync(node, reply));
+        serve!(Fsync of request at node: self.on_fsync(node, reply.into()));
     }
 
     // See `directory`: from here on the kernel opens directories by itself.
     fn opendir(&self, request: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        self.guard(Kind::Opendir, request, node, || reply.error(Errno::ENOSYS));
+        self.adapter
+            .guard(Kind::Opendir, request.unique().0, node, || {
+                reply.error(Errno::ENOSYS)
+            });
     }
 
     fn readdir(
@@ -271,9 +275,7 @@ impl Filesystem for Adapter {
         offset: u64,
         reply: ReplyDirectory,
     ) {
-        self.guard(Kind::Readdir, request, node, || {
-            self.on_readdir(node, offset, reply)
-        });
+        serve!(Readdir of request at node: self.on_readdir(node, offset, reply.into()));
     }
 
     fn readdirplus(
@@ -284,9 +286,7 @@ impl Filesystem for Adapter {
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
-        self.guard(Kind::Readdirplus, request, node, || {
-            self.on_readdirplus(node, offset, reply)
-        });
+        serve!(Readdirplus of request at node: self.on_readdirplus(node, offset, reply.into()));
     }
 
     fn fsyncdir(
@@ -297,11 +297,11 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.guard(Kind::Fsyncdir, request, node, || self.on_fsync(node, reply));
+        serve!(Fsyncdir of request at node: self.on_fsync(node, reply.into()));
     }
 
     fn statfs(&self, request: &Request, node: INodeNo, reply: ReplyStatfs) {
-        self.guard(Kind::Statfs, request, node, || self.on_statfs(node, reply));
+        serve!(Statfs of request at node: self.on_statfs(node, reply.into()));
     }
 
     fn setxattr(
@@ -314,9 +314,8 @@ impl Filesystem for Adapter {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        self.guard(Kind::Setxattr, request, node, || {
-            self.on_setxattr(node, name, value, flags, reply)
-        });
+        serve!(Setxattr of request at node:
+            self.on_setxattr(node, name, value, flags, reply.into()));
     }
 
     fn getxattr(
@@ -327,21 +326,16 @@ impl Filesystem for Adapter {
         size: u32,
         reply: ReplyXattr,
     ) {
-        self.guard(Kind::Getxattr, request, node, || {
-            self.on_getxattr(node, name, size, reply)
-        });
+        serve!(Getxattr of request at node: self.on_getxattr(node, name, size, reply.into()));
     }
 
     fn listxattr(&self, request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
-        self.guard(Kind::Listxattr, request, node, || {
-            self.on_listxattr(request, node, size, reply)
-        });
+        serve!(Listxattr of request at node:
+            self.on_listxattr(request.into(), node, size, reply.into()));
     }
 
     fn removexattr(&self, request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.guard(Kind::Removexattr, request, node, || {
-            self.on_removexattr(node, name, reply)
-        });
+        serve!(Removexattr of request at node: self.on_removexattr(node, name, reply.into()));
     }
 
     fn fallocate(
@@ -354,9 +348,8 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        self.guard(Kind::Fallocate, request, node, || {
-            self.on_fallocate(request, node, (offset, bytes), mode, reply)
-        });
+        serve!(Fallocate of request at node:
+            self.on_fallocate(request.into(), node, (offset, bytes), mode, reply.into()));
     }
 
     fn lseek(
@@ -368,9 +361,7 @@ impl Filesystem for Adapter {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        self.guard(Kind::Lseek, request, node, || {
-            self.on_lseek(node, offset, whence, reply)
-        });
+        serve!(Lseek of request at node: self.on_lseek(node, offset, whence, reply.into()));
     }
 
     fn copy_file_range(
@@ -386,8 +377,8 @@ impl Filesystem for Adapter {
         _: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        self.guard(Kind::CopyFileRange, request, source, || {
-            self.on_copy_file_range(request, (source, from), (target, to), bytes, reply)
-        });
+        serve!(CopyFileRange of request at source:
+            self.on_copy_file_range(
+                request.into(), (source, from), (target, to), bytes, reply.into()));
     }
 }

@@ -5,9 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use nix::errno::Errno;
-
-use super::{Error, mountinfo};
+use super::{Error, mountinfo, unmount};
 
 /// Whether a mount is served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +47,7 @@ fn health(path: &Path, patience: Duration) -> MountHealth {
             let _too_late = sender.send(nix::sys::statvfs::statvfs(&path).err());
         });
     match asked.map(|_| answer.recv_timeout(patience)) {
-        Ok(Ok(Some(Errno::ENOTCONN | Errno::ECONNABORTED))) => MountHealth::Dead,
+        Ok(Ok(Some(errno))) if unmount::is_dead(errno) => MountHealth::Dead,
         Ok(Ok(_)) => MountHealth::Answers,
         Ok(Err(_)) | Err(_) => MountHealth::Silent,
     }

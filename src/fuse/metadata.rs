@@ -2,13 +2,48 @@
 
 use std::time::SystemTime;
 
-use fuser::{INodeNo, ReplyAttr, ReplyData, ReplyStatfs, Request, TimeOrNow};
+use fuser::{INodeNo, TimeOrNow};
 
 use super::adapter::{self, Adapter, Refuse, Target};
 use super::attributes;
 use super::inode::NodeId;
-use crate::overlay::{AttributeChange, Error, Overlay, Space};
-use crate::tree::{Attributes, Ino, NAME_BYTES_MAX, Permissions, Timestamp};
+use super::reply::{ReplyAttr, ReplyData, ReplyStatfs};
+use super::request::Request;
+use crate::overlay::{AttributeChange, Error, Overlay};
+use crate::tree::{Attributes, Ino, Permissions, Timestamp};
+
+/// A time that is to be set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SetTime {
+    Now,
+    To(Timestamp),
+}
+
+impl SetTime {
+    fn at(self, now: SystemTime) -> Timestamp {
+        match self {
+            SetTime::Now => now.into(),
+            SetTime::To(time) => time,
+        }
+    }
+}
+
+impl From<TimeOrNow> for SetTime {
+    fn from(time: TimeOrNow) -> SetTime {
+        let TimeOrNow::SpecificTime(time) = time else {
+            return SetTime::Now;
+        };
+        SetTime::To(match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(_) => time.into(),
+            // fuser 0.18 makes "-2 s, 0.8 s past it" a time 2.8 s before 1970 instead of 1.2 s. It
+            // does so for every time before 1970, so the two parts can be read off again.
+            Err(before) => Timestamp {
+                seconds: before.duration().as_secs().cast_signed().wrapping_neg(),
+                nanoseconds: before.duration().subsec_nanos(),
+            },
+        })
+    }
+}
 
 /// What a setattr asks for, as it came.
 pub(super) struct Wish {
@@ -16,8 +51,8 @@ pub(super) struct Wish {
     pub(super) uid: Option<u32>,
     pub(super) gid: Option<u32>,
     pub(super) size: Option<u64>,
-    pub(super) atime: Option<TimeOrNow>,
-    pub(super) mtime: Option<TimeOrNow>,
+    pub(super) atime: Option<SetTime>,
+    pub(super) mtime: Option<SetTime>,
 }
 
 /// Whether a file keeps its set-user-id and set-group-id bits when a caller changes its content.
@@ -32,10 +67,10 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    pub(super) fn of(request: &Request) -> Caller {
-        match request.uid() {
+    pub(super) fn of(request: Request) -> Caller {
+        match request.uid {
             0 => Caller::Privileged,
-            _ => Caller::Ordinary(request.gid()),
+            _ => Caller::Ordinary(request.gid),
         }
     }
 
@@ -113,7 +148,7 @@ impl Adapter {
 
     pub(super) fn on_setattr(
         &self,
-        request: &Request,
+        request: Request,
         node: INodeNo,
         wish: &Wish,
         reply: ReplyAttr,
@@ -123,9 +158,7 @@ impl Adapter {
         };
         // One present for both times of a `touch`.
         let now = SystemTime::now();
-        let time = |time: Option<TimeOrNow>| -> Option<Timestamp> {
-            time.map(|time| attributes::time_to_set(time, now))
-        };
+        let time = |time: Option<SetTime>| time.map(|time| time.at(now));
         let wanted = AttributeChange {
             permissions: wish.mode.map(Permissions::of_mode),
             uid: wish.uid,
@@ -152,7 +185,7 @@ impl Adapter {
                 place,
                 reply,
                 move |overlay, _| overlay.read_link(ino),
-                |_, target, reply| reply.data(&target),
+                |_, target, reply| reply.data(target),
             ),
             Target::Virtual(_) => reply.error(fuser::Errno::EINVAL),
         }
@@ -162,29 +195,35 @@ impl Adapter {
         let Some((target, reply)) = reply.given(self.target(node)) else {
             return;
         };
-        let answer = |space: &Space, reply: ReplyStatfs| {
-            reply.statfs(
-                space.blocks,
-                space.blocks_free,
-                space.blocks_available,
-                space.files,
-                space.files_free,
-                space.block_bytes,
-                NAME_BYTES_MAX as u32,
-                space.block_bytes,
-            );
-        };
         match target {
             Target::Repository(place, _) => self.run(
                 place,
                 reply,
                 |overlay, _| overlay.space(),
-                move |_, space, reply| answer(&space, reply),
+                |_, space, reply| reply.space(&space),
             ),
             Target::Virtual(_) => match self.root.repositories.space() {
-                Ok(space) => answer(&space, reply),
+                Ok(space) => reply.space(&space),
                 Err(_) => reply.error(fuser::Errno::EIO),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_time_before_1970_keeps_its_fraction() {
+        let as_fuser_has_it = SystemTime::UNIX_EPOCH - Duration::new(2, 800_000_000);
+        let meant = Timestamp {
+            seconds: -2,
+            nanoseconds: 800_000_000,
+        };
+        let time = SetTime::from(TimeOrNow::SpecificTime(as_fuser_has_it));
+        assert_eq!(time, SetTime::To(meant));
     }
 }

@@ -54,6 +54,16 @@ pub enum Opens {
     Passthrough,
 }
 
+/// Which way requests come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Transport {
+    /// Read from the device, answered by writing to it.
+    #[default]
+    Device,
+    /// By io_uring, where the kernel offers that; else by the device.
+    IoUring,
+}
+
 /// How to mount.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -67,6 +77,8 @@ pub struct Options {
     pub special_files: SpecialFiles,
     /// Who opens and serves files.
     pub opens: Opens,
+    /// Which way requests come.
+    pub transport: Transport,
     /// The program that mounts for a user who is not root: `FUSERMOUNT_PATH`; else `fusermount3`.
     pub helper: Option<PathBuf>,
 }

@@ -5,14 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use fuser::{
-    Errno, FopenFlags, Generation, INodeNo, OpenFlags, RenameFlags, ReplyCreate, ReplyEmpty,
-    ReplyEntry, Request,
-};
+use fuser::{Errno, FopenFlags, INodeNo, OpenFlags, RenameFlags};
 
 use super::adapter::{self, Adapter, Place, Refuse, Target};
 use super::inode::NodeId;
+use super::reply::{ReplyCreate, ReplyEmpty, ReplyEntry};
 use super::reports::{self, Report};
+use super::request::Request;
 use super::root::{self, VirtualNode};
 use super::{OpenError, Opens, attributes, content, errno, incident, passthrough, workers};
 use crate::overlay::{Error, NewNode, Overlay, Owner, Pages, Rename, Way};
@@ -29,7 +28,7 @@ fn checked(name: &OsStr) -> Result<Name, Errno> {
 /// "There is no such name", to be remembered for so long.
 fn reply_nothing(reply: ReplyEntry, valid: Duration) {
     let nothing = attributes::nothing();
-    reply.entry_with_ttls(&valid, &valid, &nothing, Generation(0));
+    reply.entry(&valid, &valid, &nothing);
 }
 
 impl Adapter {
@@ -78,7 +77,8 @@ impl Adapter {
         };
         let node = NodeId::Virtual(ino);
         if let Some((attr, reply)) = reply.given(self.root.attributes(node)) {
-            reply.entry(&attributes::TTL_VIRTUAL, &attr, Generation(0));
+            let valid = &attributes::TTL_VIRTUAL;
+            reply.entry(valid, valid, &attr);
         }
     }
 
@@ -123,7 +123,7 @@ impl Adapter {
     /// Makes anything but an open file.
     fn make(
         &self,
-        request: &Request,
+        request: Request,
         parent: INodeNo,
         name: &OsStr,
         node: NewNode,
@@ -147,7 +147,7 @@ impl Adapter {
 
     pub(super) fn on_mknod(
         &self,
-        request: &Request,
+        request: Request,
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
@@ -171,7 +171,7 @@ impl Adapter {
 
     pub(super) fn on_mkdir(
         &self,
-        request: &Request,
+        request: Request,
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
@@ -190,7 +190,7 @@ impl Adapter {
 
     pub(super) fn on_symlink(
         &self,
-        request: &Request,
+        request: Request,
         parent: INodeNo,
         name: &OsStr,
         target: &Path,
@@ -203,7 +203,7 @@ impl Adapter {
 
     pub(super) fn on_create(
         &self,
-        request: &Request,
+        request: Request,
         (parent, name): (INodeNo, &OsStr),
         mode: u32,
         flags: OpenFlags,
@@ -221,7 +221,7 @@ impl Adapter {
         self.run(
             place,
             reply,
-            move |overlay, reply: &mut ReplyCreate| match passthrough.is_on() {
+            move |overlay, _| match passthrough.is_on() {
                 false if opens == Opens::Kernel => {
                     let made = overlay.make(parent, &name, NewNode::File, permissions, owner)?;
                     Ok((made, Way::Asking(Pages::Kept)))
@@ -231,7 +231,7 @@ impl Adapter {
                     Ok((made, Way::Asking(Pages::Kept)))
                 }
                 true => {
-                    let mut pass = |body: &_| passthrough.pass(|| reply.open_backing(body));
+                    let mut pass = |body: &_| passthrough.pass(body);
                     let place = (parent, &name);
                     let (made, way) =
                         overlay.create_through(place, permissions, owner, aim, &mut pass)?;
@@ -244,23 +244,12 @@ impl Adapter {
                     return;
                 };
                 let (handle, ttl) = (content::handle(aim, &way), attributes::TTL);
-                match passthrough::backing(&way) {
-                    Some(backing) => {
-                        let flags = FopenFlags::empty();
-                        reply.created_passthrough(
-                            &ttl,
-                            &attr,
-                            Generation(0),
-                            handle,
-                            flags,
-                            backing,
-                        );
-                    }
-                    None => {
-                        let flags = FopenFlags::FOPEN_KEEP_CACHE;
-                        reply.created(&ttl, &attr, Generation(0), handle, flags);
-                    }
-                }
+                let backing = passthrough::backing(&way);
+                let flags = match backing {
+                    Some(_) => FopenFlags::empty(),
+                    None => FopenFlags::FOPEN_KEEP_CACHE,
+                };
+                reply.created(&ttl, &attr, (handle, flags), backing);
             },
         );
     }
@@ -365,9 +354,9 @@ fn rename_mode(flags: RenameFlags) -> Result<Rename, Errno> {
     }
 }
 
-fn owner(request: &Request) -> Owner {
+fn owner(request: Request) -> Owner {
     Owner {
-        uid: request.uid(),
-        gid: request.gid(),
+        uid: request.uid,
+        gid: request.gid,
     }
 }

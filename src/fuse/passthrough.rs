@@ -1,6 +1,6 @@
 //! Bodies that the kernel reads and writes by itself, without a request.
 //!
-//! Who opens a file gets the number of a body that we registered ([`fuser::BackingId`]). The kernel takes
+//! Who opens a file gets the number of a body that we registered ([`Backing`]). The kernel takes
 //! one number for one inode, and refuses (EIO) who opens an inode by a number that is open without, or the
 //! other way round: so the overlay decides at the first open, and the number lives until the last release.
 //!
@@ -9,11 +9,13 @@
 //! ask again.
 
 use std::any::Any;
-use std::io;
-use std::sync::Arc;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use fuser::{BackingId, InitFlags, KernelConfig};
+use parking_lot::Mutex;
 
 use super::{Counters, Opens};
 use crate::overlay::{Passage, Way};
@@ -22,8 +24,46 @@ use crate::overlay::{Passage, Way};
 /// of a body on overlayfs the kernel does not tell us who maps it.
 const STACK_DEPTH: u32 = 1;
 
+mod ioctl {
+    nix::ioctl_write_ptr!(
+        /// `FUSE_DEV_IOC_BACKING_CLOSE`.
+        backing_close,
+        229,
+        2,
+        u32
+    );
+}
+
+/// A body that the kernel has open, by its number. It outlives the mount if need be, and the device is not
+/// kept open for it. (fuser's own is given by a reply that came by the device alone.)
+pub(super) struct Backing {
+    number: u32,
+    device: Weak<OwnedFd>,
+}
+
+impl Backing {
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Drop for Backing {
+    fn drop(&mut self) {
+        let Some(device) = self.device.upgrade() else {
+            return;
+        };
+        // SAFETY: the descriptor is open, and the number is read from where it is.
+        let closed = unsafe { ioctl::backing_close(device.as_raw_fd(), &raw const self.number) };
+        if let Err(error) = closed {
+            tracing::debug!(%error, "the kernel keeps a body open until the mount ends");
+        }
+    }
+}
+
 /// Whether bodies are passed.
 pub(super) struct Passthrough {
+    /// From the mount on.
+    device: Mutex<Option<Arc<OwnedFd>>>,
     is_wanted: bool,
     is_on: AtomicBool,
     counters: Arc<Counters>,
@@ -34,10 +74,16 @@ impl Passthrough {
         let is_on = opens == Opens::Passthrough;
         counters.pass(is_on);
         Passthrough {
+            device: Mutex::default(),
             is_wanted: is_on,
             is_on: AtomicBool::new(is_on),
             counters,
         }
+    }
+
+    /// Says where bodies are registered.
+    pub(super) fn mounted(&self, device: OwnedFd) {
+        *self.device.lock() = Some(Arc::new(device));
     }
 
     /// Asks the kernel for it, in the handshake.
@@ -62,14 +108,16 @@ impl Passthrough {
     }
 
     /// Registers a body; `None` where that cannot be.
-    pub(super) fn pass(&self, register: impl FnOnce() -> io::Result<BackingId>) -> Option<Passage> {
+    pub(super) fn pass(&self, body: &File) -> Option<Passage> {
         if !self.is_on() {
             return None;
         }
-        match register() {
-            Ok(backing) => {
+        let device = self.device.lock().clone()?;
+        match BackingId::create_raw(&*device, body) {
+            Ok(number) => {
                 self.counters.passed();
-                Some(Arc::new(backing))
+                let device = Arc::downgrade(&device);
+                Some(Arc::new(Backing { number, device }))
             }
             Err(error) => {
                 match error.raw_os_error() {
@@ -97,7 +145,7 @@ impl Passthrough {
 }
 
 /// The number by which a file was opened, if it was by one.
-pub(super) fn backing(way: &Way) -> Option<&BackingId> {
+pub(super) fn backing(way: &Way) -> Option<&Backing> {
     match way {
         Way::Asking(_) => None,
         Way::Through(passage) => {

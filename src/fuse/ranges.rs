@@ -1,9 +1,11 @@
 //! Ranges of files: fallocate, lseek to data or holes, copy_file_range.
 
-use fuser::{Errno, INodeNo, ReplyEmpty, ReplyLseek, ReplyWrite, Request};
+use fuser::{Errno, INodeNo};
 
 use super::adapter::{Adapter, Place, Refuse};
 use super::metadata::Caller;
+use super::reply::{ReplyEmpty, ReplyLseek, ReplyWrite};
+use super::request::Request;
 use crate::overlay::{Allocation, Sought};
 use crate::tree::Ino;
 
@@ -26,7 +28,7 @@ fn allocation(mode: i32) -> Result<Allocation, Errno> {
 impl Adapter {
     pub(super) fn on_fallocate(
         &self,
-        request: &Request,
+        request: Request,
         node: INodeNo,
         (offset, bytes): (u64, u64),
         mode: i32,
@@ -79,7 +81,7 @@ impl Adapter {
     /// writes.
     pub(super) fn on_copy_file_range(
         &self,
-        request: &Request,
+        request: Request,
         (source, from): (INodeNo, u64),
         (target, to): (INodeNo, u64),
         bytes: u64,

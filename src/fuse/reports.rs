@@ -17,14 +17,12 @@
 
 use std::time::Duration;
 
-use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, INodeNo, OpenFlags, ReplyAttr, ReplyData,
-    ReplyEntry, ReplyLseek, ReplyOpen,
-};
+use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenFlags};
 
 use super::adapter::{Adapter, Refuse};
 use super::attributes::TTL;
 use super::inode::{self, NodeId};
+use super::reply::{ReplyAttr, ReplyData, ReplyEntry, ReplyLseek, ReplyOpen};
 use crate::overlay::Sought;
 use crate::tree::Ino;
 
@@ -119,7 +117,7 @@ impl Adapter {
                 return;
             };
             if let Some((attr, reply)) = reply.given(root.attributes(NodeId::Virtual(ino))) {
-                reply.entry_with_ttls(&report.valid(), &Duration::ZERO, &attr, Generation(0));
+                reply.entry(&report.valid(), &Duration::ZERO, &attr);
             }
         });
     }
@@ -137,14 +135,14 @@ impl Adapter {
         if flags.0 & (libc::O_ACCMODE | libc::O_TRUNC) != libc::O_RDONLY {
             return reply.error(Errno::EROFS);
         }
-        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE, None);
     }
 
     /// Reads a report's snapshot.
     pub(super) fn read_report(&self, ino: Ino, offset: u64, size: u32, reply: ReplyData) {
         let bytes = self.root.reports.read(ino, offset, size as usize);
         if let Some((bytes, reply)) = reply.given(bytes) {
-            reply.data(&bytes);
+            reply.data(bytes);
         }
     }
 

@@ -21,10 +21,12 @@ use fuser::{Notifier, Session, SessionACL};
 use parking_lot::{Condvar, Mutex};
 
 use super::adapter::Adapter;
+use super::filesystem::Device;
 use super::helper::Helper;
 use super::inode::{self, NodeId, Slot};
-use super::mount::{self, Identity, Opens, Options};
+use super::mount::{self, Identity, Opens, Options, Transport};
 use super::reports;
+use super::ring::{Rings, Served};
 use super::root::VirtualRoot;
 use super::unmount::{self, Unmount, Unmounted};
 use super::{Counters, Error, Reports, Repositories};
@@ -88,7 +90,8 @@ impl Mounted {
         let counters = Arc::new(Counters::default());
         let root = VirtualRoot::new(repositories, reports, options.owner);
         let adapter = Adapter::start(root, counters.clone(), options.opens);
-        let adapter = adapter.map_err(Error::Threads)?;
+        let adapter = Arc::new(adapter.map_err(Error::Threads)?);
+        let rings = rings(options.transport);
         let (device, identity) = mount::mount(options)?;
         // From here on, dropping this is what undoes the mount.
         let mounted = Mounted {
@@ -102,14 +105,27 @@ impl Mounted {
         *mounted.end.device.lock() = Some(copy);
         let mut config = fuser::Config::default();
         config.n_threads = Some(EVENT_LOOP_THREADS);
+        let of_bodies = device.try_clone().map_err(Error::Handshake)?;
+        adapter.passthrough.mounted(of_bodies);
+        let of_rings = device.try_clone().map_err(Error::Handshake)?;
+        let served = Device {
+            adapter: Arc::clone(&adapter),
+            transport: match rings {
+                Some(_) => Transport::IoUring,
+                None => Transport::Device,
+            },
+        };
         // The kernel itself checks who may use the mount, so fuser need not.
         let session =
-            Session::from_fd(adapter, device, SessionACL::All, config).map_err(Error::Handshake)?;
+            Session::from_fd(served, device, SessionACL::All, config).map_err(Error::Handshake)?;
         *mounted.end.notifier.lock() = Some(session.notifier());
+        let (agreed, _) = mounted.counters.rings();
+        let rings = rings.filter(|_| agreed);
+        let rings = rings.map(|rings| rings.serve(adapter, of_rings));
         let (identity, end) = (mounted.identity.clone(), mounted.end.clone());
         thread::Builder::new()
             .name("mesa-fuse".to_owned())
-            .spawn(move || serve(session, &identity, &end))
+            .spawn(move || serve(session, rings, &identity, &end))
             .map_err(Error::Threads)?;
         if options.opens == Opens::Kernel {
             mounted.open_once();
@@ -272,12 +288,33 @@ fn prune_message(numbers: &[u64]) -> Vec<u8> {
     message
 }
 
-/// Runs the event loop to its end.
-fn serve(session: Session<Adapter>, identity: &Identity, end: &End) {
-    // The workers have ended with the file system that owns them when this returns.
+/// The rings, if they are wanted and can be.
+fn rings(transport: Transport) -> Option<Rings> {
+    let rings = match transport {
+        Transport::Device => return None,
+        Transport::IoUring => Rings::prepare(),
+    };
+    let rings = rings.inspect_err(|why| {
+        let cure = why.cure();
+        tracing::warn!(%why, cure, "requests come by the device, not by io_uring");
+    });
+    rings.ok()
+}
+
+/// Runs the event loop, and the rings, to their end.
+fn serve(session: Session<Device>, rings: Option<Served>, identity: &Identity, end: &End) {
     if let Err(error) = session.run() {
         // Seen after an abort from outside as well as after a thread of fuser's died.
         tracing::warn!(error = %error, "the FUSE session ended with an error");
+        if let (Some(_), Some(device)) = (&rings, &*end.device.lock())
+            && let Err(error) = unmount::abort(identity, device.as_fd())
+        {
+            tracing::warn!(error = %error, "what comes by a ring is still served");
+        }
+    }
+    // The workers have ended when the last of those is gone who own the file system.
+    if let Some(rings) = rings {
+        rings.wait();
     }
     *end.device.lock() = None;
     *end.notifier.lock() = None;

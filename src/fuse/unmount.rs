@@ -101,7 +101,7 @@ pub(super) fn clear_dead(mount_point: &Path, helper: &Helper) -> Result<bool, Er
         // the mount of a daemon that died a moment ago would look alive.
         match nix::sys::statvfs::statvfs(mount_point) {
             // Aborted: it died while we asked.
-            Err(Errno::ENOTCONN | Errno::ECONNABORTED) => {}
+            Err(errno) if is_dead(errno) => {}
             _ => return Ok(cleared > 0),
         }
         let path = canonical_without_the_last(mount_point)?;
@@ -148,6 +148,15 @@ fn take_off(path: &Path, helper: &Helper, lazily: bool) -> Result<(), Error> {
             source: errno.into(),
         }),
     }
+}
+
+/// Whether this is what a mount says that nobody serves any more, or is about to say nothing else: what was
+/// on its way into a ring when its process died is canceled.
+pub(super) fn is_dead(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ENOTCONN | Errno::ECONNABORTED | Errno::ECANCELED
+    )
 }
 
 /// Aborts the connection behind `device`: every request that waits, and every later one, fails. Does

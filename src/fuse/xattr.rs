@@ -9,9 +9,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use fuser::{Errno, INodeNo, ReplyEmpty, ReplyXattr, Request};
+use fuser::{Errno, INodeNo};
 
 use super::adapter::{Adapter, Refuse, Target};
+use super::reply::{ReplyEmpty, ReplyXattr};
+use super::request::Request;
 use crate::overlay::XattrMode;
 
 /// Prefixes of what is stored as it comes.
@@ -61,7 +63,7 @@ impl Adapter {
 
     pub(super) fn on_listxattr(
         &self,
-        request: &Request,
+        request: Request,
         node: INodeNo,
         room: u32,
         reply: ReplyXattr,
@@ -70,7 +72,7 @@ impl Adapter {
             return;
         };
         // It takes CAP_SYS_ADMIN, which the request does not tell of.
-        let shows_trusted = request.uid() == 0;
+        let shows_trusted = request.uid == 0;
         match target {
             Target::Repository(place, ino) => self.run(
                 place,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::fixture;
 use crate::support::stopwatch::wait_until;
-use crate::support::syscall::refused;
+use crate::support::syscall::{is_gone, refused};
 use crate::support::tree::{GitFolder, Tree};
 use crate::support::world::World;
 use crate::workload::{Dice, Model, Operation};
@@ -233,17 +233,13 @@ fn write_until_killed(
     acknowledged: &AtomicUsize,
     signals: &Signals,
 ) -> Option<Operation> {
-    let died = |error: &std::io::Error| {
-        let errno = error.raw_os_error();
-        errno == Some(libc::ENOTCONN) || errno == Some(libc::ECONNABORTED)
-    };
     loop {
         wait_until("going on", DEADLINE, || {
             !signals.paused.load(Ordering::SeqCst)
         });
         let operation = subtree.model.next_within(PATHS_MAX, &mut subtree.dice);
         if let Err(error) = operation.perform(&subtree.root) {
-            assert!(died(&error), "{operation:?}: {error}");
+            assert!(is_gone(&error), "{operation:?}: {error}");
             return Some(operation);
         }
         subtree.model.apply(&operation);
@@ -251,7 +247,7 @@ fn write_until_killed(
         if subtree.dice.below(12) == 0 {
             let synced = File::open(&subtree.root).and_then(|root| root.sync_all());
             if let Err(error) = synced {
-                assert!(died(&error), "fsync: {error}");
+                assert!(is_gone(&error), "fsync: {error}");
                 return None;
             }
         }

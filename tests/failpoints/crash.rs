@@ -9,6 +9,7 @@ use crate::scenarios::{Plant, Scenario, Way};
 use crate::story::{self, ROUNDS, State, Step};
 use crate::support::git::git_text;
 use crate::support::process::run;
+use crate::support::syscall::is_gone;
 use crate::support::world::World;
 
 const REPO: &str = "app";
@@ -83,8 +84,7 @@ impl Crash {
                     _ => Ok(()),
                 });
             if let Err(error) = lived {
-                let gone = [Some(libc::ENOTCONN), Some(libc::ECONNABORTED)];
-                assert!(gone.contains(&error.raw_os_error()), "{error}");
+                assert!(is_gone(&error), "{error}");
                 break;
             }
             // Fails when the daemon dies meanwhile, which is seen next.

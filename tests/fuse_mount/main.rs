@@ -28,7 +28,7 @@ mod virtual_root;
 
 use mesa::fuse::{
     Access, Ended, Error, Mounted, OpenError, Opened, Opens, Options, Rendered, Report, Reports,
-    Repositories, RequestKind, Slot, SpecialFiles, Unmount, Unmounted,
+    Repositories, RequestKind, Slot, SpecialFiles, Transport, Unmount, Unmounted,
 };
 use mesa::overlay::{Overlay, Space};
 use mesa::tree::Name;
@@ -148,6 +148,7 @@ fn options(path: &Path) -> Options {
         ),
         special_files: SpecialFiles::Inert,
         opens: Opens::default(),
+        transport: Transport::default(),
         helper: std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from),
     }
 }

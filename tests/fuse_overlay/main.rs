@@ -27,12 +27,13 @@ mod memory;
 mod names;
 mod opens;
 mod reading;
+mod rings;
 
 use memory::{Content, Memory, example};
 
 use mesa::fuse::{
     Access, Mounted, OpenError, Opened, Opens, Options, Rendered, Report, Reports, Repositories,
-    RequestKind, Slot, SpecialFiles, Unmount,
+    RequestKind, Slot, SpecialFiles, Transport, Unmount,
 };
 use mesa::lower::{EntryKind, ListingEntry, Pin, Source, SourceError, Store};
 use mesa::overlay::{self, Access as Edits, Local, Overlay, Owner, Space};
@@ -153,6 +154,16 @@ impl Fixture {
     }
 
     fn opening(opens: Opens) -> Fixture {
+        Fixture::of(
+            opens,
+            match std::env::var("MESA_TRANSPORT").as_deref() {
+                Ok("io-uring") => Transport::IoUring,
+                _ => Transport::Device,
+            },
+        )
+    }
+
+    fn of(opens: Opens, transport: Transport) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let mount_point = folder.path().join("mount");
@@ -183,6 +194,7 @@ impl Fixture {
                 SpecialFiles::Inert
             },
             opens,
+            transport,
             helper: None,
         };
         let mounted = Mounted::start(&options, Arc::new(one), Arc::new(Silent)).unwrap();

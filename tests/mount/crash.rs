@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::support::fixture;
 use crate::support::git::git_text;
 use crate::support::stopwatch::wait_until;
-use crate::support::syscall::{exchange, refused};
+use crate::support::syscall::{exchange, is_gone};
 use crate::support::tree::Tree;
 use crate::support::world::World;
 use crate::workload::{Dice, Model, Operation};
@@ -31,7 +31,7 @@ fn unpushed_edits_survive_a_kill() {
     let open = fs::File::create(real.join("open")).unwrap();
     open.write_all_at(b"written, not closed", 0).unwrap();
     world.kill_daemon_hard();
-    refused(fs::metadata(&real), libc::ENOTCONN);
+    assert!(is_gone(&fs::metadata(&real).unwrap_err()));
     drop(open);
 
     world.mount();
@@ -102,11 +102,7 @@ fn kill_while_writing(
             loop {
                 let operation = model.next(&mut dice);
                 if let Err(error) = operation.perform(root) {
-                    let errno = error.raw_os_error();
-                    assert!(
-                        errno == Some(libc::ENOTCONN) || errno == Some(libc::ECONNABORTED),
-                        "{operation:?}: {error}"
-                    );
+                    assert!(is_gone(&error), "{operation:?}: {error}");
                     return (model, operation);
                 }
                 model.apply(&operation);

@@ -74,3 +74,25 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     }
     bytes
 }
+
+/// Settings of all mounts of a run, which can be of another mode than the default.
+pub fn modes() -> Vec<(String, String)> {
+    ["MESA_OPENS", "MESA_TRANSPORT"]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        .collect()
+}
+
+/// Fails a run whose requests are to come by io_uring, and do not: there is a thread for each ring as long as
+/// that is so.
+#[track_caller]
+pub fn check_transport(daemon: u32) {
+    if !std::env::var("MESA_TRANSPORT").is_ok_and(|transport| transport == "io-uring") {
+        return;
+    }
+    let threads = std::fs::read_dir(format!("/proc/{daemon}/task")).unwrap();
+    let names =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    let mut names = names.filter(|name| name.starts_with("mesa-ring"));
+    assert!(names.next().is_some(), "requests do not come by io_uring");
+}

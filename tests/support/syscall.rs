@@ -21,6 +21,17 @@ fn result(code: libc::c_int) -> io::Result<()> {
     }
 }
 
+/// Whether the daemon of a mount has died: a call that it had begun, or that came while its connection ended,
+/// was aborted. What was on its way into a ring was canceled.
+pub fn is_gone(error: &io::Error) -> bool {
+    let by_ring = std::env::var("MESA_TRANSPORT").is_ok_and(|transport| transport == "io-uring");
+    match error.raw_os_error() {
+        Some(libc::ENOTCONN | libc::ECONNABORTED) => true,
+        Some(libc::ECANCELED) => by_ring,
+        _ => false,
+    }
+}
+
 /// Checks that a call failed with exactly this errno.
 #[track_caller]
 pub fn refused<T>(result: io::Result<T>, errno: i32) {

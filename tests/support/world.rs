@@ -65,11 +65,7 @@ impl World {
                 .iter()
                 .map(|(name, path)| ((*name).to_owned(), (*path).to_owned()))
                 .collect(),
-            // A whole run of a test program can be of another mode than the default.
-            settings: std::env::var("MESA_OPENS")
-                .map(|opens| ("MESA_OPENS".to_owned(), opens))
-                .into_iter()
-                .collect(),
+            settings: kernel::modes(),
             token: String::new(),
             folder,
         };
@@ -257,6 +253,7 @@ impl World {
         if let Ok(program) = fs::read_link(format!("/proc/{pid}/exe")) {
             assert_eq!(program, Path::new(env!("CARGO_BIN_EXE_mesa")));
         }
+        kernel::check_transport(pid);
         *self.daemon.lock() = Some(Held::of(pid).unwrap());
     }
 

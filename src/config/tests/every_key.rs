@@ -17,6 +17,7 @@ fn every_setting_can_be_given_by_its_variable_and_by_the_file() {
         (Key::CommitInterval, "250ms", "'250ms'"),
         (Key::Publish, "merge", "'merge'"),
         (Key::Opens, "passthrough", "'passthrough'"),
+        (Key::Transport, "io-uring", "'io-uring'"),
         (Key::MesaignorePath, "/i", "'/i'"),
         (Key::SecretsBackend, "plaintext-file", "'plaintext-file'"),
         (Key::SecretsCommand, "print  it", "['print', 'it']"),
@@ -55,6 +56,7 @@ fn every_setting_can_be_given_by_its_variable_and_by_the_file() {
         assert_eq!(config.allow_other, AllowOther::Everyone);
         assert_eq!(config.commit_interval, Duration::from_millis(250));
         assert_eq!(config.opens, Opens::Passthrough);
+        assert_eq!(config.transport, Transport::IoUring);
         assert_eq!(config.mesaignore.as_deref(), Some(Path::new("/i")));
         let credentials = &config.credentials;
         assert_eq!(credentials.backend, Backend::PlaintextFile);

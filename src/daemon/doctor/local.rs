@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use nix::unistd::Uid;
 
 use super::Finding;
-use crate::config::{AllowOther, Config, Opens};
+use crate::config::{AllowOther, Config, Opens, Transport};
+use crate::fuse::{NoRings, rings_offered};
 
 const DEVICE: &str = "/dev/fuse";
 const FUSE_CONFIGURATION: &str = "/etc/fuse.conf";
@@ -46,6 +47,9 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     if config.opens == Opens::Passthrough {
         findings.push(judge_passthrough(may_pass(), &release));
     }
+    if config.transport == Transport::IoUring {
+        findings.push(judge_rings(rings_offered()));
+    }
     findings
 }
 
@@ -53,6 +57,19 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
 fn may_pass() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     may_mount() && map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether requests can come by io_uring, or why not; tried out.
+fn judge_rings(offered: Result<(), NoRings>) -> Finding {
+    const CHECK: &str = "io-uring";
+    match offered {
+        Ok(()) => Finding::ok(CHECK, "requests come by io_uring"),
+        Err(why) => Finding::warning(
+            CHECK,
+            format!("requests come by the FUSE device, not by io_uring: {why}"),
+            why.cure(),
+        ),
+    }
 }
 
 fn judge_passthrough(may: bool, release: &str) -> Finding {
@@ -305,6 +322,15 @@ mod tests {
             Verdict::Warning,
             "CAP_SYS_ADMIN",
         );
+    }
+
+    #[test]
+    fn who_cannot_have_io_uring_is_told_why() {
+        is(&judge_rings(Ok(())), Verdict::Ok, "io_uring");
+        let off = judge_rings(Err(NoRings::Off));
+        is(&off, Verdict::Warning, "enable_uring");
+        let forbidden = NoRings::Forbidden(std::io::Error::from_raw_os_error(libc::EPERM));
+        is(&judge_rings(Err(forbidden)), Verdict::Warning, "seccomp");
     }
 
     #[test]

@@ -83,6 +83,17 @@ fn of_fuse(collector: &mut Collector, counters: &Counters) {
         "Files that were left to the kernel.",
     );
     collector.add(&[], passed);
+    let (agreed, by_ring) = counters.rings();
+    collector.gauge(
+        "mesa_fuse_rings",
+        "Whether requests come by io_uring (transport = io-uring, and it can be had).",
+    );
+    collector.add(&[], u64::from(agreed));
+    collector.counter(
+        "mesa_fuse_ring_requests_total",
+        "Requests that came by io_uring.",
+    );
+    collector.add(&[], by_ring);
     collector.gauge(
         "mesa_fuse_requests_in_flight",
         "Requests of the kernel that wait for their reply.",
