@@ -121,8 +121,11 @@ impl Mounted {
         *mounted.end.notifier.lock() = Some(session.notifier());
         let (agreed, _) = mounted.counters.rings();
         let rings = rings.filter(|_| agreed);
-        let rings = rings.map(|rings| rings.serve(adapter, of_rings));
         let (identity, end) = (mounted.identity.clone(), mounted.end.clone());
+        let rings = rings.map(|rings| {
+            let (identity, end) = (identity.clone(), end.clone());
+            rings.serve(adapter, of_rings, move || abort(&identity, &end))
+        });
         thread::Builder::new()
             .name("mesa-fuse".to_owned())
             .spawn(move || serve(session, rings, &identity, &end))
@@ -301,15 +304,22 @@ fn rings(transport: Transport) -> Option<Rings> {
     rings.ok()
 }
 
+/// Aborts a connection that only a part of us would go on to serve.
+fn abort(identity: &Identity, end: &End) {
+    if let Some(device) = &*end.device.lock()
+        && let Err(error) = unmount::abort(identity, device.as_fd())
+    {
+        tracing::error!(error = %error, "the mount is served in part");
+    }
+}
+
 /// Runs the event loop, and the rings, to their end.
 fn serve(session: Session<Device>, rings: Option<Served>, identity: &Identity, end: &End) {
     if let Err(error) = session.run() {
         // Seen after an abort from outside as well as after a thread of fuser's died.
         tracing::warn!(error = %error, "the FUSE session ended with an error");
-        if let (Some(_), Some(device)) = (&rings, &*end.device.lock())
-            && let Err(error) = unmount::abort(identity, device.as_fd())
-        {
-            tracing::warn!(error = %error, "what comes by a ring is still served");
+        if rings.is_some() {
+            abort(identity, end);
         }
     }
     // The workers have ended when the last of those is gone who own the file system.

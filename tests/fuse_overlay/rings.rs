@@ -7,15 +7,9 @@ use std::os::unix::fs::symlink;
 
 use super::{Fixture, Opens, Transport};
 
-const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";
-
-/// Whether root has switched it on.
-fn is_offered() -> bool {
-    fs::read_to_string(SWITCH).is_ok_and(|text| text.trim() == "Y")
-}
-
 #[test]
 fn requests_come_by_rings_where_the_kernel_offers_them() {
+    let is_offered = mesa::fuse::rings_offered().is_ok();
     for opens in [Opens::Kernel, Opens::Plain] {
         let fixture = Fixture::of(opens, Transport::IoUring);
         let file = fixture.at("made");
@@ -34,7 +28,7 @@ fn requests_come_by_rings_where_the_kernel_offers_them() {
         let names = fs::read_dir(fixture.at("")).unwrap().count();
         assert!(names > 2, "{names}");
         let (agreed, came) = fixture.mounted.counters().rings();
-        assert_eq!(agreed, is_offered());
-        assert_eq!(came > 20, is_offered(), "{came}");
+        assert_eq!(agreed, is_offered);
+        assert_eq!(came > 20, is_offered, "{came}");
     }
 }

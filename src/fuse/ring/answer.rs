@@ -36,7 +36,7 @@ impl Inbox {
         &self.bell
     }
 
-    /// Takes what has arrived, by the number of the frame. What is given is empty, and its room is used.
+    /// Takes what has arrived, by the number of the frame, in exchange for an empty list.
     pub(super) fn take(&self, into: &mut Vec<(u16, Outcome)>) {
         std::mem::swap(&mut *self.answers.lock(), into);
     }

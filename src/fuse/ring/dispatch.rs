@@ -6,6 +6,7 @@ use fuser::{Errno, FileHandle, INodeNo, OpenFlags, RenameFlags, WriteFlags};
 
 use super::Answer;
 use super::frame::Arrived;
+use super::queue::Serve;
 use crate::fuse::adapter::Adapter;
 use crate::fuse::counters::RequestKind;
 use crate::fuse::metadata::{SetTime, Wish};
@@ -14,21 +15,29 @@ use crate::fuse::wire::{Fields, name, opcode, setattr};
 use crate::overlay::Overlay;
 use crate::tree::Timestamp;
 
-/// How much room a listing's reader, or one of an attribute, has: the only kinds whose answer is filled.
-pub(super) fn room(arrived: &Arrived) -> u32 {
-    match arrived.opcode {
-        opcode::READDIR | opcode::READDIRPLUS => {
-            let mut fields = Fields::of(arrived.structure);
-            let (_handle, _offset) = (fields.u64(), fields.u64());
-            fields.u32()
+impl Serve for Adapter {
+    fn request(&self, arrived: &Arrived, answer: Answer) {
+        self.count_ring();
+        dispatch(self, arrived, answer);
+    }
+
+    fn room(&self, arrived: &Arrived) -> u32 {
+        match arrived.opcode {
+            opcode::READDIR | opcode::READDIRPLUS => {
+                let mut fields = Fields::of(arrived.structure);
+                let (_handle, _offset) = (fields.u64(), fields.u64());
+                fields.u32()
+            }
+            _ => 0,
         }
-        _ => 0,
+    }
+
+    fn untaken(&self) {
+        self.agree_on_rings(false);
     }
 }
 
-/// Serves a request. Its answer comes to the inbox of its ring, now or later.
-pub(super) fn dispatch(adapter: &Adapter, arrived: &Arrived, answer: Answer) {
-    adapter.count_ring();
+fn dispatch(adapter: &Adapter, arrived: &Arrived, answer: Answer) {
     let mut fields = Fields::of(arrived.structure);
     let (request, node, payload) = (arrived.request, INodeNo(arrived.node), arrived.payload);
     macro_rules! serve {

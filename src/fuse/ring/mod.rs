@@ -20,7 +20,7 @@ mod queue;
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -72,7 +72,13 @@ impl NoRings {
 }
 
 /// What a ring's thread serves, once that is known.
-type Service = (Arc<Adapter>, Arc<OwnedFd>);
+#[derive(Clone)]
+struct Service {
+    adapter: Arc<Adapter>,
+    device: Arc<OwnedFd>,
+    /// Aborts the connection.
+    abort: Arc<dyn Fn() + Send + Sync>,
+}
 
 /// Rings whose threads wait for the handshake. Dropped, they end.
 pub(super) struct Rings {
@@ -94,9 +100,9 @@ impl Rings {
         }
         let possible = numbers(&fs::read_to_string(POSSIBLE)?);
         let online = numbers(&fs::read_to_string(ONLINE)?);
-        Rings::of(&possible, &online).map_err(|error| match error.raw_os_error() {
-            Some(libc::EPERM | libc::ENOSYS) => NoRings::Forbidden(error),
-            _ => NoRings::Failed(error),
+        Rings::of(&possible, &online).map_err(|error| match is_forbidden(&error) {
+            true => NoRings::Forbidden(error),
+            false => NoRings::Failed(error),
         })
     }
 
@@ -118,8 +124,9 @@ impl Rings {
             let thread = thread::Builder::new()
                 .name(format!("mesa-ring-{processor}"))
                 .spawn(move || {
-                    if let Ok((adapter, device)) = services.recv() {
-                        queue.serve(&adapter, &device);
+                    if let Ok(service) = services.recv() {
+                        let device = service.device.as_fd();
+                        queue.serve(&*service.adapter, device, &*service.abort);
                     }
                 })?;
             Ok((sender, thread))
@@ -129,12 +136,20 @@ impl Rings {
     }
 
     /// Lets them serve, after the handshake.
-    pub(super) fn serve(self, adapter: Arc<Adapter>, device: OwnedFd) -> Served {
-        let device = Arc::new(device);
+    pub(super) fn serve(
+        self,
+        adapter: Arc<Adapter>,
+        device: OwnedFd,
+        abort: impl Fn() + Send + Sync + 'static,
+    ) -> Served {
+        let service = Service {
+            adapter,
+            device: Arc::new(device),
+            abort: Arc::new(abort),
+        };
         let threads = self.threads.into_iter().map(|(sender, thread)| {
-            let service = (Arc::clone(&adapter), Arc::clone(&device));
             // It waits for nothing else.
-            let _ = sender.send(service);
+            let _ = sender.send(service.clone());
             thread
         });
         Served {
@@ -168,6 +183,11 @@ impl Served {
     }
 }
 
+/// Whether somebody has decided that there is no io_uring here, as Docker does by default.
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS))
+}
+
 /// A list of the kernel, as `0-3,8`.
 fn numbers(list: &str) -> Vec<u16> {
     let parts = list.trim().split(',').filter_map(|part| {
@@ -190,7 +210,13 @@ mod tests {
 
     #[test]
     fn rings_that_nobody_needs_end() {
-        let rings = Rings::of(&[0, 1], &[0]).unwrap();
+        let rings = match Rings::of(&[0, 1], &[0]) {
+            Err(error) if is_forbidden(&error) => {
+                println!("skipped: io_uring is not allowed here");
+                return;
+            }
+            rings => rings.unwrap(),
+        };
         let threads: Vec<_> = rings
             .threads
             .into_iter()

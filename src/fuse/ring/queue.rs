@@ -11,7 +11,7 @@
 //! none is lent it may go.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use io_uring::types::Fd;
@@ -20,9 +20,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::answer::{Answer, Inbox, Outcome};
-use super::dispatch;
-use super::frame::Frame;
-use crate::fuse::adapter::Adapter;
+use super::frame::{Arrived, Frame};
 
 /// `FUSE_IO_URING_CMD_REGISTER` and `FUSE_IO_URING_CMD_COMMIT_AND_FETCH`.
 const REGISTER: u32 = 1;
@@ -31,6 +29,16 @@ const COMMIT_AND_FETCH: u32 = 2;
 const BELL: u64 = u64::MAX;
 /// Where in an entry the number of vectors stands (`sqe->len`), which has no setter.
 const LENGTH_OFFSET: usize = 24;
+
+/// What serves requests.
+pub(super) trait Serve {
+    /// Serves one, whose answer may come later.
+    fn request(&self, arrived: &Arrived, answer: Answer);
+    /// How much room there is for the entries of a listing.
+    fn room(&self, arrived: &Arrived) -> u32;
+    /// The kernel does not take a frame: all requests come another way.
+    fn untaken(&self);
+}
 
 /// A frame, and the processor whose requests it takes.
 pub(super) struct Seat {
@@ -70,12 +78,14 @@ impl Queue {
         })
     }
 
-    /// Serves until the connection has ended.
-    pub(super) fn serve(mut self, adapter: &Adapter, device: &OwnedFd) {
+    /// Serves until the connection has ended. Of a ring that breaks nobody would ever have an answer, so then
+    /// the connection is aborted.
+    pub(super) fn serve(mut self, server: &impl Serve, device: BorrowedFd, abort: &dyn Fn()) {
         self.stay();
         self.inbox.own();
-        if let Err(error) = self.run(adapter, device.as_fd()) {
+        if let Err(error) = self.run(server, device) {
             tracing::error!(%error, "a ring of requests broke");
+            abort();
         }
         if self.lent > 0 {
             // The kernel may still write there until this process ends.
@@ -95,7 +105,7 @@ impl Queue {
         }
     }
 
-    fn run(&mut self, adapter: &Adapter, device: BorrowedFd) -> io::Result<()> {
+    fn run(&mut self, server: &impl Serve, device: BorrowedFd) -> io::Result<()> {
         for number in 0..self.seats.len() {
             self.register(number, device)?;
         }
@@ -111,7 +121,7 @@ impl Queue {
             }
             match self.ring.submit_and_wait(1) {
                 Ok(_) => {}
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => {}
+                Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(error),
             }
             let entries = self.ring.completion();
@@ -119,7 +129,7 @@ impl Queue {
             for (number, result) in came.drain(..) {
                 match number {
                     BELL => self.heard()?,
-                    number => self.arrived(number as u16, result, adapter),
+                    number => self.arrived(number as u16, result, server),
                 }
             }
         }
@@ -184,7 +194,7 @@ impl Queue {
     }
 
     /// What the kernel says of a frame: a request is in it, or it will have none.
-    fn arrived(&mut self, number: u16, result: i32, adapter: &Adapter) {
+    fn arrived(&mut self, number: u16, result: i32, server: &impl Serve) {
         self.lent = self.lent.saturating_sub(1);
         let Some(seat) = self.seats.get_mut(usize::from(number)) else {
             return;
@@ -192,19 +202,27 @@ impl Queue {
         match -result {
             0 => {
                 let arrived = seat.frame.arrived();
-                let room = dispatch::room(&arrived);
-                let answer = Answer::new(&self.inbox, number, room);
-                dispatch::dispatch(adapter, &arrived, answer);
+                let answer = Answer::new(&self.inbox, number, server.room(&arrived));
+                server.request(&arrived, answer);
             }
             libc::ENOTCONN | libc::ECONNABORTED | libc::ECANCELED => self.is_over = true,
             // Its request was ended by the kernel meanwhile, or it was never taken.
             code => {
+                if seat.frame.unique() == 0 {
+                    server.untaken();
+                }
                 self.alive = self.alive.saturating_sub(1);
                 let error = io::Error::from_raw_os_error(code);
                 tracing::warn!(%error, number, "the kernel does not take a frame of a ring");
             }
         }
     }
+}
+
+/// Whether the next call will do: a signal came, answers wait to be taken, or memory is short for a moment.
+fn is_passing(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    matches!(code, Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
 }
 
 /// A command to the device, for a frame; still without where that is.
@@ -226,5 +244,48 @@ fn command(
     move |vectors| {
         let command = command.addr(vectors);
         command.build().user_data(u64::from(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Counts what is not taken; nothing else is to come.
+    #[derive(Default)]
+    struct Nobody(AtomicUsize);
+
+    impl Serve for Nobody {
+        fn request(&self, _: &Arrived, _: Answer) {
+            panic!("a request came");
+        }
+
+        fn room(&self, _: &Arrived) -> u32 {
+            0
+        }
+
+        fn untaken(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_ring_ends_whose_frames_the_kernel_does_not_take() {
+        let seats = (0..3).map(|_| Seat {
+            frame: Frame::new().unwrap(),
+            processor: 0,
+        });
+        let queue = match Queue::new(seats.collect(), 0) {
+            Err(error) if super::super::is_forbidden(&error) => {
+                println!("skipped: io_uring is not allowed here");
+                return;
+            }
+            queue => queue.unwrap(),
+        };
+        let (nobody, no_device) = (Nobody::default(), tempfile::tempfile().unwrap());
+        queue.serve(&nobody, no_device.as_fd(), &|| panic!("the ring broke"));
+        assert_eq!(nobody.0.load(Ordering::SeqCst), 3);
     }
 }
