@@ -40,6 +40,7 @@ pub fn status(config: &Config) -> Result<Status, Error> {
     };
     each(config, |folder, organization, name| {
         status.repos.push(look(config, folder, organization, name));
+        Ok(())
     })?;
     status.totals = Totals::of(&status.repos);
     Ok(status)
@@ -52,27 +53,24 @@ pub fn status(config: &Config) -> Result<Status, Error> {
 /// As [`status`]; a repository that cannot be opened.
 pub fn journal(config: &Config) -> Result<JournalListing, Error> {
     let mut listing = JournalListing::default();
-    let mut failure = None;
     each(config, |folder, organization, name| {
         let (organization, name_text) = (organization.to_string(), name.to_string());
-        match Local::open(&options(config, folder, name)) {
-            Ok(local) => {
-                let standing = Standing {
-                    state: EntryState::Blocked,
-                    reason: Some("not mounted".to_owned()),
-                    conflicted: Vec::new(),
-                };
-                let standing = standing.with_conflicts(local.remote());
-                let name = (&*organization, &*name_text);
-                journals::list(&mut listing, name, local.pending_effects(), &standing);
-            }
-            Err(source) => {
-                let name = format!("{organization}/{name_text}");
-                failure.get_or_insert(Error::Repository { name, source });
-            }
-        }
+        let local = Local::open(&options(config, folder, name));
+        let local = local.map_err(|source| Error::Repository {
+            name: format!("{organization}/{name_text}"),
+            source,
+        })?;
+        let standing = Standing {
+            state: EntryState::Blocked,
+            reason: Some("not mounted".to_owned()),
+            conflicted: Vec::new(),
+        };
+        let standing = standing.with_conflicts(local.remote());
+        let name = (&*organization, &*name_text);
+        journals::list(&mut listing, name, local.pending_effects(), &standing);
+        Ok(())
     })?;
-    failure.map_or(Ok(listing), Err)
+    Ok(listing)
 }
 
 /// What is pinned. How much of it is here the next mount finds out.
@@ -82,40 +80,37 @@ pub fn journal(config: &Config) -> Result<JournalListing, Error> {
 /// As [`status`]; a list that cannot be read.
 pub fn pins(config: &Config) -> Result<PinAnswer, Error> {
     let mut answer = PinAnswer { pins: Vec::new() };
-    let mut failure = None;
     each(config, |folder, organization, name| {
         let path = folder.join(name.as_os_str());
-        match Pins::read(&path) {
-            Ok(pins) => answer.pins.extend(pins.paths().map(|path| PinEntry {
-                repo: format!("{organization}/{name}"),
-                path: path.to_owned(),
-                state: PinState::Waiting,
-                reason: Some("not mounted".to_owned()),
-                is_walked: false,
-                files: 0,
-                bytes: 0,
-                files_here: 0,
-                bytes_here: 0,
-            })),
-            Err(source) => {
-                failure.get_or_insert(Error::Folder { path, source });
-            }
-        }
+        let pins = Pins::read(&path).map_err(|source| Error::Folder { path, source })?;
+        answer.pins.extend(pins.paths().map(|path| PinEntry {
+            repo: format!("{organization}/{name}"),
+            path: path.to_owned(),
+            state: PinState::Waiting,
+            reason: Some("not mounted".to_owned()),
+            is_walked: false,
+            files: 0,
+            bytes: 0,
+            files_here: 0,
+            bytes_here: 0,
+        }));
+        Ok(())
     })?;
-    failure.map_or(Ok(answer), Err)
+    Ok(answer)
 }
 
 /// Visits every repository that has local state, under the data directory's lock: looking into a
-/// journal recovers it.
+/// journal recovers it. All are visited, whatever becomes of one; the first failure is given.
 pub(super) fn each(
     config: &Config,
-    mut visit: impl FnMut(&Path, &Name, &Name),
+    mut visit: impl FnMut(&Path, &Name, &Name) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let repositories = repositories_folder(&config.data_folder);
     if !repositories.is_dir() {
         return Ok(());
     }
     let _lock = DataLock::take(&config.data_folder, Holding::Command)?;
+    let mut result = Ok(());
     for organization in organizations(&repositories)? {
         let folder = repositories.join(organization.as_os_str());
         let names = known::opened(&folder).map_err(|source| Error::Folder {
@@ -123,10 +118,10 @@ pub(super) fn each(
             source,
         })?;
         for name in names {
-            visit(&folder, &organization, &name);
+            result = result.and(visit(&folder, &organization, &name));
         }
     }
-    Ok(())
+    result
 }
 
 /// Lists the conflicts that the data directory knows of, and shows the one whose id begins like
@@ -149,6 +144,7 @@ pub fn conflicts(
                 found.push(((place.clone(), remote.clone()), conflict.clone()));
             }
         }
+        Ok(())
     })?;
     let entry = |((org, name), _): &((String, String), RemoteState), conflict: &Conflict| {
         super::conflicts::entry(org, name, conflict)

@@ -47,6 +47,7 @@ fn visit(
             let outcome = look(&options);
             verified.repos.push(entry(&organization, &text, outcome));
         }
+        Ok(())
     })?;
     match (verified.repos.is_empty(), wanted) {
         (true, Some(name)) => Err(Error::NoSuchRepository {

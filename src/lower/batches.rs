@@ -227,7 +227,7 @@ impl Batches {
         // Of trees above the limit, how deep they are.
         let mut depths = HashMap::from([(tree, top.names().count())]);
         let domain = self.source.domain();
-        let mut entries_left = sweep::ENTRIES_MAX;
+        let mut entries_left = sweep::SWEEP_ENTRIES_MAX;
         let mut take = |oid: GitOid, entries: Vec<ListingEntry>| {
             let Some(left) = entries_left.checked_sub(entries.len()) else {
                 return false;

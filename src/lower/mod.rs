@@ -84,6 +84,7 @@ pub use policy::Prefetch;
 pub use reads::{READS_MAX, Reads};
 pub use source::{Domain, Located, Part, Pin, Source, Taker, Want};
 pub use store::Store;
+pub use sweep::SWEEP_ENTRIES_MAX;
 
 #[cfg(test)]
 mod ahead_tests;

@@ -17,8 +17,8 @@ use crate::tree::TreePath;
 /// where each brings some of those below it, and few enough that a slow network is not asked often.
 const WALK_LISTINGS: usize = 3;
 const WALK_TIME: Duration = Duration::from_secs(10);
-/// Most entries that one sweep takes: 100 MB on the disk.
-pub(super) const ENTRIES_MAX: usize = 1_000_000;
+/// Most entries that one sweep takes, whatever the server tells: 100 MB on the disk.
+pub const SWEEP_ENTRIES_MAX: usize = 1_000_000;
 /// How long whoever waits for a listing looks on while nothing arrives, and in all: it may be the
 /// last one of a large tree.
 const SILENCE_MAX: Duration = Duration::from_millis(300);

@@ -20,7 +20,7 @@ use super::failure::Violation;
 use super::listing::{Told, told};
 use super::source::{moved, moved_if_gone};
 use super::{At, Failure, RepositoryName, RepositorySource};
-use crate::lower::{EntryKind, Listing, ListingEntry, Pin, SourceError};
+use crate::lower::{EntryKind, Listing, ListingEntry, Pin, SWEEP_ENTRIES_MAX, SourceError};
 use crate::tree::{GitOid, TreePath};
 
 /// Levels of the first answer: of a small repository half of what there is, of a large one not too much.
@@ -36,8 +36,6 @@ const ENTRIES_MANY: usize = 10_000;
 /// So many directories below a short answer are asked for one by one: of more, the answer may as well come
 /// again with them.
 const BELOW_FEW: usize = 4;
-/// Entries of all answers together, whatever the server tells.
-const ENTRIES_MAX: usize = 1_000_000;
 
 /// A directory that is asked for, with so many levels below it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,7 +95,7 @@ impl RepositorySource {
                             return Ok(());
                         }
                     }
-                    if entries > ENTRIES_MAX {
+                    if entries > SWEEP_ENTRIES_MAX {
                         return Ok(());
                     }
                     let mut below = layers.below;
