@@ -14,8 +14,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
-use io_uring::types::Fd;
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::types::{Fd, SubmitArgs};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -119,7 +119,7 @@ impl Queue {
             if self.lent == 0 && (self.is_over || self.alive == 0) {
                 return Ok(());
             }
-            match self.ring.submit_and_wait(1) {
+            match self.submit_and_wait() {
                 Ok(_) => {}
                 Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(error),
@@ -132,6 +132,19 @@ impl Queue {
                     number => self.arrived(number as u16, result, server),
                 }
             }
+        }
+    }
+
+    /// Waits until the kernel has something to say. A processor is idle then; before Linux 6.15 it is counted
+    /// as one that waits for a disk.
+    fn submit_and_wait(&self) -> io::Result<usize> {
+        let submitter = self.ring.submitter();
+        match self.ring.params().is_feature_no_iowait() {
+            true => {
+                let nothing = SubmitArgs::new();
+                submitter.submit_with_args_and_flags(1, &nothing, EnterFlags::NO_IOWAIT)
+            }
+            false => submitter.submit_and_wait(1),
         }
     }
 
