@@ -62,6 +62,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// As plain a ring as there is: with `SINGLE_ISSUER` and `DEFER_TASKRUN` a chmod took 27 us instead of 21
+    /// and an unlink 43 instead of 44; by the device they took 40 and 64 (medians of five turns).
+    ///
     /// # Errors
     ///
     /// The kernel gives no ring, or there is no descriptor for the bell.
