@@ -14,9 +14,6 @@ use crate::trees::program;
 /// The repository's name.
 const REPOSITORY: &str = "work";
 
-/// Whether requests can come by io_uring: then ours is compared in that mode, too.
-const RINGS: &str = "/sys/module/fuse/parameters/enable_uring";
-
 /// Nothing here takes longer, unless it hangs.
 const MEASURED_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -84,7 +81,7 @@ pub fn all(disk: &Path, inputs: &Inputs) -> Vec<Peer> {
         ),
         overlay("fuse-overlayfs", disk, &lower, &["fuse-overlayfs"]),
     ];
-    if fs::read_to_string(RINGS).is_ok_and(|text| text.trim() == "Y") {
+    if mesa::fuse::rings_offered().is_ok() {
         peers.push(mesa("mesa, io_uring", "io-uring", disk, inputs));
     }
     peers

@@ -105,8 +105,10 @@ impl Mounted {
         *mounted.end.device.lock() = Some(copy);
         let mut config = fuser::Config::default();
         config.n_threads = Some(EVENT_LOOP_THREADS);
-        let of_bodies = device.try_clone().map_err(Error::Handshake)?;
-        adapter.passthrough.mounted(of_bodies);
+        if adapter.passthrough.is_wanted() {
+            let of_bodies = device.try_clone().map_err(Error::Handshake)?;
+            adapter.passthrough.mounted(of_bodies);
+        }
         let of_rings = device.try_clone().map_err(Error::Handshake)?;
         let served = Device {
             adapter: Arc::clone(&adapter),

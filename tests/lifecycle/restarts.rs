@@ -8,7 +8,7 @@ use crate::support::fixture;
 use crate::support::kernel::mounts_below;
 use crate::support::process::{Held, run, run_with_input};
 use crate::support::stopwatch::wait_until;
-use crate::support::syscall::is_gone;
+use crate::support::syscall::is_dead;
 use crate::support::world::{ORG, World};
 
 /// Whatever is waited for comes within this time, on a busy machine.
@@ -143,7 +143,8 @@ fn a_daemon_that_dies_again_and_again_is_given_up() {
     }
     println!("given up after {:?}", start.elapsed());
     // Nobody writes into the bare directory below by mistake.
-    assert!(is_gone(&fs::metadata(world.repo("app")).unwrap_err()));
+    let dead = fs::metadata(world.repo("app")).unwrap_err();
+    assert!(is_dead(&dead), "{dead}");
     let status = world.status();
     assert_eq!(status["state"], "stopped", "{status}");
     assert_eq!(status["supervisor"]["state"], "gave-up", "{status}");

@@ -5,7 +5,7 @@ use std::io;
 
 use crate::support::kernel::mounts_below;
 use crate::support::process::{Finished, run};
-use crate::support::syscall::is_gone;
+use crate::support::syscall::is_dead;
 use crate::support::world::World;
 
 /// Checks the promised shape of an error: what happened, to what, and nothing on stdout.
@@ -202,7 +202,7 @@ fn a_dead_mount_is_cleared_by_the_next() {
     let mut world = World::small();
     world.kill_daemon_hard();
     let dead = fs::metadata(world.repo("app")).unwrap_err();
-    assert!(is_gone(&dead), "{dead}");
+    assert!(is_dead(&dead), "{dead}");
     assert_eq!(world.status()["state"], "stopped");
     world.mount();
     assert_eq!(mounts_below(world.folder()).len(), 1, "mounts are stacked");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::support::fixture;
 use crate::support::git::git_text;
 use crate::support::stopwatch::wait_until;
-use crate::support::syscall::{exchange, is_gone};
+use crate::support::syscall::{exchange, is_dead, is_gone};
 use crate::support::tree::Tree;
 use crate::support::world::World;
 use crate::workload::{Dice, Model, Operation};
@@ -31,7 +31,8 @@ fn unpushed_edits_survive_a_kill() {
     let open = fs::File::create(real.join("open")).unwrap();
     open.write_all_at(b"written, not closed", 0).unwrap();
     world.kill_daemon_hard();
-    assert!(is_gone(&fs::metadata(&real).unwrap_err()));
+    let dead = fs::metadata(&real).unwrap_err();
+    assert!(is_dead(&dead), "{dead}");
     drop(open);
 
     world.mount();

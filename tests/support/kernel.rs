@@ -83,11 +83,16 @@ pub fn modes() -> Vec<(String, String)> {
         .collect()
 }
 
+/// Whether the requests of this run are to come by io_uring.
+pub fn by_ring() -> bool {
+    std::env::var("MESA_TRANSPORT").is_ok_and(|transport| transport == "io-uring")
+}
+
 /// Fails a run whose requests are to come by io_uring, and do not: there is a thread for each ring as long as
 /// that is so.
 #[track_caller]
 pub fn check_transport(daemon: u32) {
-    if !std::env::var("MESA_TRANSPORT").is_ok_and(|transport| transport == "io-uring") {
+    if !by_ring() {
         return;
     }
     let threads = std::fs::read_dir(format!("/proc/{daemon}/task")).unwrap();

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::kernel::by_ring;
+
 /// A path for C.
 fn c(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
@@ -21,15 +23,20 @@ fn result(code: libc::c_int) -> io::Result<()> {
     }
 }
 
-/// Whether the daemon of a mount has died: a call that it had begun, or that came while its connection ended,
-/// was aborted. What was on its way into a ring was canceled.
+/// Whether the daemon of a mount died while it was to serve this call: that was aborted, or, on its way into
+/// a ring, canceled.
 pub fn is_gone(error: &io::Error) -> bool {
-    let by_ring = std::env::var("MESA_TRANSPORT").is_ok_and(|transport| transport == "io-uring");
     match error.raw_os_error() {
         Some(libc::ENOTCONN | libc::ECONNABORTED) => true,
-        Some(libc::ECANCELED) => by_ring,
+        Some(libc::ECANCELED) => by_ring(),
         _ => false,
     }
+}
+
+/// Whether the daemon of a mount had died before this call: the kernel says so at once, but of a ring, whose
+/// end comes a moment after the daemon's.
+pub fn is_dead(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOTCONN) || by_ring() && is_gone(error)
 }
 
 /// Checks that a call failed with exactly this errno.
