@@ -32,6 +32,7 @@ use super::counters::{Counters, RequestKind};
 use super::current::{Current, Scope};
 use super::inode::NodeId;
 use super::passthrough::Passthrough;
+use super::preload::Preload;
 use super::reply::{ReplyAttr, ReplyEntry};
 use super::root::VirtualRoot;
 use super::workers::{self, Job, Turn, Workers};
@@ -121,6 +122,7 @@ pub(super) enum Target {
 pub(super) struct Adapter {
     pub(super) root: Arc<VirtualRoot>,
     pub(super) passthrough: Arc<Passthrough>,
+    pub(super) preload: Arc<Preload>,
     pub(super) opens: Opens,
     counters: Arc<Counters>,
     hashers: Workers,
@@ -140,8 +142,10 @@ impl Adapter {
         counters: Arc<Counters>,
         opens: Opens,
     ) -> std::io::Result<Adapter> {
+        let root = Arc::new(root);
         Ok(Adapter {
-            root: Arc::new(root),
+            preload: Arc::new(Preload::start(Arc::clone(&root), Arc::clone(&counters))?),
+            root,
             passthrough: Arc::new(Passthrough::new(opens, Arc::clone(&counters))),
             opens,
             counters,
@@ -218,6 +222,28 @@ impl Adapter {
             Err(Error::Missing(want)) => self.settle(place, want, reply, operation, finish),
             result => answer(&place, result, reply, finish),
         }
+    }
+
+    /// As [`Adapter::run`] for an operation that may change how large a file is.
+    pub(super) fn run_resizing<R: Refuse, T: 'static>(
+        &self,
+        node: INodeNo,
+        place: Place,
+        mut reply: R,
+        mut operation: impl FnMut(&Overlay, &mut R) -> Result<T, Error> + Send + 'static,
+        finish: impl FnOnce(&Place, T, R) + Send + 'static,
+    ) {
+        if !self.preload.changes(node) {
+            return self.run(place, reply, operation, finish);
+        }
+        let span = tracing::Span::current();
+        let current = Current::take();
+        self.preload.later(Box::new(move || {
+            let _scope = Scope::enter(current);
+            let _entered = span.entered();
+            let result = workers::settled(&place.overlay, |overlay| operation(overlay, &mut reply));
+            answer(&place, result, reply, finish);
+        }));
     }
 
     /// Goes on with an operation that misses something, on a worker: one of those that the network

@@ -87,6 +87,10 @@ impl Adapter {
             return;
         };
         let aim = aim(flags);
+        if aim == Aim::Writing {
+            // By a passage, the kernel writes without a word to us from here on.
+            self.preload.changes(node);
+        }
         let passthrough = self.passthrough.clone();
         self.run(
             place,
@@ -118,6 +122,7 @@ impl Adapter {
         if let Some((_, ino)) = self.report(node) {
             return self.read_report(ino, offset, size, reply);
         }
+        self.preload.read(node);
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
         };
@@ -146,6 +151,7 @@ impl Adapter {
         let Some(((place, ino), reply)) = reply.given(self.file(node)) else {
             return;
         };
+        self.preload.changes(node);
         // The kernel says when the writer is one from whom a file's privileges are to be taken.
         let strip = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         let group = request.gid;

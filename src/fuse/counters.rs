@@ -76,6 +76,8 @@ pub struct Counters {
     passed: AtomicU64,
     has_rings: AtomicBool,
     by_ring: AtomicU64,
+    preloaded: AtomicU64,
+    withdrawn: AtomicU64,
 }
 
 impl Default for Counters {
@@ -88,6 +90,8 @@ impl Default for Counters {
             passed: AtomicU64::new(0),
             has_rings: AtomicBool::new(false),
             by_ring: AtomicU64::new(0),
+            preloaded: AtomicU64::new(0),
+            withdrawn: AtomicU64::new(0),
         }
     }
 }
@@ -139,6 +143,22 @@ impl Counters {
     pub fn rings(&self) -> (bool, u64) {
         let agreed = self.has_rings.load(Ordering::Relaxed);
         (agreed, self.by_ring.load(Ordering::Relaxed))
+    }
+
+    /// Counts a file that the kernel was given before it asked.
+    pub(super) fn count_preloaded(&self) {
+        self.preloaded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one that it was about to be given when it asked.
+    pub(super) fn count_withdrawn(&self) {
+        self.withdrawn.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Files that the kernel was given before it asked for them, and those that it asked for just then.
+    pub fn preloaded(&self) -> (u64, u64) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (load(&self.preloaded), load(&self.withdrawn))
     }
 
     /// How long requests of one kind took so far, from their arrival to their reply.

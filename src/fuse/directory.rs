@@ -8,6 +8,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::{Errno, FileAttr, INodeNo};
@@ -15,10 +16,11 @@ use fuser::{Errno, FileAttr, INodeNo};
 use super::adapter::{Adapter, Place, Refuse, Target};
 use super::attributes::{TTL, TTL_VIRTUAL};
 use super::inode::NodeId;
+use super::preload::Unknown;
 use super::reply::{ReplyDirectory, ReplyDirectoryPlus};
 use super::root::{Leads, VirtualEntry, VirtualNode, VirtualRoot};
 use super::{Opened, attributes, errno, incident, workers};
-use crate::overlay::{Overlay, Visit};
+use crate::overlay::{Overlay, Reference, Visit};
 use crate::tree::{Attributes, Ino, Name};
 
 const DOT_DOT: &[u8] = b"..";
@@ -74,6 +76,9 @@ impl Adapter {
             Target::Repository(place, ino) => (place, ino),
             Target::Virtual(ino) => return self.list_virtual(ino, after, reply),
         };
+        if after > 0 {
+            self.preload.goes_on(node);
+        }
         let root = self.root.clone();
         let here = place.clone();
         self.run(
@@ -106,29 +111,45 @@ impl Adapter {
             Target::Repository(place, ino) => (place, ino),
             Target::Virtual(ino) => return self.list_virtual(ino, after, reply),
         };
+        if after > 0 {
+            self.preload.goes_on(node);
+        }
         let root = self.root.clone();
         let here = place.clone();
+        let preload = Arc::clone(&self.preload);
         let plus =
             move |reply: &mut ReplyDirectoryPlus, cookie, child: &Attributes, name: &[u8]| {
-                match shown(&root, &here, ino, child.ino, name).to_kernel() {
-                    Some(number) => {
-                        let attr = attributes::file_attr(number, child);
-                        let name = OsStr::from_bytes(name);
-                        let valid = attributes::valid(child);
-                        visit(reply.add(number, cookie, name, &valid, &attr))
-                    }
-                    None => Visit::Full,
-                }
+                let number = shown(&root, &here, ino, child.ino, name).to_kernel()?;
+                let attr = attributes::file_attr(number, child);
+                let valid = attributes::valid(child);
+                let is_full = reply.add(number, cookie, OsStr::from_bytes(name), &valid, &attr);
+                (!is_full).then_some(number)
             };
         self.run(
             place,
             reply,
             move |overlay: &Overlay, reply: &mut ReplyDirectoryPlus| {
-                overlay.read_directory_plus(ino, after, &mut |cookie, child, name| {
-                    plus(reply, cookie, child, name)
-                })
+                let mut unknown = Unknown::default();
+                overlay.read_directory_plus(
+                    ino,
+                    after,
+                    &mut |cookie, child, name, reference| {
+                        let Some(number) = plus(reply, cookie, child, name) else {
+                            return Visit::Full;
+                        };
+                        if reference == Reference::First {
+                            unknown.add(number, child);
+                        }
+                        Visit::Taken
+                    },
+                )?;
+                Ok(unknown)
             },
-            |_, (), reply| reply.ok(),
+            move |_, unknown, reply| {
+                // First: what is read of them comes after the reply.
+                preload.listed(node, unknown);
+                reply.ok();
+            },
         );
     }
 

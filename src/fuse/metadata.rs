@@ -168,12 +168,12 @@ impl Adapter {
             mtime: time(wish.mtime),
         };
         let caller = Caller::of(request);
-        self.run(
-            place,
-            reply,
-            move |overlay, _| change(overlay, ino, &wanted, caller),
-            adapter::reply_attr,
-        );
+        let change =
+            move |overlay: &Overlay, _: &mut ReplyAttr| change(overlay, ino, &wanted, caller);
+        match wish.size {
+            Some(_) => self.run_resizing(node, place, reply, change, adapter::reply_attr),
+            None => self.run(place, reply, change, adapter::reply_attr),
+        }
     }
 
     pub(super) fn on_readlink(&self, node: INodeNo, reply: ReplyData) {

@@ -14,9 +14,10 @@
 //! - We mount and unmount by ourselves (`mount`, `unmount`), because fuser's own unmounting hits
 //!   strangers: nothing is unmounted that is not, by device and mount id, what we mounted.
 //!
-//! Nothing changes a tree but the kernel's own requests, so there are two notifications only: which
+//! Nothing changes a tree but the kernel's own requests, so two notifications are enough to keep it right: which
 //! repositories an organization shows can change by hand, and parts of a file that were read before the
-//! whole was proved can turn out to be wrong (`session`).
+//! whole was proved can turn out to be wrong (`session`). Two more are for speed and memory: files that somebody
+//! is about to read (`preload`), and inodes that nobody uses.
 
 mod adapter;
 mod attributes;
@@ -38,6 +39,7 @@ mod mount;
 mod mountinfo;
 mod namespace;
 mod passthrough;
+mod preload;
 mod ranges;
 mod reply;
 mod reports;

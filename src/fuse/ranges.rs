@@ -39,7 +39,8 @@ impl Adapter {
             return;
         };
         let caller = Caller::of(request);
-        self.run(
+        self.run_resizing(
+            node,
             place,
             reply,
             move |overlay, _| {
@@ -83,7 +84,7 @@ impl Adapter {
         &self,
         request: Request,
         (source, from): (INodeNo, u64),
-        (target, to): (INodeNo, u64),
+        (target_node, to): (INodeNo, u64),
         bytes: u64,
         reply: ReplyWrite,
     ) {
@@ -91,7 +92,7 @@ impl Adapter {
             if self.report(source).is_some() {
                 return Err(Errno::EOPNOTSUPP);
             }
-            let ((place, source), (other, target)) = (self.file(source)?, self.file(target)?);
+            let ((place, source), (other, target)) = (self.file(source)?, self.file(target_node)?);
             match place.slot == other.slot {
                 true => Ok((place, source, target)),
                 false => Err(Errno::EOPNOTSUPP),
@@ -101,7 +102,8 @@ impl Adapter {
             return;
         };
         let caller = Caller::of(request);
-        self.run(
+        self.run_resizing(
+            target_node,
             place,
             reply,
             move |overlay, _| {

@@ -29,6 +29,7 @@ use super::reports;
 use super::ring::{Rings, Served};
 use super::root::VirtualRoot;
 use super::unmount::{self, Unmount, Unmounted};
+use super::wire::{Notification, notification};
 use super::{Counters, Error, Reports, Repositories};
 use crate::tree::{Ino, Name};
 
@@ -40,8 +41,6 @@ use crate::tree::{Ino, Name};
 /// one caller that waits for each answer is no faster with more who listen.
 const EVENT_LOOP_THREADS: usize = 2;
 
-/// `FUSE_NOTIFY_PRUNE`, which fuser has no name for.
-const NOTIFY_PRUNE: i32 = 9;
 /// Inodes of one such message: the kernel takes as many at a time.
 const PRUNED_MAX: usize = 512;
 
@@ -109,6 +108,8 @@ impl Mounted {
             let of_bodies = device.try_clone().map_err(Error::Handshake)?;
             adapter.passthrough.mounted(of_bodies);
         }
+        let of_preload = device.try_clone().map_err(Error::Handshake)?;
+        adapter.preload.mounted(of_preload);
         let of_rings = device.try_clone().map_err(Error::Handshake)?;
         let served = Device {
             adapter: Arc::clone(&adapter),
@@ -194,7 +195,7 @@ impl Mounted {
         let numbers: Vec<u64> = numbers.map(|number| number.0).collect();
         numbers
             .chunks(PRUNED_MAX)
-            .try_for_each(|some| device.write_all(&prune_message(some)))
+            .try_for_each(|some| device.write_all(&notification(&Notification::Prune(some))))
     }
 
     /// Has the kernel drop all pages of files that it keeps: what is read next, we are asked for.
@@ -277,20 +278,6 @@ impl Drop for Mounted {
             tracing::warn!(error = %error, "the mount stays behind");
         }
     }
-}
-
-/// A header whose error is the kind of message, the number of inodes with room that is reserved, and these.
-fn prune_message(numbers: &[u64]) -> Vec<u8> {
-    let count = numbers.len() as u32;
-    let bytes = 32 + 8 * count;
-    let mut message = Vec::with_capacity(bytes as usize);
-    message.extend_from_slice(&bytes.to_ne_bytes());
-    message.extend_from_slice(&NOTIFY_PRUNE.to_ne_bytes());
-    message.extend_from_slice(&0_u64.to_ne_bytes());
-    message.extend_from_slice(&count.to_ne_bytes());
-    message.extend_from_slice(&[0; 12]);
-    message.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
-    message
 }
 
 /// The rings, if they are wanted and can be.

@@ -1,5 +1,5 @@
-//! The kernel's structures, as `include/uapi/linux/fuse.h` has them, for what comes and goes by a ring:
-//! fuser keeps its own to itself.
+//! The kernel's structures, as `include/uapi/linux/fuse.h` has them, for what comes and goes by a ring, and for
+//! messages that fuser has no words for: it keeps its own to itself.
 //!
 //! Numbers are in the machine's own order. What an answer consists of is laid out field by field, in the
 //! order of the header file, with its padding.
@@ -15,6 +15,12 @@ use crate::tree::{NAME_BYTES_MAX, Timestamp};
 
 /// Entries of a listing begin at multiples of this.
 const ENTRY_ALIGNMENT: usize = 8;
+
+/// What an answer or a message begins with.
+const HEADER_BYTES: usize = 16;
+/// The numbers of two messages.
+const NOTIFY_STORE: u32 = 4;
+const NOTIFY_PRUNE: u32 = 9;
 
 /// The numbers of the requests that we know.
 pub(super) mod opcode {
@@ -192,6 +198,33 @@ pub(super) fn directory_entry(node: INodeNo, cookie: u64, kind: FileType, name: 
     bytes
 }
 
+/// What the kernel is told without having asked.
+pub(super) enum Notification<'a> {
+    /// So many bytes of a file, from its beginning, which follow.
+    Store { node: u64, bytes: u32 },
+    /// Inodes that it is to let go of, if nobody uses them.
+    Prune(&'a [u64]),
+}
+
+/// `fuse_out_header`, whose error is the kind of message and which answers no request, with
+/// `fuse_notify_store_out`, or `fuse_notify_prune_out` and the inodes.
+pub(super) fn notification(told: &Notification) -> Vec<u8> {
+    let (kind, body, following) = match told {
+        Notification::Store { node, bytes } => {
+            let body = Layout::of(24).u64s(&[*node, 0]).u32s(&[*bytes, 0]);
+            (NOTIFY_STORE, body, *bytes)
+        }
+        Notification::Prune(inodes) => {
+            let body = Layout::of(16 + 8 * inodes.len()).u32s(&[inodes.len() as u32, 0]);
+            (NOTIFY_PRUNE, body.u64s(&[0]).u64s(inodes), 0)
+        }
+    };
+    let length = (HEADER_BYTES + body.0.len()) as u32 + following;
+    let Layout(mut message) = Layout::of(length as usize).u32s(&[length, kind]).u64s(&[0]);
+    message.extend_from_slice(&body.0);
+    message
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
@@ -248,6 +281,25 @@ mod tests {
         assert_eq!(numbers, [11, 999_999_999, 33, 0o100_644, 2]);
         let numbers = std::array::from_fn(|_| fields.u32());
         assert_eq!(numbers, [1000, 100, 0, 4096, 0]);
+    }
+
+    #[test]
+    fn a_message_says_how_long_it_is_with_what_follows() {
+        let store = notification(&Notification::Store {
+            node: 7 << 48 | 9,
+            bytes: 1_000,
+        });
+        let mut fields = Fields::of(&store);
+        assert_eq!((fields.u32(), fields.u32(), fields.u64()), (1_040, 4, 0));
+        assert_eq!((fields.u64(), fields.u64()), (7 << 48 | 9, 0));
+        assert_eq!((fields.u32(), fields.u32()), (1_000, 0));
+        assert_eq!(store.len(), 40);
+        let prune = notification(&Notification::Prune(&[5, 6]));
+        let mut fields = Fields::of(&prune);
+        assert_eq!((fields.u32(), fields.u32(), fields.u64()), (48, 9, 0));
+        assert_eq!((fields.u32(), fields.u32(), fields.u64()), (2, 0, 0));
+        assert_eq!((fields.u64(), fields.u64()), (5, 6));
+        assert_eq!(prune.len(), 48);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::inodes::kind_of_entry;
 use super::open::Overlay;
 use super::state::State;
-use super::types::Visit;
+use super::types::{Reference, Visit};
 use crate::lower::{Listing, ListingEntry};
 use crate::tree::{Attributes, Ino, Kind, Name};
 
@@ -23,6 +23,9 @@ const BATCH_ENTRIES: usize = 192;
 
 /// Is shown one entry of a directory: cookie, inode, kind and name.
 pub type Visitor<'a> = dyn FnMut(u64, Ino, Kind, &[u8]) -> Visit + 'a;
+
+/// Is shown one entry with its attributes, and the lookup reference that it got.
+pub type VisitorPlus<'a> = dyn FnMut(u64, &Attributes, &[u8], Reference) -> Visit + 'a;
 
 /// One entry of a merged directory.
 #[derive(Clone)]
@@ -98,7 +101,7 @@ impl Overlay {
         &self,
         ino: Ino,
         after: u64,
-        visit: &mut dyn FnMut(u64, &Attributes, &[u8]) -> Visit,
+        visit: &mut VisitorPlus<'_>,
     ) -> Result<(), Error> {
         let listing = self.listing(ino)?;
         for (cookie, dot, name) in self.dots(ino, after)? {
@@ -107,7 +110,7 @@ impl Overlay {
                 ino: dot,
                 ..self.attributes(ino)?
             };
-            if visit(cookie, &attributes, name) == Visit::Full {
+            if visit(cookie, &attributes, name, Reference::Further) == Visit::Full {
                 return Ok(());
             }
         }
@@ -120,10 +123,11 @@ impl Overlay {
             position = *last;
             for (cookie, item) in &items {
                 // What vanished since it was gathered is passed over.
-                let Ok(attributes) = self.refer(ino, item) else {
+                let Ok((attributes, reference)) = self.refer(ino, item) else {
                     continue;
                 };
-                if visit(*cookie, &attributes, item.name().as_bytes()) == Visit::Full {
+                let name = item.name().as_bytes();
+                if visit(*cookie, &attributes, name, reference) == Visit::Full {
                     self.forget(attributes.ino, 1);
                     return Ok(());
                 }
@@ -132,7 +136,7 @@ impl Overlay {
     }
 
     /// Adds a lookup reference to an entry and says what it shows.
-    fn refer(&self, directory: Ino, item: &Item) -> Result<Attributes, Error> {
+    fn refer(&self, directory: Ino, item: &Item) -> Result<(Attributes, Reference), Error> {
         let mut state = self.state.lock();
         let ino = match item {
             Item::Upper { ino, .. } => *ino,
@@ -142,9 +146,11 @@ impl Overlay {
             },
         };
         let shown = state.show(ino, &self.lower)?;
-        state.add_lookup(ino);
+        let reference = state.add_lookup(ino);
         drop(state);
-        self.complete(shown).inspect_err(|_| self.forget(ino, 1))
+        let attributes = self.complete(shown);
+        let attributes = attributes.inspect_err(|_| self.forget(ino, 1))?;
+        Ok((attributes, reference))
     }
 
     fn dots(

@@ -26,6 +26,7 @@ mod contents;
 mod memory;
 mod names;
 mod opens;
+mod preload;
 mod reading;
 mod rings;
 
@@ -138,39 +139,54 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// What the environment asks for.
+fn asked_for() -> (Opens, Transport) {
+    let opens = match std::env::var("MESA_OPENS").as_deref() {
+        Ok("plain") => Opens::Plain,
+        _ => Opens::Kernel,
+    };
+    let transport = match std::env::var("MESA_TRANSPORT").as_deref() {
+        Ok("io-uring") => Transport::IoUring,
+        _ => Transport::Device,
+    };
+    (opens, transport)
+}
+
 struct Fixture {
     mounted: Mounted,
     memory: Arc<Memory>,
     root: PathBuf,
+    tree: GitOid,
     folder: tempfile::TempDir,
 }
 
 impl Fixture {
     fn new() -> Fixture {
-        Fixture::opening(match std::env::var("MESA_OPENS").as_deref() {
-            Ok("plain") => Opens::Plain,
-            _ => Opens::Kernel,
-        })
+        let (opens, transport) = asked_for();
+        Fixture::of(opens, transport)
     }
 
     fn opening(opens: Opens) -> Fixture {
-        Fixture::of(
-            opens,
-            match std::env::var("MESA_TRANSPORT").as_deref() {
-                Ok("io-uring") => Transport::IoUring,
-                _ => Transport::Device,
-            },
-        )
+        Fixture::of(opens, asked_for().1)
     }
 
     fn of(opens: Opens, transport: Transport) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        let mount_point = folder.path().join("mount");
-        fs::create_dir(&mount_point).unwrap();
         let mut memory = Memory::default();
         let tree = memory.add(&example(), "");
-        let memory = Arc::new(memory);
+        Fixture::within(folder, Arc::new(memory), tree, (opens, transport))
+    }
+
+    /// A mount of what is in the folder, or will be.
+    fn within(
+        folder: tempfile::TempDir,
+        memory: Arc<Memory>,
+        tree: GitOid,
+        (opens, transport): (Opens, Transport),
+    ) -> Fixture {
+        let mount_point = folder.path().join("mount");
+        fs::create_dir_all(&mount_point).unwrap();
         let one = One {
             memory: memory.clone(),
             tree,
@@ -202,8 +218,24 @@ impl Fixture {
             mounted,
             memory,
             root: mount_point.join("acme/tool"),
+            tree,
             folder,
         }
+    }
+
+    /// The same with nothing in the kernel's memory.
+    fn mounted_again(self, how: (Opens, Transport)) -> Fixture {
+        let Fixture {
+            mounted,
+            memory,
+            tree,
+            folder,
+            ..
+        } = self;
+        mounted.unmount(Unmount::Clean).unwrap();
+        mounted.wait();
+        drop(mounted);
+        Fixture::within(folder, memory, tree, how)
     }
 
     fn at(&self, below: &str) -> PathBuf {

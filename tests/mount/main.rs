@@ -32,6 +32,7 @@ mod offline;
 mod parallel;
 mod pins;
 mod prefetch;
+mod preload;
 mod profile;
 mod programs;
 mod publish;

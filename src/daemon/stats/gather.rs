@@ -94,6 +94,17 @@ fn of_fuse(collector: &mut Collector, counters: &Counters) {
         "Requests that came by io_uring.",
     );
     collector.add(&[], by_ring);
+    let (preloaded, withdrawn) = counters.preloaded();
+    collector.counter(
+        "mesa_fuse_preloaded_total",
+        "Files that the kernel was given before it asked for them.",
+    );
+    collector.add(&[], preloaded);
+    collector.counter(
+        "mesa_fuse_preloads_withdrawn_total",
+        "Files that it asked for, or changed, just when they were about to be given.",
+    );
+    collector.add(&[], withdrawn);
     collector.gauge(
         "mesa_fuse_requests_in_flight",
         "Requests of the kernel that wait for their reply.",
