@@ -10,12 +10,15 @@
 //! it, as long as objects keep coming. Where each object costs a request, one that only waits for its
 //! turn is not waited for: the reader asks for it, and it is left out.
 
+mod run;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use self::run::Run;
 use super::amount::Amount;
 use crate::tree::{GitOid, TreePath};
 
@@ -63,7 +66,10 @@ pub(super) enum Next {
 pub(super) struct Ahead {
     most: Amount,
     state: Mutex<State>,
-    changed: Condvar,
+    /// Something came that is waited for, or will not come.
+    came: Condvar,
+    /// There may be more to ask for.
+    room: Condvar,
 }
 
 #[derive(Default)]
@@ -72,6 +78,8 @@ struct State {
     run: Option<Run>,
     /// Asked for, and not here yet.
     coming: HashMap<GitOid, Coming>,
+    /// Those that somebody waits for, each as often as somebody does.
+    awaited: Vec<GitOid>,
     /// Whether each object costs a request.
     is_one_by_one: bool,
     heard: Option<Instant>,
@@ -90,31 +98,14 @@ struct Coming {
     is_queued: bool,
 }
 
-/// A run that goes on.
-struct Run {
-    window: Amount,
-    /// Came, and was not opened yet: bytes, and the how manieth that was.
-    unused: HashMap<GitOid, (u64, u64)>,
-    /// Opened since the window grew.
-    opened: Amount,
-    opened_in_all: u64,
-    came_in_all: u64,
-    /// Where a file was missed.
-    missed: Option<TreePath>,
-    strays: u32,
-    /// There are no more files to ask for, but beside what will be missed.
-    is_exhausted: bool,
-    active: Instant,
-    end: End,
-}
-
 impl Ahead {
     /// With a window of at most `most`.
     pub(super) fn new(most: Amount) -> Ahead {
         Ahead {
             most,
             state: Mutex::default(),
-            changed: Condvar::new(),
+            came: Condvar::new(),
+            room: Condvar::new(),
         }
     }
 
@@ -122,7 +113,7 @@ impl Ahead {
     pub(super) fn missed(&self, path: &TreePath) {
         if let Some(run) = &mut self.state.lock().run {
             run.missed = Some(path.clone());
-            self.changed.notify_all();
+            self.room.notify_all();
         }
     }
 
@@ -208,7 +199,10 @@ impl Ahead {
             run.came_in_all += 1;
             run.unused.insert(oid, (coming.size, run.came_in_all));
         }
-        self.changed.notify_all();
+        // Nobody else has anything to do for each of thousands.
+        if state.awaited.contains(&oid) {
+            self.came.notify_all();
+        }
         !state.is_closed
     }
 
@@ -238,16 +232,21 @@ impl Ahead {
                 run.opened = Amount::new(0, 0);
             }
         }
-        self.changed.notify_all();
+        self.came.notify_all();
+        self.room.notify_all();
     }
 
     /// Notes that an object was opened. Brief: it is called for every opening.
     pub(super) fn used(&self, oid: GitOid) {
-        if let Some(run) = &mut self.state.lock().run
+        let mut state = self.state.lock();
+        let State { run, coming, .. } = &mut *state;
+        if let Some(run) = run
             && let Some((size, _)) = run.unused.remove(&oid)
         {
             run.was_opened(size);
-            self.changed.notify_all();
+            if run.has_room_for_objects(coming.len()) {
+                self.room.notify_all();
+            }
         }
     }
 
@@ -267,7 +266,7 @@ impl Ahead {
                 Ok(Next::Nothing) => state.finish(),
                 Ok(Next::Ask(..)) => {}
                 Err(wait) => {
-                    self.changed.wait_for(&mut state, wait);
+                    self.room.wait_for(&mut state, wait);
                     continue;
                 }
             }
@@ -278,7 +277,8 @@ impl Ahead {
     /// Ends what runs with its next object.
     pub(super) fn close(&self) {
         self.state.lock().is_closed = true;
-        self.changed.notify_all();
+        self.came.notify_all();
+        self.room.notify_all();
     }
 
     /// Waits while an object is on its way, as long as others arrive, and not for ever. Says whether it only
@@ -287,9 +287,10 @@ impl Ahead {
         let begun = Instant::now();
         let mut state = self.state.lock();
         if state.claim(oid) {
-            self.changed.notify_all();
+            self.room.notify_all();
             return true;
         }
+        state.awaited.push(oid);
         while state.coming.contains_key(&oid) {
             let silence = state.heard.map_or(SILENCE_MAX, |heard| heard.elapsed());
             let left = SILENCE_MAX
@@ -298,20 +299,12 @@ impl Ahead {
             if left.is_zero() {
                 break;
             }
-            self.changed.wait_for(&mut state, left);
+            self.came.wait_for(&mut state, left);
+        }
+        if let Some(at) = state.awaited.iter().position(|awaited| *awaited == oid) {
+            state.awaited.swap_remove(at);
         }
         false
-    }
-}
-
-impl Run {
-    /// Somebody opened what came, or came for it himself.
-    fn was_opened(&mut self, size: u64) {
-        self.opened.objects += 1;
-        self.opened.bytes += size;
-        self.opened_in_all += 1;
-        self.strays = 0;
-        self.active = Instant::now();
     }
 }
 
@@ -363,17 +356,11 @@ impl State {
             }
         }
         let unused = run.unused.values().map(|(size, _)| size);
-        let taken = Amount::new(
-            (self.coming.len() + run.unused.len()) as u64,
-            self.coming
-                .values()
-                .map(|coming| &coming.size)
-                .chain(unused)
-                .sum(),
-        );
+        let coming = self.coming.values().map(|coming| &coming.size);
+        let bytes: u64 = coming.chain(unused).sum();
         let half = run.window.times(1, 2);
-        let has_room = taken.objects + half.objects <= run.window.objects
-            && taken.bytes + half.bytes <= run.window.bytes;
+        let has_room =
+            run.has_room_for_objects(self.coming.len()) && bytes + half.bytes <= run.window.bytes;
         if has_room && !run.is_exhausted {
             let amount = half.within(Amount::new(1, 1), most);
             return Ok(Next::Ask(amount, missed));

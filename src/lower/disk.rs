@@ -150,14 +150,6 @@ pub(super) fn place(folder: &Path, kind: &str, name: &[u8]) -> PathBuf {
     path
 }
 
-/// Makes the folder of a place; gives the bytes that this takes on disk.
-pub(super) fn make_parent(place: &Path) -> io::Result<u64> {
-    match place.parent().filter(|folder| !folder.exists()) {
-        Some(folder) => make_folder(folder).map(|()| BLOCK_BYTES),
-        None => Ok(0),
-    }
-}
-
 /// Nobody takes the object away while this is open. If somebody is just about to, the bytes stay all the
 /// same, without a name.
 pub(super) fn held(file: File) -> File {

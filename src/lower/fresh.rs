@@ -27,10 +27,11 @@ impl Fresh {
     }
 
     /// Holds an object, which is open with a shared lock; the oldest go for it.
-    pub(super) fn insert(&mut self, object: File, bytes: u64) {
+    pub(super) fn insert(&mut self, object: impl FnOnce() -> Option<File>, bytes: u64) {
         if self.bytes_max == 0 {
             return;
         }
+        let Some(object) = object() else { return };
         self.bytes += bytes;
         self.objects.push_back((object, bytes));
         while self.objects.len() > OBJECTS_MAX

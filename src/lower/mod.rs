@@ -62,6 +62,7 @@ mod policy;
 mod reads;
 mod recent;
 mod runs;
+mod shelves;
 mod source;
 mod store;
 mod sweep;

@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 
 pub(super) use super::disk::make_folder;
 use super::disk::{
-    BLOCK_BYTES, discard, has_hash, held, hex, make_parent, mark_used, open_regular, place,
+    BLOCK_BYTES, discard, has_hash, held, hex, in_folder, mark_used, open_regular, place,
     read_index, write_index,
 };
 use super::evict::Keeper;
@@ -46,6 +46,7 @@ use super::incoming::Incoming;
 use super::partials::Partials;
 use super::policy::{Gate, Prefetch};
 use super::recent::Recent;
+use super::shelves::Shelves;
 use super::temporary::Temporary;
 use super::unkept::{Unkept, is_full};
 use super::{Domain, Error, Limits, Listing};
@@ -97,6 +98,7 @@ pub struct Store {
     unkept: Mutex<Unkept>,
     pub(super) keeper: Keeper,
     fresh: Mutex<Fresh>,
+    shelves: Shelves,
     pub(super) partials: Mutex<Partials>,
     /// Objects that were found damaged.
     pub(super) lost: AtomicU64,
@@ -143,6 +145,7 @@ impl Store {
             listings: Mutex::new(Recent::new(of_memory(4, ENTRY_BYTES))),
             unkept: Mutex::new(Unkept::new(limits.memory_bytes_max / 4)),
             fresh: Mutex::new(Fresh::new(limits.disk_bytes_max)),
+            shelves: Shelves::default(),
             partials: Mutex::default(),
             lost: AtomicU64::new(0),
             prefetch: Some(Prefetch::default()),
@@ -311,9 +314,8 @@ impl Store {
 
     /// Accounts for what was published, and keeps it for whoever waits for it.
     pub(super) fn published(&self, incoming: &Incoming<'_>, taken: u64) {
-        if let Ok(file) = incoming.file() {
-            self.fresh.lock().insert(held(file), taken);
-        }
+        let object = || incoming.file().map(held).ok();
+        self.fresh.lock().insert(object, taken);
         if let Err(error) = self.keeper.published(&self.folder, taken) {
             tracing::warn!(%error, "the cache may grow over its limit");
         }
@@ -328,8 +330,8 @@ impl Store {
         index: &Path,
     ) -> io::Result<u64> {
         let place = self.object_place(content);
-        let folders = make_parent(&place)? + make_parent(index)?;
-        incoming.publish(&place)?;
+        let folders = self.shelves.make(&place)? + self.shelves.make(index)?;
+        in_folder(&place, || incoming.publish(&place))?;
         write_index(index, content, || self.temporary.path())?;
         Ok(folders + incoming.arrived().length.next_multiple_of(BLOCK_BYTES))
     }

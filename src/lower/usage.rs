@@ -10,34 +10,56 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+/// How often one looks whether somebody counts by now: what comes in between is little beside the hundredths
+/// that a store may be over its limit, and a look for each object is one system call of the ten that keeping it takes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Usage {
     path: PathBuf,
-    /// Once it is there. The lock of the file is one for all threads of a process.
-    file: Mutex<Option<File>>,
+    /// The lock of the file is one for all threads of a process.
+    found: Mutex<Found>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    /// Once it is there.
+    file: Option<File>,
+    /// When it was last found not to be.
+    missed: Option<Instant>,
 }
 
 impl Usage {
     pub(super) fn new(folder: &Path) -> Usage {
         Usage {
             path: folder.join("usage"),
-            file: Mutex::default(),
+            found: Mutex::default(),
         }
     }
 
     /// Adds bytes, and gives the sum; `None` where nobody counts.
     pub(super) fn add(&self, bytes: u64) -> io::Result<Option<u64>> {
-        let mut file = self.file.lock();
-        if file.is_none() {
+        let mut found = self.found.lock();
+        if found.file.is_none() {
+            if found
+                .missed
+                .is_some_and(|missed| missed.elapsed() < LOOK_EVERY)
+            {
+                return Ok(None);
+            }
             match OpenOptions::new().read(true).write(true).open(&self.path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                opened => *file = Some(opened?),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    found.missed = Some(Instant::now());
+                    return Ok(None);
+                }
+                opened => found.file = Some(opened?),
             }
         }
-        match &*file {
+        match &found.file {
             Some(file) => change(file, |sum| sum.saturating_add(bytes)).map(|(_, sum)| Some(sum)),
             None => Ok(None),
         }
@@ -47,7 +69,7 @@ impl Usage {
     pub(super) fn subtract(&self, bytes: u64) -> io::Result<()> {
         // Opens the file.
         if self.sum()?.is_some()
-            && let Some(file) = &*self.file.lock()
+            && let Some(file) = &self.found.lock().file
         {
             change(file, |sum| sum.saturating_sub(bytes))?;
         }
@@ -61,13 +83,13 @@ impl Usage {
 
     /// Begins a count: from now on everybody adds.
     pub(super) fn begin(&self) -> io::Result<u64> {
-        let mut file = self.file.lock();
+        let file = &mut self.found.lock().file;
         if file.is_none() {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false);
             *file = Some(options.mode(0o600).open(&self.path)?);
         }
-        match &*file {
+        match file {
             Some(file) => change(file, |sum| sum).map(|(before, _)| before),
             None => Ok(0),
         }
@@ -76,7 +98,7 @@ impl Usage {
     /// Ends a count that found so many bytes: what was added meanwhile, since the sum was `before`, is
     /// added to it, though some of it may have been found as well.
     pub(super) fn end(&self, before: u64, found: u64) -> io::Result<()> {
-        match &*self.file.lock() {
+        match &self.found.lock().file {
             Some(file) => change(file, |sum| found + sum.saturating_sub(before)).map(drop),
             None => Ok(()),
         }
@@ -108,6 +130,18 @@ fn change_locked(file: &File, to: impl FnOnce(u64) -> u64) -> io::Result<(u64, u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_begins_to_count_is_noticed_a_moment_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (Usage::new(folder.path()), Usage::new(folder.path()));
+        assert_eq!(one.add(5).unwrap(), None);
+        other.begin().unwrap();
+        let begun = Instant::now();
+        while one.add(1).unwrap().is_none() {
+            assert!(begun.elapsed() < 50 * LOOK_EVERY);
+        }
+    }
 
     #[test]
     fn processes_add_to_one_number_and_a_count_corrects_it() {
