@@ -4,7 +4,7 @@
 //! without is put over the newest snapshot, or over the last one if the server is away.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::replay_worker::ReplayWorker;
 use super::repository::Repository;
 use super::selection::Selection;
 use super::slots::Slots;
-use super::{Error, private_folder, space};
+use super::{Error, credentials, private_folder, space};
 use crate::config::{Config, DEFAULT_MESAIGNORE, Revision};
 use crate::fuse::OpenError;
 use crate::lower::{ALONG_BYTES_MAX, Limits, Lower, Pin, Prefetch, Source, SourceError, Store};
@@ -84,8 +84,7 @@ impl Opener {
 
     /// Whether a repository has local state.
     pub(super) fn is_here(&self, organization: &Name, name: &Name) -> bool {
-        let folder = self.folder.join(organization.as_os_str());
-        folder.join(name.as_os_str()).join("journal").is_dir()
+        is_here(&self.folder, organization, name)
     }
 
     /// Opens a repository; the caller sees to it that nobody else does at the same time. Blocks.
@@ -258,7 +257,7 @@ impl Opener {
             Some(pinned) if !local.is_pristine() => Ok(pinned),
             None => Ok(self.resolve(name, revision).map_err(SourceError::from)?),
             Some(pinned) => match target(revision).and_then(|target| {
-                let along = self.along(Some(pinned.pin.tree));
+                let along = along(&self.config, Some(pinned.pin.tree));
                 self.remote
                     .resolve_unless_unheard(name, &target, along, NEWEST_PATIENCE)
             }) {
@@ -272,19 +271,56 @@ impl Opener {
     }
 
     fn resolve(&self, name: &RepositoryName, revision: &Revision) -> Result<Resolved, Failure> {
-        let along = self.along(None);
+        let along = along(&self.config, None);
         self.remote.resolve(name, &target(revision)?, along)
     }
+}
 
-    /// What comes along with a snapshot: what a reader would ask for next, unless nothing is to be
-    /// fetched ahead, or not so deep.
-    fn along(&self, known: Option<GitOid>) -> Along {
-        let prefetch = &self.config.prefetch;
-        let is_wanted = prefetch.enabled && !prefetch.metered && prefetch.depth_max.is_none();
-        Along {
-            bytes_max: if is_wanted { ALONG_BYTES_MAX } else { 0 },
-            known,
-        }
+/// Asks for the snapshot that is about to be wanted, if the credential is for one repository, and that is to be
+/// shown and is not here: so it comes while the server says who the credential is. Nothing is made of it before
+/// somebody looks.
+pub(super) fn anticipate(config: &Config, remote: &Arc<Remote>, selection: &Selection) {
+    let along = along(config, None);
+    let found = config.secrets.find(credentials::scope_of(config));
+    let only = found
+        .ok()
+        .and_then(|found| found.credential.only_repository());
+    let names = only.as_deref().and_then(|only| only.split_once('/'));
+    let Some((organization, repository)) = names.filter(|_| along.bytes_max > 0) else {
+        return;
+    };
+    let organizations = &config.organizations;
+    let is_mounted = organizations.is_empty() || organizations.contains_key(organization);
+    let folder = repositories_folder(&config.data_folder);
+    let is_to_be_opened = |organization: &Name, repository: &Name| {
+        is_mounted
+            && selection.shows(organization, repository)
+            && !is_here(&folder, organization, repository)
+    };
+    let revision = selection.revision(organization, repository);
+    if let (Ok(first), Ok(second)) = (Name::try_from(organization), Name::try_from(repository))
+        && is_to_be_opened(&first, &second)
+        && let Ok(name) = RepositoryName::new(organization, repository)
+        && let Ok(target) = target(&revision)
+    {
+        remote.anticipate(&name, target, along);
+    }
+}
+
+/// Whether a repository has local state.
+fn is_here(folder: &Path, organization: &Name, name: &Name) -> bool {
+    let folder = folder.join(organization.as_os_str());
+    folder.join(name.as_os_str()).join("journal").is_dir()
+}
+
+/// What comes along with a snapshot: what a reader would ask for next, unless nothing is to be
+/// fetched ahead, or not so deep.
+fn along(config: &Config, known: Option<GitOid>) -> Along {
+    let prefetch = &config.prefetch;
+    let is_wanted = prefetch.enabled && !prefetch.metered && prefetch.depth_max.is_none();
+    Along {
+        bytes_max: if is_wanted { ALONG_BYTES_MAX } else { 0 },
+        known,
     }
 }
 

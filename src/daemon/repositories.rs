@@ -19,7 +19,7 @@ use super::control::{Drained, JournalListing, Remaining, RepoVerified, Verified}
 use super::failure::in_a_line;
 use super::journals::is_named;
 use super::lists::{Lists, organizations};
-use super::opener::Opener;
+use super::opener::{self, Opener};
 use super::replay_worker::Handshake;
 use super::repository::Repository;
 use super::rounds::Rounds;
@@ -101,13 +101,14 @@ impl OpenRepositories {
         let service = Service::new(config)?;
         let folder = repositories_folder(&config.data_folder);
         private_folder(&folder)?;
+        let selection = Arc::new(Selection::read(config));
+        opener::anticipate(config, service.remote(), &selection);
         let organizations = organizations(config, &service)?;
         let remote = Arc::clone(service.remote());
         let clock = clock::start(move |passed| {
             tracing::info!(passed = ?passed, "time passed unseen: connections are made anew");
             remote.distrust_connections();
         });
-        let selection = Arc::new(Selection::read(config));
         let lists = Arc::new(Lists::new(config, service.remote(), &selection));
         let repositories = Arc::new(OpenRepositories {
             opener: Opener::new(config, service.remote(), &lists, &selection)?,

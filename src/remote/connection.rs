@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OnceCell, watch};
 
 use self::outage::Then;
+use super::anticipated::Anticipated;
 use super::api::{NewRepo, Repo, Whoami};
 use super::breaker::Breaker;
 use super::concurrency::Concurrency;
@@ -41,6 +42,7 @@ pub struct Remote {
     /// Whether a probe looks into a suspicion.
     suspecting: AtomicBool,
     closing: watch::Sender<bool>,
+    anticipated: Anticipated,
     own: Weak<Remote>,
 }
 
@@ -62,6 +64,7 @@ impl Remote {
             hurry: Notify::new(),
             suspecting: AtomicBool::new(false),
             closing: watch::Sender::new(false),
+            anticipated: Anticipated::default(),
             own: own.clone(),
         })
     }
@@ -97,12 +100,20 @@ impl Remote {
     ///
     /// Any [`Failure`], after at most 5 s of retries, as every read here.
     pub fn whoami(&self, scope: Scope<'_>) -> Result<Whoami, Failure> {
-        let whoami = self.block_on(self.ask(async || self.client.whoami(scope).await))?;
-        // Whoever was told already keeps that.
-        let _told = self
-            .extensions
-            .set(Extensions::of_names(&whoami.extensions));
-        Ok(whoami)
+        self.block_on(async {
+            let ask = async || self.ask(async || self.client.whoami(scope).await).await;
+            let mut told = None;
+            // Whoever wants to know meanwhile what the server can do is told by this.
+            let asked = self.extensions.get_or_try_init(async || {
+                let whoami = told.insert(ask().await?);
+                Ok::<_, Failure>(Extensions::of_names(&whoami.extensions))
+            });
+            asked.await?;
+            match told {
+                Some(whoami) => Ok(whoami),
+                None => ask().await,
+            }
+        })
     }
 
     /// The same, with what the server says that the time is.
@@ -160,6 +171,10 @@ impl Remote {
     /// What the server can do, if it was asked by now.
     pub(super) fn known_extensions(&self) -> Option<Extensions> {
         self.extensions.get().copied()
+    }
+
+    pub(super) fn anticipated(&self) -> &Anticipated {
+        &self.anticipated
     }
 
     pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {

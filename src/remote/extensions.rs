@@ -1,4 +1,5 @@
-//! What a server can do beyond the stock contract; none of it is used unless advertised.
+//! What a server can do beyond the stock contract; none of it is used unless advertised, but for one snapshot
+//! that is asked for meanwhile (`anticipated`), and that a server may refuse.
 
 use journal::failpoint::limit;
 
@@ -54,10 +55,20 @@ impl Extensions {
         ranges: true,
     };
 
+    /// How many of a server's extensions there are for us: so that tests can have one with nothing but the
+    /// contract.
+    fn most() -> usize {
+        usize::try_from(limit("MESA_TEST_EXTENSIONS", u64::MAX)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a server that has not said anything yet may have some.
+    pub(super) fn may_be() -> bool {
+        Extensions::most() > 0
+    }
+
     /// The known ones among the advertised names.
     pub fn of_names(names: &[String]) -> Extensions {
-        // So that tests can have a server with nothing but the contract.
-        let most = usize::try_from(limit("MESA_TEST_EXTENSIONS", u64::MAX)).unwrap_or(usize::MAX);
+        let most = Extensions::most();
         let has = |name: &str| names.iter().take(most).any(|other| other == name);
         Extensions {
             commit_read: has(extension::COMMIT_READ),

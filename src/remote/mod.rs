@@ -15,6 +15,7 @@
 //! types of [`crate::tree`] while they are decoded, answers are bounded, and objects are verified by
 //! the lower layer. Async lives in this folder only; its callers are threads that may block.
 
+mod anticipated;
 pub mod api;
 mod authorize;
 mod batches;

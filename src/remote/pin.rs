@@ -11,7 +11,7 @@ use super::patience::Patience;
 use super::{At, Failure, Remote, RepositoryName};
 use crate::lower::{ListingEntry, Pin};
 use crate::tree::{ChangeId, GitOid, Timestamp, TreePath};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a change may move on under our eyes before that counts as a failure.
 const ATTEMPTS_MAX: u32 = 3;
@@ -83,6 +83,21 @@ impl Remote {
     }
 
     async fn resolve_within(
+        &self,
+        patience: Patience,
+        repository: &RepositoryName,
+        target: &Target,
+        along: Along,
+    ) -> Result<Resolved, Failure> {
+        let left = patience.left(Instant::now());
+        if let Some(resolved) = self.take_anticipated(repository, target, left).await {
+            return Ok(resolved);
+        }
+        self.find(patience, repository, target, along).await
+    }
+
+    /// Finds a snapshot, whether it was asked for before or not.
+    pub(super) async fn find(
         &self,
         patience: Patience,
         repository: &RepositoryName,
@@ -192,7 +207,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::whoami`].
-    async fn snapshot(
+    pub(super) async fn snapshot(
         &self,
         repository: &RepositoryName,
         target: &Target,

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 /// Longest credential: what servers accept of an access token.
@@ -54,6 +55,15 @@ impl Credential {
         self.claims().and_then(|claims| time(claims.iat?))
     }
 
+    /// The one repository that it is for, as `organization/repository`, if it is an access token that says
+    /// so.
+    pub fn only_repository(&self) -> Option<String> {
+        match self.claims()?.repos?.as_array()?.as_slice() {
+            [Value::String(one)] => Some(one.clone()),
+            _ => None,
+        }
+    }
+
     /// What tells it from others without telling it.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(*blake3::hash(self.0.as_bytes()).as_bytes())
@@ -79,6 +89,7 @@ impl Credential {
 struct Claims {
     exp: Option<u64>,
     iat: Option<u64>,
+    repos: Option<Value>,
 }
 
 fn time(seconds: u64) -> Option<SystemTime> {
@@ -186,8 +197,11 @@ mod tests {
             Some(UNIX_EPOCH + Duration::from_secs(1_750_000_000))
         );
         assert_eq!(credential(token).unwrap().kind(), Kind::Token);
+        let only = credential(token).unwrap().only_repository();
+        assert_eq!(only.as_deref(), Some("acme/app"));
         for text in ["mesa_key", "a.b.c", "a.e30.c", "a.b", "a.b.c.d"] {
             assert_eq!(credential(text).unwrap().expires_at(), None);
+            assert_eq!(credential(text).unwrap().only_repository(), None);
         }
         assert_eq!(credential("mesa_key").unwrap().kind(), Kind::Key);
     }
