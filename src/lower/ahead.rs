@@ -11,14 +11,15 @@
 //! turn is not waited for: the reader asks for it, and it is left out.
 
 mod run;
+mod weighed;
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use self::run::Run;
+use self::weighed::Weighed;
 use super::amount::Amount;
 use crate::tree::{GitOid, TreePath};
 
@@ -77,7 +78,7 @@ struct State {
     fetched: VecDeque<Instant>,
     run: Option<Run>,
     /// Asked for, and not here yet.
-    coming: HashMap<GitOid, Coming>,
+    coming: Weighed<Coming>,
     /// Those that somebody waits for, each as often as somebody does.
     awaited: Vec<GitOid>,
     /// Whether each object costs a request.
@@ -93,7 +94,6 @@ struct State {
 
 /// An object that is asked for.
 struct Coming {
-    size: u64,
     /// Whether its request waits for its turn.
     is_queued: bool,
 }
@@ -143,7 +143,7 @@ impl Ahead {
         };
         state.run = Some(Run {
             window: first.at_most(self.most),
-            unused: HashMap::new(),
+            unused: Weighed::default(),
             opened: Amount::new(0, 0),
             opened_in_all: 0,
             came_in_all: 0,
@@ -159,11 +159,12 @@ impl Ahead {
     /// Notes what is asked for; with nothing to ask for, that there are no more files.
     pub(super) fn asked(&self, wanted: impl Iterator<Item = (GitOid, u64)>) {
         let mut state = self.state.lock();
-        let before = state.coming.len();
+        let before = state.coming.amount().objects;
         let is_queued = state.is_one_by_one;
-        let wanted = wanted.map(|(oid, size)| (oid, Coming { size, is_queued }));
-        state.coming.extend(wanted);
-        let is_exhausted = state.coming.len() == before;
+        for (oid, size) in wanted {
+            state.coming.insert(oid, size, Coming { is_queued });
+        }
+        let is_exhausted = state.coming.amount().objects == before;
         state.heard = Some(Instant::now());
         if let Some(run) = &mut state.run {
             run.is_exhausted = is_exhausted;
@@ -177,12 +178,12 @@ impl Ahead {
 
     /// Whether an object was asked for, and is not here yet.
     pub(super) fn is_coming(&self, oid: GitOid) -> bool {
-        self.state.lock().coming.contains_key(&oid)
+        self.state.lock().coming.contains(oid)
     }
 
     /// Notes that an object's own request begins; says whether it is still to be made.
     pub(super) fn begins(&self, oid: GitOid) -> bool {
-        match self.state.lock().coming.get_mut(&oid) {
+        match self.state.lock().coming.get_mut(oid) {
             Some(coming) => coming.is_queued = false,
             None => return false,
         }
@@ -193,11 +194,11 @@ impl Ahead {
     pub(super) fn arrived(&self, oid: GitOid) -> bool {
         let mut state = self.state.lock();
         state.heard = Some(Instant::now());
-        if let Some(coming) = state.coming.remove(&oid)
+        if let Some(size) = state.coming.remove(oid)
             && let Some(run) = &mut state.run
         {
             run.came_in_all += 1;
-            run.unused.insert(oid, (coming.size, run.came_in_all));
+            run.unused.insert(oid, size, run.came_in_all);
         }
         // Nobody else has anything to do for each of thousands.
         if state.awaited.contains(&oid) {
@@ -214,7 +215,7 @@ impl Ahead {
     ) {
         let mut state = self.state.lock();
         for oid in wanted {
-            state.coming.remove(&oid);
+            state.coming.remove(oid);
         }
         match end {
             End::Unknown => state.is_unknown = true,
@@ -241,10 +242,10 @@ impl Ahead {
         let mut state = self.state.lock();
         let State { run, coming, .. } = &mut *state;
         if let Some(run) = run
-            && let Some((size, _)) = run.unused.remove(&oid)
+            && let Some(size) = run.unused.remove(oid)
         {
             run.was_opened(size);
-            if run.has_room_for_objects(coming.len()) {
+            if run.has_room(coming.amount()) {
                 self.room.notify_all();
             }
         }
@@ -291,7 +292,7 @@ impl Ahead {
             return true;
         }
         state.awaited.push(oid);
-        while state.coming.contains_key(&oid) {
+        while state.coming.contains(oid) {
             let silence = state.heard.map_or(SILENCE_MAX, |heard| heard.elapsed());
             let left = SILENCE_MAX
                 .saturating_sub(silence)
@@ -311,13 +312,11 @@ impl Ahead {
 impl State {
     /// Leaves an object that waits for its turn to whoever wants it; says whether there is such a one.
     fn claim(&mut self, oid: GitOid) -> bool {
-        let Entry::Occupied(coming) = self.coming.entry(oid) else {
-            return false;
-        };
-        if !coming.get().is_queued {
+        let is_queued = |coming: &mut Coming| coming.is_queued;
+        if !self.coming.get_mut(oid).is_some_and(is_queued) {
             return false;
         }
-        let Coming { size, .. } = coming.remove();
+        let size = self.coming.remove(oid).unwrap_or_default();
         if let Some(run) = &mut self.run {
             run.came_in_all += 1;
             run.was_opened(size);
@@ -345,29 +344,24 @@ impl State {
         let missed = run.missed.take();
         if missed.is_some() {
             run.is_exhausted = false;
-            if run.unused.len() as u64 > run.window.objects / 2 {
+            if run.unused.amount().objects > run.window.objects / 2 {
                 run.strays += 1;
                 // What was asked for elsewhere stands in nobody's way.
                 let newest = run.came_in_all.saturating_sub(run.window.objects / 4);
-                run.unused.retain(|_, (_, number)| *number > newest);
+                run.unused.retain(|number| *number > newest);
             }
             if run.strays > STRAYS_MAX {
                 return Ok(Next::Nothing);
             }
         }
-        let unused = run.unused.values().map(|(size, _)| size);
-        let coming = self.coming.values().map(|coming| &coming.size);
-        let bytes: u64 = coming.chain(unused).sum();
         let half = run.window.times(1, 2);
-        let has_room =
-            run.has_room_for_objects(self.coming.len()) && bytes + half.bytes <= run.window.bytes;
-        if has_room && !run.is_exhausted {
+        if run.has_room(self.coming.amount()) && !run.is_exhausted {
             let amount = half.within(Amount::new(1, 1), most);
             return Ok(Next::Ask(amount, missed));
         }
         run.missed = missed;
         let idle = run.active.elapsed();
-        match self.coming.is_empty() && idle >= IDLE_MAX {
+        match self.coming.amount().objects == 0 && idle >= IDLE_MAX {
             true => Ok(Next::Nothing),
             false => Err(IDLE_MAX.saturating_sub(idle).max(Duration::from_millis(10))),
         }

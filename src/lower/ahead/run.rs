@@ -1,17 +1,17 @@
 //! A run of files that are read one after the other, and the window of what was asked for because of it.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use super::End;
+use super::weighed::Weighed;
 use crate::lower::amount::Amount;
-use crate::tree::{GitOid, TreePath};
+use crate::tree::TreePath;
 
 /// A run that goes on.
 pub(super) struct Run {
     pub(super) window: Amount,
-    /// Came, and was not opened yet: bytes, and the how manieth that was.
-    pub(super) unused: HashMap<GitOid, (u64, u64)>,
+    /// Came, and was not opened yet: the how manieth that was.
+    pub(super) unused: Weighed<u64>,
     /// Opened since the window grew.
     pub(super) opened: Amount,
     pub(super) opened_in_all: u64,
@@ -26,10 +26,11 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Whether half a window may be asked for, by the number of objects alone.
-    pub(super) fn has_room_for_objects(&self, coming: usize) -> bool {
-        let taken = (coming + self.unused.len()) as u64;
-        taken + self.window.times(1, 2).objects <= self.window.objects
+    /// Whether half a window may be asked for, beside what is coming.
+    pub(super) fn has_room(&self, coming: Amount) -> bool {
+        let (half, unused) = (self.window.times(1, 2), self.unused.amount());
+        coming.objects + unused.objects + half.objects <= self.window.objects
+            && coming.bytes + unused.bytes + half.bytes <= self.window.bytes
     }
 
     /// Somebody opened what came, or came for it himself.
