@@ -32,6 +32,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -185,7 +186,7 @@ impl Drop for Preload {
         self.shared.state.lock().is_closed = true;
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // It has caught what it was given to do.
+            // It catches what panics.
             let _ = thread.join();
         }
     }
@@ -194,13 +195,16 @@ impl Drop for Preload {
 impl Shared {
     fn run(&self, root: &VirtualRoot, counters: &Counters) {
         while let Some(next) = self.next() {
-            match next {
+            let done = catch_unwind(AssertUnwindSafe(|| match next {
                 Next::Do(job) => job(),
                 Next::Give(file) => {
                     if let Some(bytes) = content(root, INodeNo(file)) {
                         self.give(file, &bytes, counters);
                     }
                 }
+            }));
+            if done.is_err() {
+                tracing::error!("what was to be given or done later panicked");
             }
         }
     }
@@ -234,11 +238,15 @@ impl Shared {
 
     /// Gives the bytes of a file to the kernel, unless it has been asked for them.
     fn give(&self, file: u64, bytes: &[u8], counters: &Counters) {
-        // SAFETY: on the thread, and what was withdrawn is restored at the end of each message.
+        let Some(device) = self.state.lock().device.clone() else {
+            return;
+        };
+        // SAFETY: on the thread, and what was withdrawn is restored at the end of each message; where that
+        // failed there is no device any more.
         if !unsafe { self.payload.fill(bytes) } {
             return;
         }
-        let device = {
+        {
             let mut state = self.state.lock();
             if !state.plan.take(file) {
                 return;
@@ -247,8 +255,7 @@ impl Shared {
                 file,
                 is_withdrawn: false,
             });
-            state.device.clone()
-        };
+        }
         let header = notification(&Notification::Store {
             node: file,
             bytes: bytes.len() as u32,
@@ -258,16 +265,15 @@ impl Shared {
         if wait > 0 {
             thread::sleep(Duration::from_millis(wait));
         }
-        let written = device.map(|device| self.payload.write(device.as_fd(), &header, bytes.len()));
+        let written = self.payload.write(device.as_fd(), &header, bytes.len());
         self.ended();
         match written {
-            Some(Ok(())) => counters.count_preloaded(),
-            Some(Err(error)) if error.raw_os_error() == Some(libc::EFAULT) => {
+            Ok(()) => counters.count_preloaded(),
+            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => {
                 counters.count_withdrawn();
             }
             // The kernel has forgotten it, or nobody is mounted any more.
-            Some(Err(error)) => tracing::trace!(file, %error, "a file is not given to the kernel"),
-            None => {}
+            Err(error) => tracing::trace!(file, %error, "a file is not given to the kernel"),
         }
     }
 
