@@ -37,6 +37,7 @@
 //! fetches, nor while a visitor of a directory is called.
 
 mod attributes;
+mod bell;
 mod capture;
 mod commit;
 mod content;

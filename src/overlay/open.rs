@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 use journal::failpoint::limit;
 use journal::{AttributeChange, Journal, Record};
 
+use super::bell::Bell;
 use super::doubts::{Doubts, InDoubt};
 use super::error::Error;
 use super::ignore::Ignore;
@@ -80,8 +81,7 @@ pub struct Overlay {
     pub(super) doubts: Doubts,
     pub(super) unproved: Unproved,
     opening: Opening,
-    wake: Sender<()>,
-    woken: Receiver<()>,
+    bell: Bell,
 }
 
 impl Local {
@@ -185,7 +185,6 @@ impl Local {
         pin: Pin,
         options: &Options,
     ) -> Result<Overlay, Error> {
-        let (wake, woken) = bounded(1);
         let recorded = self.remote().pin;
         let mut overlay = Overlay {
             lower: Lower::new(store, source, pin),
@@ -201,8 +200,7 @@ impl Local {
             doubts: self.doubts,
             unproved: Unproved::default(),
             opening: self.opening,
-            wake,
-            woken,
+            bell: Bell::new(),
         };
         // Journaled before the witness says that all is well again.
         for ino in self.undone {
@@ -271,9 +269,14 @@ impl Overlay {
         Ok(self.lower.fetch(want)?)
     }
 
-    /// Wakes when there is work to push. One waiter.
+    /// Tells that there is work to push: one message for all of it since the last message was taken.
     pub fn work(&self) -> &Receiver<()> {
-        &self.woken
+        self.bell.heard()
+    }
+
+    /// When the latest of it came.
+    pub fn worked_at(&self) -> Instant {
+        self.bell.latest()
     }
 
     fn own_root(&self, state: &mut State, owner: Owner) -> Result<(), Error> {
@@ -293,8 +296,7 @@ impl Overlay {
     }
 
     pub(super) fn wake_replay(&self) {
-        // A full channel means that the worker has yet to see the last wake-up.
-        let _ = self.wake.try_send(());
+        self.bell.ring();
     }
 
     /// The lower listing that an operation on a name needs: none when the upper layer decides alone.

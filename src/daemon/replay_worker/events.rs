@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crossbeam_channel::{Receiver, never};
 use journal::replay::{self, Action, Event, State};
 
 use super::{Order, Worker, blocked};
@@ -17,12 +18,35 @@ impl Worker {
     /// appended, so that no push begins which would find it changed, and takes the processor from it.
     pub(super) fn tick(&mut self, machine: &mut replay::Replay) -> Action {
         let changes = self.overlay.changes();
-        let event = match machine.state() {
-            State::Gathering { .. } if changes != self.changes => Event::Appended,
-            _ => Event::Tick,
-        };
-        self.changes = changes;
-        self.step(machine, event)
+        let has_changed = std::mem::replace(&mut self.changes, changes) != changes;
+        match machine.state() {
+            State::Gathering { .. } if has_changed => self.step(machine, Event::Appended),
+            // Of what was appended meanwhile nobody told but now; it came when it came.
+            State::Gathering { .. } if self.work.try_recv().is_ok() => {
+                let at = self
+                    .overlay
+                    .worked_at()
+                    .saturating_duration_since(self.began);
+                machine.step(Event::Appended, at, rand::random())
+            }
+            _ => self.step(machine, Event::Tick),
+        }
+    }
+
+    /// What tells of work, in a state in which that makes a difference: while more of it is gathered, or waits
+    /// for a server or a person, an edit need not wake anybody.
+    pub(super) fn listens(&self, machine: &replay::Replay) -> Receiver<()> {
+        match machine.state() {
+            State::Idle | State::Quarantined { .. } | State::Held { retry: None } => {
+                self.work.clone()
+            }
+            State::Gathering { .. }
+            | State::Pushing
+            | State::Forking
+            | State::Backoff { .. }
+            | State::AuthNeeded { .. }
+            | State::Held { retry: Some(_) } => never(),
+        }
     }
 
     pub(super) fn follow(&mut self, order: Order, machine: &mut replay::Replay) -> Action {

@@ -259,12 +259,13 @@ impl Worker {
             Some(next) => after(next.saturating_duration_since(Instant::now())),
             None => never(),
         };
+        let work = self.listens(machine);
         ControlFlow::Continue(select! {
             recv(orders) -> order => match order {
                 Ok(order) => self.follow(order, machine),
                 Err(_) => return ControlFlow::Break(()),
             },
-            recv(self.work) -> _ => self.appended(machine),
+            recv(work) -> _ => self.appended(machine),
             recv(self.back) -> _ => self.reachable(machine),
             recv(timer) -> _ => match again {
                 Some(again) if again <= Instant::now() => self.drain(machine),
@@ -289,6 +290,8 @@ impl Worker {
 
     fn push(&mut self, machine: &mut replay::Replay) -> Action {
         let span = info_span!(target: TRACED, "push", mesa.repository = %self.name).entered();
+        // What was told by now is part of it.
+        let _told = self.work.try_recv();
         let attempt = std::panic::catch_unwind(AssertUnwindSafe(|| self.replay.attempt()));
         drop(span);
         let mut progress = self.progress.lock().clone();
