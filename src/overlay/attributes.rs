@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use journal::Record;
 
+use super::content::Bytes;
 use super::error::Error;
 use super::inodes::{Known, kind_of_entry};
 use super::open::{Overlay, now};
@@ -236,8 +237,9 @@ impl Overlay {
                 nanoseconds: mtime.nanoseconds,
             };
             let times = FileTimes::new().set_modified(time.into());
-            let set = self.ledger.bodies.set_times(ino, times);
-            set.map_err(Error::Body)?;
+            if let Bytes::Body(body) = self.bytes(state, ino)? {
+                body.set_times(times).map_err(Error::Body)?;
+            }
         }
         if let Some(node) = state.upper.nameless_mut(ino) {
             set_attributes(node, change);

@@ -5,7 +5,7 @@
 //! they survive the death of the daemon; [`Bodies::sync`] makes them survive a power cut.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, FileTimes, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -211,15 +211,6 @@ impl Bodies {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
-    }
-
-    /// Sets the times of a body.
-    ///
-    /// # Errors
-    ///
-    /// What the disk says.
-    pub fn set_times(&self, ino: Ino, times: FileTimes) -> io::Result<()> {
-        self.file(ino)?.set_times(times)
     }
 
     /// Makes the bytes of these bodies, and their names, survive a power cut. A body that was
