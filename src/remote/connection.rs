@@ -287,7 +287,7 @@ impl Remote {
             if failure.is_overload() {
                 self.concurrency.refused();
             }
-            let left = self.left(patience);
+            let left = self.left(patience, &failure);
             let decision = match self.is_offline() {
                 // Others gave up meanwhile.
                 true => Decision::GiveUp,
@@ -310,10 +310,14 @@ impl Remote {
         }
     }
 
-    /// What is left of the patience, given what was heard of the server meanwhile.
-    fn left(&self, patience: Patience) -> Duration {
+    /// What is left of the patience after a failure, given what was heard of the server meanwhile.
+    fn left(&self, patience: Patience, failure: &Failure) -> Duration {
         let now = Instant::now();
-        match patience.unheard_until() {
+        let until = match failure {
+            Failure::Offline(_) => patience.refused_until(),
+            _ => patience.unheard_until(),
+        };
+        match until {
             Some(until) if !self.breaker.lock().heard_since(patience.begun()) => {
                 until.saturating_duration_since(now)
             }

@@ -80,6 +80,27 @@ fn silence_ends_the_patience_early_for_those_who_have_something_else_to_show() {
 }
 
 #[test]
+fn refusals_end_it_earlier_still() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}/v1", nobody.local_addr().unwrap());
+    drop(nobody);
+    let remote = remote_at(&base, &runtime);
+    let begun = Instant::now();
+    let target = Target::Change(CHANGE.parse().unwrap());
+    let unheard = Duration::from_secs(60);
+    let failure = remote
+        .resolve_unless_unheard(&repository(), &target, Along::default(), unheard)
+        .unwrap_err();
+    assert!(failure.is_unreachable(), "{failure:?}");
+    assert!(
+        begun.elapsed() < retry::READ_PATIENCE / 2,
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
 fn a_close_ends_what_waits() {
     let fake = Fake::start(|_| {
         std::thread::sleep(Duration::from_secs(2));

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// How long somebody who has something else to show goes on asking a server that refuses the connection, or
+/// breaks it: two or three attempts. It is not there, or will not be for some time; silence may be a slow line.
+const REFUSED: Duration = Duration::from_millis(300);
+
 /// A span of time that several calls share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -38,6 +42,12 @@ impl Patience {
         (self.begun + self.whole).saturating_duration_since(now)
     }
 
+    /// When it ends if the server has said nothing, and attempts failed without waiting for it.
+    pub(super) fn refused_until(self) -> Option<Instant> {
+        self.unheard
+            .map(|unheard| self.begun + unheard.min(REFUSED))
+    }
+
     /// When it ends if the server has said nothing by then.
     pub(super) fn unheard_until(self) -> Option<Instant> {
         self.unheard.map(|unheard| self.begun + unheard)
@@ -64,6 +74,10 @@ mod tests {
         assert_eq!(patience.unheard_until(), None);
         let short = patience.unless_heard(Duration::from_secs(1));
         assert_eq!(short.unheard_until(), Some(begun + Duration::from_secs(1)));
+        assert_eq!(
+            (patience.refused_until(), short.refused_until()),
+            (None, Some(begun + REFUSED))
+        );
         let long = patience.unless_heard(Duration::from_secs(60));
         assert_eq!(long.unheard_until(), Some(begun + Duration::from_secs(5)));
     }
