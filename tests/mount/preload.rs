@@ -204,7 +204,7 @@ fn what_is_written_while_files_are_given_stays_written() {
 /// Each file is met when it is about to be given, and whatever is done to it then stays.
 #[test]
 fn what_is_on_its_way_is_withdrawn_by_who_changes_it() {
-    const WAIT: Duration = Duration::from_millis(30);
+    const WAIT: Duration = Duration::from_millis(100);
     let mut world = known();
     let many = world.repo("app").join("many");
     world.set("MESA_TEST_PRELOAD_WAIT_MS", &WAIT.as_millis().to_string());

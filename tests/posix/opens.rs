@@ -1,11 +1,12 @@
 //! How files are opened: appending, directly, exclusively, cut to nothing, without a name, while they run.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::pair::{Pair, outcome};
 use crate::support::fixture;
@@ -145,6 +146,21 @@ fn what_is_cut_to_nothing_is_not_fetched() {
     assert_eq!(content.count(), 0, "{fetched:?}");
 }
 
+/// Starts a program that was just written: whatever another test starts at the same time has our descriptor
+/// for a moment, until it becomes that program.
+fn spawn(command: &mut Command) -> Child {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                assert!(Instant::now() < deadline, "{command:?} stays busy");
+                thread::sleep(Duration::from_millis(10));
+            }
+            started => return started.unwrap(),
+        }
+    }
+}
+
 #[test]
 fn a_program_that_runs_is_not_written_to() {
     let pair = Pair::new();
@@ -153,7 +169,7 @@ fn a_program_that_runs_is_not_written_to() {
             let path = root.join(path);
             fs::copy("/bin/sleep", &path).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-            let mut running = Command::new(&path).arg("60").spawn().unwrap();
+            let mut running = spawn(Command::new(&path).arg("60"));
             let busy = [
                 outcome(File::options().write(true).open(&path).map(drop)),
                 outcome(File::options().append(true).open(&path).map(drop)),
