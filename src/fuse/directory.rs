@@ -20,7 +20,7 @@ use super::preload::Unknown;
 use super::reply::{ReplyDirectory, ReplyDirectoryPlus};
 use super::root::{Leads, VirtualEntry, VirtualNode, VirtualRoot};
 use super::{Opened, attributes, errno, incident, workers};
-use crate::overlay::{Overlay, Reference, Visit};
+use crate::overlay::{Overlay, Visit};
 use crate::tree::{Attributes, Ino, Name};
 
 const DOT_DOT: &[u8] = b"..";
@@ -130,24 +130,18 @@ impl Adapter {
             reply,
             move |overlay: &Overlay, reply: &mut ReplyDirectoryPlus| {
                 let mut unknown = Unknown::default();
-                overlay.read_directory_plus(
-                    ino,
-                    after,
-                    &mut |cookie, child, name, reference| {
-                        let Some(number) = plus(reply, cookie, child, name) else {
-                            return Visit::Full;
-                        };
-                        if reference == Reference::First {
-                            unknown.add(number, child);
-                        }
-                        Visit::Taken
-                    },
-                )?;
+                overlay.read_directory_plus(ino, after, &mut |cookie, child, name| {
+                    let Some(number) = plus(reply, cookie, child, name) else {
+                        return Visit::Full;
+                    };
+                    unknown.add(number, child);
+                    Visit::Taken
+                })?;
                 Ok(unknown)
             },
-            move |_, unknown, reply| {
+            move |place, unknown, reply| {
                 // First: what is read of them comes after the reply.
-                preload.listed(node, unknown);
+                preload.listed(node, unknown, &place.overlay);
                 reply.ok();
             },
         );

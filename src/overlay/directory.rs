@@ -10,7 +10,7 @@ use super::error::Error;
 use super::inodes::kind_of_entry;
 use super::open::Overlay;
 use super::state::State;
-use super::types::{Reference, Visit};
+use super::types::Visit;
 use crate::lower::{Listing, ListingEntry};
 use crate::tree::{Attributes, Ino, Kind, Name};
 
@@ -23,9 +23,6 @@ const BATCH_ENTRIES: usize = 192;
 
 /// Is shown one entry of a directory: cookie, inode, kind and name.
 pub type Visitor<'a> = dyn FnMut(u64, Ino, Kind, &[u8]) -> Visit + 'a;
-
-/// Is shown one entry with its attributes, and the lookup reference that it got.
-pub type VisitorPlus<'a> = dyn FnMut(u64, &Attributes, &[u8], Reference) -> Visit + 'a;
 
 /// One entry of a merged directory.
 #[derive(Clone)]
@@ -101,7 +98,7 @@ impl Overlay {
         &self,
         ino: Ino,
         after: u64,
-        visit: &mut VisitorPlus<'_>,
+        visit: &mut dyn FnMut(u64, &Attributes, &[u8]) -> Visit,
     ) -> Result<(), Error> {
         let listing = self.listing(ino)?;
         for (cookie, dot, name) in self.dots(ino, after)? {
@@ -110,7 +107,7 @@ impl Overlay {
                 ino: dot,
                 ..self.attributes(ino)?
             };
-            if visit(cookie, &attributes, name, Reference::Further) == Visit::Full {
+            if visit(cookie, &attributes, name) == Visit::Full {
                 return Ok(());
             }
         }
@@ -123,11 +120,10 @@ impl Overlay {
             position = *last;
             for (cookie, item) in &items {
                 // What vanished since it was gathered is passed over.
-                let Ok((attributes, reference)) = self.refer(ino, item) else {
+                let Ok(attributes) = self.refer(ino, item) else {
                     continue;
                 };
-                let name = item.name().as_bytes();
-                if visit(*cookie, &attributes, name, reference) == Visit::Full {
+                if visit(*cookie, &attributes, item.name().as_bytes()) == Visit::Full {
                     self.forget(attributes.ino, 1);
                     return Ok(());
                 }
@@ -135,8 +131,15 @@ impl Overlay {
         }
     }
 
+    /// Keeps those nodes to which one lookup reference was given and no other: whoever is about to get it is the
+    /// first to hear of them.
+    pub fn retain_new<T>(&self, nodes: &mut Vec<(T, Ino)>) {
+        let state = self.state.lock();
+        nodes.retain(|(_, ino)| state.live.get(ino).is_some_and(|live| live.lookups == 1));
+    }
+
     /// Adds a lookup reference to an entry and says what it shows.
-    fn refer(&self, directory: Ino, item: &Item) -> Result<(Attributes, Reference), Error> {
+    fn refer(&self, directory: Ino, item: &Item) -> Result<Attributes, Error> {
         let mut state = self.state.lock();
         let ino = match item {
             Item::Upper { ino, .. } => *ino,
@@ -146,11 +149,9 @@ impl Overlay {
             },
         };
         let shown = state.show(ino, &self.lower)?;
-        let reference = state.add_lookup(ino);
+        state.add_lookup(ino);
         drop(state);
-        let attributes = self.complete(shown);
-        let attributes = attributes.inspect_err(|_| self.forget(ino, 1))?;
-        Ok((attributes, reference))
+        self.complete(shown).inspect_err(|_| self.forget(ino, 1))
     }
 
     fn dots(

@@ -8,7 +8,6 @@
 
 use super::error::Error;
 use super::state::{Held, Live, LowerNode, State};
-use super::types::Reference;
 use crate::lower::{EntryKind, Listing, ListingEntry, Want};
 use crate::tree::{GitOid, Ino, Kind, Name, TreePath};
 use crate::upper::{ADOPTED_BIT, Node, Origin};
@@ -204,13 +203,8 @@ impl State {
         Ok(ino)
     }
 
-    pub(super) fn add_lookup(&mut self, ino: Ino) -> Reference {
-        let lookups = &mut self.live.entry(ino).or_default().lookups;
-        *lookups += 1;
-        match *lookups {
-            1 => Reference::First,
-            _ => Reference::Further,
-        }
+    pub(super) fn add_lookup(&mut self, ino: Ino) {
+        self.live.entry(ino).or_default().lookups += 1;
     }
 
     /// Lets go of a node that nobody refers to any more, and of its lower ancestors. Returns the

@@ -76,7 +76,7 @@ mod witness;
 mod xattrs;
 
 pub use capture::{Capture, KeptLocal, KeptLocalReason, Scope};
-pub use directory::{Visitor, VisitorPlus};
+pub use directory::Visitor;
 pub use error::Error;
 pub use open::{Local, Options, Overlay};
 pub use recover::Opening;
@@ -84,8 +84,8 @@ pub use remote::{Pending, PendingEffect, Position};
 pub use repair::{Repaired, repair};
 pub use through::{Pages, Pass, Passage, Way};
 pub use types::{
-    Access, Aim, Allocation, AttributeChange, NewNode, Owner, Reference, Rename, Sought, Space,
-    Visit, XattrMode,
+    Access, Aim, Allocation, AttributeChange, NewNode, Owner, Rename, Sought, Space, Visit,
+    XattrMode,
 };
 pub use upkeep::Usage;
 pub use verify::{Soundness, verify};

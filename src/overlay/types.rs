@@ -86,15 +86,6 @@ pub enum NewNode {
     },
 }
 
-/// Whether the kernel has heard of a node before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reference {
-    /// Nobody referred to it: the kernel keeps nothing of it.
-    First,
-    /// It may.
-    Further,
-}
-
 /// Whether a visitor of a directory took an entry or has no room for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Visit {

@@ -94,3 +94,21 @@ fn what_is_not_here_is_not_given_and_comes_when_it_is_read() {
         assert!(fs::read(path).unwrap() == content(path), "{path:?}");
     }
 }
+
+#[test]
+fn what_somebody_looked_up_before_is_not_given() {
+    let fixture = known();
+    let all: Vec<PathBuf> = (0..FILES)
+        .map(|number| fixture.at(&format!("many/file-{number:04}")))
+        .collect();
+    for path in &all {
+        fs::metadata(path).unwrap();
+    }
+    for path in listed(&fixture) {
+        assert!(fs::read(&path).unwrap() == content(&path), "{path:?}");
+    }
+    assert_eq!(
+        (settled(&fixture), fixture.count(RequestKind::Read)),
+        (0, FILES as u64)
+    );
+}

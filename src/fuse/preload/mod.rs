@@ -47,7 +47,8 @@ use super::Counters;
 use super::inode::NodeId;
 use super::root::VirtualRoot;
 use super::wire::{Notification, notification};
-use crate::tree::{Attributes, Kind};
+use crate::overlay::Overlay;
+use crate::tree::{Attributes, Ino, Kind};
 
 /// The largest file: what the kernel asks for in one read, when a reader has read from front to back. Of larger
 /// ones the requests are few for what they bring.
@@ -57,10 +58,10 @@ const QUEUED_MAX: usize = 1_024;
 /// The most that is given of one listing, so that a reader who stops has cost little.
 const LISTING_BYTES_MAX: u64 = 4 << 20;
 
-/// Files of one listing of which the kernel has not heard before.
+/// Files of one listing of which the kernel may not have heard before.
 #[derive(Default)]
 pub(super) struct Unknown {
-    files: Vec<u64>,
+    files: Vec<(u64, Ino)>,
     bytes: u64,
 }
 
@@ -75,7 +76,7 @@ impl Unknown {
             && bytes <= LISTING_BYTES_MAX
         {
             self.bytes = bytes;
-            self.files.push(node.0);
+            self.files.push((node.0, attributes.ino));
         }
     }
 }
@@ -145,10 +146,15 @@ impl Preload {
         self.shared.state.lock().device = Some(Arc::new(device));
     }
 
-    /// Notes files that a listing is about to show to the kernel, which knows nothing of them.
-    pub(super) fn listed(&self, directory: INodeNo, unknown: Unknown) {
+    /// Notes files that a listing is about to show to the kernel, but for those that it knows.
+    pub(super) fn listed(&self, directory: INodeNo, unknown: Unknown, overlay: &Overlay) {
+        let Unknown { mut files, .. } = unknown;
+        // The overlay's lock within this one, and nowhere the other way round. Whoever looked a file up before
+        // has a reference by now, and whoever does later is not served before this is over.
         let mut state = self.shared.state.lock();
-        state.plan.listed(directory.0, unknown.files);
+        overlay.retain_new(&mut files);
+        let files = files.into_iter().map(|(file, _)| file).collect();
+        state.plan.listed(directory.0, files);
     }
 
     /// Notes that a listing goes on or is over, so that the kernel has heard of what came before.
