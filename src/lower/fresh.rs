@@ -17,21 +17,17 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    pub(super) fn new(disk_bytes_max: Option<u64>) -> Fresh {
+    /// For a store of that limit. Without one nothing is evicted, so nothing needs to be held.
+    pub(super) fn new(disk_bytes_max: u64) -> Fresh {
         Fresh {
             objects: VecDeque::new(),
             bytes: 0,
-            // Without a limit nothing is evicted, so nothing needs to be held.
-            bytes_max: disk_bytes_max.map_or(0, |max| max / PART_OF_LIMIT),
+            bytes_max: disk_bytes_max / PART_OF_LIMIT,
         }
     }
 
     /// Holds an object, which is open with a shared lock; the oldest go for it.
-    pub(super) fn insert(&mut self, object: impl FnOnce() -> Option<File>, bytes: u64) {
-        if self.bytes_max == 0 {
-            return;
-        }
-        let Some(object) = object() else { return };
+    pub(super) fn insert(&mut self, object: File, bytes: u64) {
         self.bytes += bytes;
         self.objects.push_back((object, bytes));
         while self.objects.len() > OBJECTS_MAX

@@ -97,7 +97,7 @@ pub struct Store {
     pub(super) listings: Mutex<Recent<(Domain, GitOid), Arc<Listing>>>,
     unkept: Mutex<Unkept>,
     pub(super) keeper: Keeper,
-    fresh: Mutex<Fresh>,
+    fresh: Option<Mutex<Fresh>>,
     shelves: Shelves,
     pub(super) partials: Mutex<Partials>,
     /// Objects that were found damaged.
@@ -144,7 +144,7 @@ impl Store {
             known: Mutex::new(Recent::new(of_memory(16, KNOWN_BYTES))),
             listings: Mutex::new(Recent::new(of_memory(4, ENTRY_BYTES))),
             unkept: Mutex::new(Unkept::new(limits.memory_bytes_max / 4)),
-            fresh: Mutex::new(Fresh::new(limits.disk_bytes_max)),
+            fresh: limits.disk_bytes_max.map(Fresh::new).map(Mutex::new),
             shelves: Shelves::default(),
             partials: Mutex::default(),
             lost: AtomicU64::new(0),
@@ -314,8 +314,12 @@ impl Store {
 
     /// Accounts for what was published, and keeps it for whoever waits for it.
     pub(super) fn published(&self, incoming: &Incoming<'_>, taken: u64) {
-        let object = || incoming.file().map(held).ok();
-        self.fresh.lock().insert(object, taken);
+        if let Some(fresh) = &self.fresh
+            && let Ok(file) = incoming.file()
+        {
+            let object = held(file);
+            fresh.lock().insert(object, taken);
+        }
         if let Err(error) = self.keeper.published(&self.folder, taken) {
             tracing::warn!(%error, "the cache may grow over its limit");
         }
