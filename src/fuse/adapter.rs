@@ -236,14 +236,10 @@ impl Adapter {
         if !self.preload.changes(node) {
             return self.run(place, reply, operation, finish);
         }
-        let span = tracing::Span::current();
-        let current = Current::take();
-        self.preload.later(Box::new(move || {
-            let _scope = Scope::enter(current);
-            let _entered = span.entered();
+        self.preload.later(Box::new(carried(move || {
             let result = workers::settled(&place.overlay, |overlay| operation(overlay, &mut reply));
             answer(&place, result, reply, finish);
-        }));
+        })));
     }
 
     /// Goes on with an operation that misses something, on a worker: one of those that the network
@@ -286,13 +282,19 @@ impl Adapter {
 
     /// Gives a request to the workers that wait for the disk, or does it here when all are taken.
     pub(super) fn sync(&self, work: impl FnOnce() + Send + 'static) {
-        let span = tracing::Span::current();
-        let current = Current::take();
-        self.syncers.submit(Box::new(move |_| {
-            let _scope = Scope::enter(current);
-            let _entered = span.entered();
-            work();
-        }));
+        let work = carried(work);
+        self.syncers.submit(Box::new(move |_| work()));
+    }
+}
+
+/// Work that takes this thread's request along to the thread that does it.
+fn carried(work: impl FnOnce() + Send) -> impl FnOnce() + Send {
+    let span = tracing::Span::current();
+    let current = Current::take();
+    move || {
+        let _scope = Scope::enter(current);
+        let _entered = span.entered();
+        work();
     }
 }
 

@@ -52,18 +52,7 @@ fn a_mount_reads_more_than_its_cache_may_hold() {
     let held = stat(&world);
     assert_eq!(held["limit_bytes"], LIMIT);
     assert!(held["bytes"].as_u64().unwrap() > LIMIT / 2, "{held}");
-    let metrics = run(&mut world.mesa(&["stats", "--format", "prometheus"])).success();
-    let metrics = metrics.text();
-    let evicted = metrics
-        .lines()
-        .find(|line| line.starts_with("mesa_cache_evicted_total"));
-    let evicted: u64 = evicted
-        .unwrap()
-        .rsplit_once(' ')
-        .unwrap()
-        .1
-        .parse()
-        .unwrap();
+    let evicted = world.metric("mesa_cache_evicted_total").unwrap();
     assert!(evicted >= FILES as u64 / 3, "{evicted}");
 }
 

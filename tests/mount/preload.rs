@@ -32,13 +32,6 @@ fn listed(folder: &Path) -> Vec<PathBuf> {
     listed.map(|entry| entry.unwrap().path()).collect()
 }
 
-fn counted(world: &World, metric: &str) -> u64 {
-    let text = run(&mut world.mesa(&["stats", "--format", "prometheus"])).success();
-    let text = text.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(metric));
-    line.unwrap().parse().unwrap()
-}
-
 /// The same mount with nothing in the kernel's memory; it ends with so much to push as its exit code tells.
 fn mount_again(world: &mut World, code: i32) {
     world.unmount("0s").expect(code);
@@ -183,7 +176,7 @@ fn what_is_written_while_files_are_given_stays_written() {
         for (path, bytes) in &changed {
             assert_eq!(fs::read(path).unwrap(), *bytes, "{path:?} in the kernel");
         }
-        given += counted(&world, GIVEN);
+        given += world.metric(GIVEN).unwrap();
         mount_again(&mut world, LEFT);
         for (path, bytes) in &changed {
             assert_eq!(fs::read(path).unwrap(), *bytes, "{path:?} with us");
@@ -225,7 +218,7 @@ fn what_is_on_its_way_is_withdrawn_by_who_changes_it() {
     for (path, bytes) in &changed {
         assert_eq!(fs::read(path).unwrap(), *bytes, "{path:?} in the kernel");
     }
-    let withdrawn = counted(&world, WITHDRAWN);
+    let withdrawn = world.metric(WITHDRAWN).unwrap();
     assert!(withdrawn >= 5, "{withdrawn} of 16 were met");
     run(&mut world.mesa(&["journal", "release"])).success();
     world.flush_and_compare("app");

@@ -30,11 +30,7 @@ fn mounted() -> World {
 
 /// A figure of `mesa stats`; 0 if there is none.
 fn figure(world: &World, series: &str) -> u64 {
-    let text = run(&mut world.mesa(&["stats", "--format", "prometheus"]))
-        .success()
-        .text();
-    let line = text.lines().find_map(|line| line.strip_prefix(series));
-    line.map_or(0, |value| value.trim().parse().unwrap())
+    world.metric(series).unwrap_or_default()
 }
 
 /// Requests of these kinds so far.

@@ -20,6 +20,7 @@ pub mod kept;
 pub mod kernel;
 pub mod leaks;
 pub mod message;
+pub mod metrics;
 pub mod process;
 pub mod proxy;
 pub mod second;
