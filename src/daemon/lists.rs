@@ -85,25 +85,28 @@ impl Lists {
         if let Some(names) = self.selection.names(organization) {
             return Some(Arc::new(names));
         }
-        let read = self.read.lock().get(organization).cloned();
-        let read = match read {
-            Some(read) => read,
-            None => {
-                let folder = self.folder.join(organization.as_os_str());
-                let names = known::read(&folder).unwrap_or_default();
-                if names.is_empty() {
-                    return None;
-                }
-                let names = Arc::new(names);
-                let read = Read { names, asked: None };
-                let mut all = self.read.lock();
-                all.entry(organization.clone()).or_insert(read).clone()
-            }
-        };
+        let read = self.last(organization)?;
         if !read.is_fresh() {
-            let _not_waited_for = self.refresh(organization);
+            let _not_waited_for = self.refresh(organization, None);
         }
         Some(read.names)
+    }
+
+    /// The list as it was last, here or before this mount.
+    fn last(&self, organization: &Name) -> Option<Read> {
+        let read = self.read.lock().get(organization).cloned();
+        if read.is_some() {
+            return read;
+        }
+        let folder = self.folder.join(organization.as_os_str());
+        let names = known::read(&folder).unwrap_or_default();
+        if names.is_empty() {
+            return None;
+        }
+        let names = Arc::new(names);
+        let read = Read { names, asked: None };
+        let mut all = self.read.lock();
+        Some(all.entry(organization.clone()).or_insert(read).clone())
     }
 
     /// The same, asked of the server if nothing is known. Blocks.
@@ -125,19 +128,25 @@ impl Lists {
                 return Ok(names);
             }
         }
-        self.names_now(organization)
+        self.names_now(organization, None)
     }
 
     /// Asks for every list, and waits so long for the answers where one is known that may be old: what
     /// is new is then there from the first look on. Who needs one that was never read waits for it then.
+    ///
+    /// A server that refuses the connection is given up early, which only the start of a mount may do: nobody
+    /// reads yet who would go on trying for longer.
     pub(super) fn warm(self: &Arc<Lists>, organizations: &[Name], patience: Duration) {
         let deadline = Instant::now() + patience;
         let asked: Vec<Receiver<()>> = organizations
             .iter()
             .filter(|organization| !self.selection.is_explicit(organization))
-            .filter_map(|organization| {
-                let asked = self.refresh(organization);
-                asked.filter(|_| self.known(organization).is_some())
+            .filter_map(|organization| match self.last(organization) {
+                Some(_) => self.refresh(organization, Some(patience)),
+                None => {
+                    let _not_waited_for = self.refresh(organization, None);
+                    None
+                }
             })
             .collect();
         for answer in asked {
@@ -146,8 +155,12 @@ impl Lists {
     }
 
     /// Asks for a list in the background, once at a time; what comes back is closed when that is
-    /// over. A server that is away is not asked.
-    fn refresh(self: &Arc<Lists>, organization: &Name) -> Option<Receiver<()>> {
+    /// over. A server that is away is not asked, nor any longer that says nothing for `unheard`.
+    fn refresh(
+        self: &Arc<Lists>,
+        organization: &Name,
+        unheard: Option<Duration>,
+    ) -> Option<Receiver<()>> {
         let (done, over) = bounded(0);
         {
             let mut asking = self.asking.lock();
@@ -159,7 +172,7 @@ impl Lists {
         let lists = Arc::clone(self);
         let name = organization.clone();
         let started = thread::Builder::new().name("list".into()).spawn(move || {
-            if let Err(error) = lists.names_now(&name) {
+            if let Err(error) = lists.names_now(&name, unheard) {
                 tracing::debug!(error = %error, "the list of repositories stays as it was");
             }
             lists.asking.lock().remove(&name);
@@ -171,9 +184,17 @@ impl Lists {
         Some(over)
     }
 
-    fn names_now(&self, organization: &Name) -> Result<Arc<BTreeSet<Name>>, OpenError> {
+    fn names_now(
+        &self,
+        organization: &Name,
+        unheard: Option<Duration>,
+    ) -> Result<Arc<BTreeSet<Name>>, OpenError> {
         let folder = self.folder.join(organization.as_os_str());
-        let asked = self.remote.repositories(&organization.to_string());
+        let slug = organization.to_string();
+        let asked = match unheard {
+            Some(unheard) => self.remote.repositories_unless_unheard(&slug, unheard),
+            None => self.remote.repositories(&slug),
+        };
         match &asked {
             Ok(_) => *self.refused.lock() = None,
             Err(Failure::CredentialMissing(_)) => {

@@ -146,6 +146,24 @@ impl Remote {
         self.block_on(self.ask(async || self.client.repositories(organization).await))
     }
 
+    /// The same for somebody who has an older list to show: if the server says nothing to anyone for
+    /// `unheard`, that is the end of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Remote::whoami`].
+    pub fn repositories_unless_unheard(
+        &self,
+        organization: &str,
+        unheard: Duration,
+    ) -> Result<Vec<Repo>, Failure> {
+        let patience = self.patience().unless_heard(unheard);
+        let asked = self.ask_within(patience, async || {
+            self.client.repositories(organization).await
+        });
+        self.block_on(asked)
+    }
+
     /// Makes a repository, in one attempt.
     ///
     /// # Errors

@@ -93,6 +93,14 @@ fn refusals_end_it_earlier_still() {
         .resolve_unless_unheard(&repository(), &target, Along::default(), unheard)
         .unwrap_err();
     assert!(failure.is_unreachable(), "{failure:?}");
+    let remote = remote_at(&base, &runtime);
+    let failure = remote
+        .repositories_unless_unheard("acme", unheard)
+        .unwrap_err();
+    assert!(
+        failure.is_unreachable() && remote.is_offline(),
+        "{failure:?}"
+    );
     assert!(
         begun.elapsed() < retry::READ_PATIENCE / 2,
         "{:?}",

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How long somebody who has something else to show goes on asking a server that refuses the connection, or
 /// breaks it: two or three attempts. It is not there, or will not be for some time; silence may be a slow line.
-const REFUSED: Duration = Duration::from_millis(300);
+const REFUSED: Duration = Duration::from_millis(100);
 
 /// A span of time that several calls share.
 #[derive(Clone, Copy, Debug)]
