@@ -138,8 +138,8 @@ settings! {
     /// How large the cache in memory may grow, as in 320MB.
     CacheMemorySize = "cache.max-memory-size", "cache-max-memory-size", "MESA_CACHE_MAX_MEMORY_SIZE",
         Kind::Size(CACHE_MEMORY_BYTES_MIN, CACHE_MEMORY_BYTES_MAX);
-    /// Whether what comes next is fetched before it is asked for, once somebody walks directories
-    /// or reads one file after the other.
+    /// Whether what comes next is fetched before it is asked for: a repository's listings at the first
+    /// look, and more once somebody walks directories or reads one file after the other.
     PrefetchEnabled = "prefetch.enabled", "prefetch-enabled", "MESA_PREFETCH_ENABLED",
         Kind::Boolean;
     /// Whether the network is paid by what comes through it: then nothing is fetched ahead.

@@ -155,6 +155,10 @@ impl Opener {
             },
         };
         let local = Local::open(&options)?;
+        // The first look of all, and the server tells listings along with a snapshot.
+        let is_first = newest
+            .as_ref()
+            .is_some_and(|newest| !newest.listings.is_empty());
         let shown = match newest {
             Some(newest) => newest,
             None => self.shown(&local, &remote_name, revision)?,
@@ -190,6 +194,9 @@ impl Opener {
             &options,
         )?;
         let overlay = Arc::new(overlay);
+        if is_first {
+            overlay.lower().list_ahead();
+        }
         let publish = self
             .config
             .publish(remote_name.organization(), remote_name.name());

@@ -218,7 +218,7 @@ impl Batches {
     }
 
     /// Keeps the listings from a tree down as the source tells them, for as long as `goes_on`.
-    fn tell(
+    pub(super) fn tell(
         &self,
         (top, tree): (&TreePath, GitOid),
         bytes_max: Option<u64>,

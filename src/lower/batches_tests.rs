@@ -184,7 +184,12 @@ impl Source for Nested {
         }
         if self.can_tell {
             let below = NESTED.into_iter().skip_while(|one| *one != tree);
-            below.take(2).for_each(|oid| {
+            let count = if bytes_max > Some(ALONG_BYTES_MAX) {
+                3
+            } else {
+                2
+            };
+            below.take(count).for_each(|oid| {
                 take(oid, Nested::entries(oid));
             });
         }
@@ -221,6 +226,32 @@ fn whoever_goes_down_a_path_asks_once_where_the_source_can_tell() {
         (NESTED.map(once).to_vec(), NESTED.to_vec())
     );
     assert_eq!(walk(true, true), (vec![], NESTED.to_vec()));
+}
+
+#[test]
+fn listings_are_asked_for_ahead_once_and_only_where_some_are_not_here() {
+    let cache = tempfile::tempdir().unwrap();
+    let source = Arc::new(Nested {
+        can_tell: true,
+        ..Nested::default()
+    });
+    let store = Arc::new(Store::open(cache.path()).unwrap());
+    let used = Arc::downgrade(&store);
+    let lower = Lower::new(store, source.clone(), PIN);
+    let [first, _, last] = NESTED;
+    lower.keep_listing(first, Nested::entries(first)).unwrap();
+    lower.list_ahead();
+    until("the last one came", || {
+        lower.listing_in_memory(last).is_some()
+    });
+    drop(lower);
+    wait_for_end(&used);
+    let store = Arc::new(Store::open(cache.path()).unwrap());
+    let used = Arc::downgrade(&store);
+    Lower::new(store, source.clone(), PIN).list_ahead();
+    wait_for_end(&used);
+    assert_eq!(*source.told.lock(), [(first, Some(1 << 20))]);
+    assert_eq!(*source.asked.lock(), []);
 }
 
 impl Source for Folder {

@@ -143,6 +143,12 @@ impl Lower {
         self.batches.expect(paths);
     }
 
+    /// Asks for listings that nobody has asked for yet, in the background, where the snapshot's first have
+    /// just come and are not all.
+    pub fn list_ahead(&self) {
+        Batches::list_ahead(&self.batches);
+    }
+
     /// Notes that somebody looks into a directory. Brief, may be called under a lock.
     pub fn looked_into(&self) {
         Batches::looked_into(&self.batches);

@@ -11,6 +11,7 @@
 //! fetch(want)  --> one flight per oid --> Source --> verified temporary file --> published
 //!              --> a walk is noticed --> one sweep for all listings below it
 //!              --> a run of files is noticed --> the next ones in batches
+//! list_ahead() --> listings from the root down, as many as one answer takes
 //! read_partly  --> chunks of a large object, and the next ones of who reads from front to back
 //! looked_into() --> what was read the last times, in batches
 //! ```
@@ -46,6 +47,7 @@ mod error;
 mod evict;
 mod expected;
 mod fetch;
+mod first_look;
 mod flight;
 mod fresh;
 mod incoming;

@@ -5,6 +5,9 @@
 //! directory above all of them, on a thread of its own, and keeps each listing as it arrives; whoever
 //! wants one that is on its way waits for it as long as listings keep coming, and then asks for it
 //! by itself. A source that cannot tell many listings at once is asked for one after the other.
+//!
+//! What is told ahead of anybody's walk ([`Sweeps::begin_ahead`]) is not waited for, since asking for the one
+//! listing is as fast, until somebody walks: then it is as good as his sweep.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -31,6 +34,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 pub(super) enum End {
     /// Everything came, or as much as is taken.
     Done,
+    /// As much came as was asked for.
+    Part,
     /// The source knows no such request.
     Unknown,
     /// The source failed.
@@ -59,6 +64,8 @@ struct Running {
     top: TreePath,
     /// When a listing arrived last.
     heard: Instant,
+    /// How long one of its listings is waited for.
+    wait_max: Duration,
 }
 
 impl Sweeps {
@@ -85,7 +92,10 @@ impl Sweeps {
         }
         let first = paths.next()?.clone();
         let top = paths.fold(first, |above, path| above.common(path));
-        if !state.begin(&top, now) {
+        if let Some(running) = state.running.as_mut().filter(|at| at.top.covers(&top)) {
+            running.wait_max = WAIT_MAX;
+        }
+        if !state.begin(&top, now, WAIT_MAX) {
             return None;
         }
         state.fetched.clear();
@@ -94,6 +104,12 @@ impl Sweeps {
             .fetched
             .extend((1..WALK_LISTINGS).map(|_| (now, top.clone())));
         Some(top)
+    }
+
+    /// Begins what is told ahead of anybody's walk, from the root down, if it may begin.
+    pub(super) fn begin_ahead(&self, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        state.begin(&TreePath::ROOT, now, Duration::ZERO)
     }
 
     /// Notes that a listing has arrived; says whether more are wanted.
@@ -112,6 +128,7 @@ impl Sweeps {
         if let Some(running) = state.running.take() {
             match end {
                 End::Done => state.done.push(running.top),
+                End::Part => {}
                 End::Unknown => state.is_unknown = true,
                 End::Failed => state.not_before = Some(Instant::now() + PAUSE),
             }
@@ -142,7 +159,7 @@ impl Sweeps {
                 let silence = running.heard.elapsed();
                 let left = SILENCE_MAX
                     .saturating_sub(silence)
-                    .min(WAIT_MAX.saturating_sub(begun.elapsed()));
+                    .min(running.wait_max.saturating_sub(begun.elapsed()));
                 if !running.top.covers(path) || left.is_zero() {
                     return;
                 }
@@ -157,7 +174,7 @@ impl Sweeps {
 
 impl State {
     /// Begins a sweep, if one may begin there.
-    fn begin(&mut self, top: &TreePath, now: Instant) -> bool {
+    fn begin(&mut self, top: &TreePath, now: Instant, wait_max: Duration) -> bool {
         let may = self.running.is_none()
             && !self.is_unknown
             && !self.is_closed
@@ -167,6 +184,7 @@ impl State {
             self.running = Some(Running {
                 top: top.clone(),
                 heard: now,
+                wait_max,
             });
         }
         may
@@ -255,6 +273,21 @@ mod tests {
         assert!(walked(&sweeps, "a", later).is_some());
         sweeps.ended(End::Unknown);
         assert_eq!(walked(&sweeps, "b", later + PAUSE * 2), None);
+    }
+
+    #[test]
+    fn what_is_told_ahead_is_a_sweep_once_somebody_walks() {
+        let sweeps = Sweeps::default();
+        let now = Instant::now();
+        let wait_max = || sweeps.state.lock().running.as_ref().unwrap().wait_max;
+        assert!(sweeps.begin_ahead(now) && !sweeps.begin_ahead(now));
+        sweeps.wait(&path("a"), || panic!("it is not waited for"));
+        assert!(sweeps.arrived());
+        assert_eq!(walked(&sweeps, "a", now), None);
+        assert_eq!(wait_max(), WAIT_MAX);
+        // What did not come with it is walked on its own, from the next look on.
+        sweeps.ended(End::Part);
+        assert_eq!(sweeps.note(&path("a/last"), now), Some(path("a")));
     }
 
     #[test]

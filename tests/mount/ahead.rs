@@ -65,8 +65,8 @@ fn a_walk_is_a_few_requests_and_no_content() {
         of_kind(&requests, "listings"),
         of_kind(&requests, "/ext/trees"),
     );
-    // The root came with the snapshot. Two more by themselves, while a third may wait for the sweep in vain.
-    assert!((3..=5).contains(&sweeps), "{requests:?}");
+    // The root came with the snapshot. One for all, ahead or for the walk; three may be by themselves before.
+    assert!((1..=5).contains(&sweeps), "{requests:?}");
     assert_eq!(listings, 0, "{requests:?}");
     // `ls -l` shows where each link leads.
     assert_eq!(of_kind(&requests, "objects"), LINKS);
