@@ -1,10 +1,12 @@
-//! A cold start beside what users do instead: a mount with nothing cached, a shallow clone, and a tar
-//! stream of the tree, over a line of 0 and of 50 ms round trip, in turns; then once more with what the store
-//! has, and no server.
+//! A cold start beside what users do instead: a mount with nothing cached; clones that are full, shallow, and
+//! without blobs until the checkout; and a tar stream of the tree, over a line, in turns; then once more with
+//! what the store has, and no server.
 //!
-//! The repository has 5,000 files of source-like text, 50 MB, four directories deep. What is read is
+//! The repository has files of source-like text, 10 kB each, four directories deep. What is read is
 //! verified against the repository by checksum, outside the time. Figures are medians of five turns
 //! (or of as many as the first argument says), as ratios to what the target names.
+//!
+//! `MESA_BENCH_FILES` (5000), `MESA_BENCH_ROUND_TRIPS` (`0,20,50`: milliseconds).
 //!
 //! For root everything stands on one ext4 with a journal, on a loop device with direct I/O, as in the bench
 //! `mount`: the root file systems of some machines get slow after many removals, and all turns remove.
@@ -26,58 +28,66 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::line::Line;
 use crate::support::disk::Ground;
 use crate::support::git;
-use crate::support::process::run;
+use crate::support::line::Line;
+use crate::support::process::{run, run_within};
 use crate::support::world::World;
 
-#[path = "cold/line.rs"]
-mod line;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-const FILES: usize = 5_000;
 const FILE_BYTES: usize = 10_000;
 const NAMED: &str = "top-3/middle-2/low-1/deep-2/file-7.rs";
 const SIBLING: &str = "top-3/middle-2/low-1/deep-2/file-2.rs";
 const ELSEWHERE: &str = "top-1/middle-4/low-3/deep-0/file-4.rs";
+const ANOTHER: &str = "top-2/middle-0/low-2/deep-3/file-1.rs";
 /// In one line of each file.
 const NEEDLE: &str = "needle_in_each_file";
 
-const DISK_BYTES: u64 = 8 << 30;
+const DISK_BYTES: u64 = 24 << 30;
+const FULL: &str = "clone";
+const SHALLOW: &str = "clone --depth 1";
+const BLOBLESS: &str = "clone --filter blob:none";
+const LATER: &str = "a file elsewhere, half a second later";
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long one program may take, with the larger repository.
+const DEADLINE: Duration = Duration::from_secs(600);
 
 type Times = BTreeMap<&'static str, Vec<Duration>>;
 
 fn main() {
     // `cargo bench` says `--bench` as well.
     let turns = std::env::args().skip(1).find_map(|word| word.parse().ok());
+    let files = number("MESA_BENCH_FILES", "5000")[0] as usize;
     let ground = Ground::make(DISK_BYTES);
     if let Some(ground) = &ground {
         // SAFETY: no other thread has been started.
         unsafe { std::env::set_var("TMPDIR", ground.path()) };
     }
     let source = tempfile::tempdir().unwrap();
-    let repository = repository(source.path());
-    let wanted = checksum(&repository);
-    let archive = archive(repository.clone());
-    for round_trip in [0, 50].map(Duration::from_millis) {
+    let repository = Repository::make(source.path(), files);
+    let archive = archive(repository.root.clone());
+    for round_trip in number("MESA_BENCH_ROUND_TRIPS", "0,20,50") {
+        let round_trip = Duration::from_millis(round_trip);
         let mut times = Times::new();
         for _ in 0..turns.unwrap_or(5) {
-            turn(&repository, (archive, round_trip), wanted, &mut times);
+            turn(&repository, (archive, round_trip), &mut times);
         }
-        report(round_trip, &times);
+        report(&repository, round_trip, &times);
     }
 }
 
+/// The numbers that the environment says, separated by commas.
+fn number(name: &str, otherwise: &str) -> Vec<u64> {
+    let said = std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
+    said.split(',').map(|word| word.parse().unwrap()).collect()
+}
+
 /// Everything once.
-fn turn(
-    repository: &Path,
-    (archive, round_trip): (SocketAddr, Duration),
-    wanted: blake3::Hash,
-    times: &mut Times,
-) {
-    let mut world = World::serve(&[("app", repository)]);
+fn turn(repository: &Repository, (archive, round_trip): (SocketAddr, Duration), times: &mut Times) {
+    let mut world = World::serve(&[("app", &repository.root)]);
+    world.watch_for(DEADLINE);
     let server: SocketAddr = {
         let url = world.server_url();
         let address = url.trim_start_matches("http://").trim_end_matches("/v1");
@@ -88,23 +98,20 @@ fn turn(
     world.set("MESA_API_URL", &format!("http://{}/v1", line.address()));
     let mut note = |what, took| times.entry(what).or_default().push(took);
 
-    let clone = world.folder().join("clone");
     let from = format!("http://t:{}@{}/local/app.git", world.token, line.address());
-    note(
-        "clone",
-        timed(|| {
-            let arguments = [
-                "clone",
-                "-q",
-                "--depth",
-                "1",
-                &from,
-                clone.to_str().unwrap(),
-            ];
-            run(world.command("git").args(arguments)).success();
-        }),
-    );
-    assert_eq!(checksum(&clone), wanted);
+    for (how, arguments) in [
+        (FULL, &[][..]),
+        (SHALLOW, &["--depth", "1"]),
+        (BLOBLESS, &["--filter", "blob:none"]),
+    ] {
+        let clone = world.folder().join("clone");
+        let mut git = world.command("git");
+        let git = git.args(["clone", "-q"]).args(arguments).arg(&from);
+        let git = git.arg(&clone);
+        note(how, timed(|| drop(run_within(git, DEADLINE).success())));
+        repository.compare(&clone);
+        fs::remove_dir_all(clone).unwrap();
+    }
 
     let far_archive = Line::start(archive, round_trip);
     let unpacked = world.folder().join("unpacked");
@@ -124,61 +131,72 @@ fn turn(
             assert!(tar.wait().unwrap().success());
         }),
     );
-    assert_eq!(checksum(&unpacked), wanted);
+    repository.compare(&unpacked);
+    fs::remove_dir_all(unpacked).unwrap();
 
     let app = world.repo("app");
     note(
         "mount and one file",
         timed(|| {
             run(&mut world.mesa(&["mount", "--daemonize", "--no-supervisor"])).success();
-            read_as(&app, repository, NAMED);
+            repository.read_as(&app, NAMED);
         }),
     );
     world.adopt();
-    note(
-        "the file beside it",
-        timed(|| read_as(&app, repository, SIBLING)),
-    );
-    note(
-        "a file elsewhere",
-        timed(|| read_as(&app, repository, ELSEWHERE)),
-    );
+    for (what, path) in [
+        ("the file beside it", SIBLING),
+        ("a file elsewhere", ELSEWHERE),
+    ] {
+        note(what, timed(|| repository.read_as(&app, path)));
+    }
+    thread::sleep(PAUSE);
+    note(LATER, timed(|| repository.read_as(&app, ANOTHER)));
     afresh(&mut world);
     note(
         "ls -lR",
         timed(|| {
-            let listed = run(world.command("ls").arg("-lR").arg(&app))
-                .success()
-                .text();
-            assert_eq!(listed.matches("file-").count(), FILES);
+            let mut list = world.command("ls");
+            let listed = run_within(list.arg("-lR").arg(&app), DEADLINE);
+            assert_eq!(
+                listed.success().text().matches("file-").count(),
+                repository.files
+            );
         }),
     );
     afresh(&mut world);
     note("tar c", timed(|| pack(&world, &app)));
-    assert_eq!(checksum(&app), wanted);
+    repository.compare(&app);
     afresh(&mut world);
     note(
         "grep -r",
         timed(|| {
-            let found = run(world.command("grep").args(["-rc", NEEDLE]).arg(&app)).success();
-            let found = found.text();
+            let mut grep = world.command("grep");
+            let found = run_within(grep.args(["-rc", NEEDLE]).arg(&app), DEADLINE);
+            let found = found.success().text();
             assert_eq!(
                 found.lines().filter(|line| line.ends_with(":1")).count(),
-                FILES
+                repository.files
             );
         }),
     );
-    assert_eq!(checksum(&app), wanted);
+    repository.compare(&app);
     // Of a server that is gone a call is refused; the line would take it, and say nothing.
     world.set("MESA_API_URL", &direct);
     afresh(&mut world);
     pack(&world, &app);
     world.unmount("10s").success();
     world.stop_server();
-    world.mount();
+    note(
+        "mount, no server",
+        timed(|| {
+            run(&mut world.mesa(&["mount", "--daemonize", "--no-supervisor"])).success();
+            repository.read_as(&app, NAMED);
+        }),
+    );
+    world.adopt();
     note("tar c, the second mount", timed(|| pack(&world, &app)));
     note("tar c, once more", timed(|| pack(&world, &app)));
-    assert_eq!(checksum(&app), wanted);
+    repository.compare(&app);
     world.unmount("10s").success();
 }
 
@@ -186,10 +204,9 @@ fn turn(
 fn pack(world: &World, app: &Path) {
     let script = "tar -c --exclude=./.git -C \"$1\" . | cat > /dev/null";
     let app = app.to_str().unwrap();
-    run(world
-        .command("bash")
-        .args(["-o", "pipefail", "-c", script, "-", app]))
-    .success();
+    let mut bash = world.command("bash");
+    let bash = bash.args(["-o", "pipefail", "-c", script, "-", app]);
+    run_within(bash, DEADLINE).success();
 }
 
 /// A mount with nothing cached.
@@ -207,12 +224,7 @@ fn timed(work: impl FnOnce()) -> Duration {
     begun.elapsed()
 }
 
-fn read_as(app: &Path, repository: &Path, path: &str) {
-    let read = fs::read(app.join(path)).unwrap();
-    assert!(read == fs::read(repository.join(path)).unwrap(), "{path}");
-}
-
-fn report(round_trip: Duration, times: &Times) {
+fn report(repository: &Repository, round_trip: Duration, times: &Times) {
     let median = |what: &str| {
         let mut all = times[what].clone();
         all.sort_unstable();
@@ -220,18 +232,20 @@ fn report(round_trip: Duration, times: &Times) {
     };
     let line = round_trip.as_secs_f64();
     println!(
-        "\n{FILES} files, {} MB, {round_trip:?} round trip",
-        FILES * FILE_BYTES / 1_000_000
+        "\n{} files, {} MB, {round_trip:?} round trip",
+        repository.files,
+        repository.files * FILE_BYTES / 1_000_000
     );
     println!("| what | median, s | beside | ratio | target |");
     println!("| --- | --- | --- | --- | --- |");
-    for what in ["clone", "tar"] {
+    for what in [FULL, SHALLOW, BLOBLESS, "tar"] {
         println!("| {what} | {:.3} | | | |", median(what));
     }
     for (what, beside, target) in [
-        ("ls -lR", "clone", 0.3),
-        ("tar c", "tar", 1.2),
-        ("grep -r", "tar", 1.2),
+        ("ls -lR", SHALLOW, "0.3"),
+        ("tar c", "tar", "1.2"),
+        ("grep -r", "tar", "1.2"),
+        ("tar c, the second mount", "tar c, once more", ""),
     ] {
         let (took, other) = (median(what), median(beside));
         println!(
@@ -239,63 +253,82 @@ fn report(round_trip: Duration, times: &Times) {
             took / other
         );
     }
-    let (second, again) = ("tar c, the second mount", "tar c, once more");
-    let (took, other) = (median(second), median(again));
-    println!("| {second} | {took:.3} | {again} | {:.2} | |", took / other);
-    for (what, name, target) in [
-        (
-            "mount and one file",
-            "4 round trips + 50 ms",
-            4.0 * line + 0.05,
-        ),
-        ("the file beside it", "1 round trip + 5 ms", line + 0.005),
-        ("a file elsewhere", "1 round trip + 5 ms", line + 0.005),
+    let (one, four) = (
+        ("1 round trip + 5 ms", line + 0.005),
+        ("4 round trips + 50 ms", 4.0 * line + 0.05),
+    );
+    for (what, (name, target)) in [
+        ("mount and one file", four),
+        ("the file beside it", one),
+        ("a file elsewhere", one),
+        (LATER, one),
+        ("mount, no server", four),
     ] {
         let took = median(what);
         println!("| {what} | {took:.3} | {name} | {:.2} | 1 |", took / target);
     }
 }
 
-/// Source-like text: words that come again, and numbers that do not.
-fn repository(folder: &Path) -> PathBuf {
-    const WORDS: [&str; 12] = [
-        "let", "value", "return", "self.", "match", "state", "=> {", "}", "Some(", "index", "fn",
-        "//",
-    ];
-    let root = folder.join("app");
-    let mut random = 88_172_645_463_325_252_u64;
-    let mut next = || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random
-    };
-    for number in 0..FILES {
-        let folder = number / 10;
-        let (top, middle, low, deep) = (folder / 100, folder / 20 % 5, folder / 4 % 5, folder % 4);
-        let below = format!("top-{top}/middle-{middle}/low-{low}/deep-{deep}");
-        fs::create_dir_all(root.join(&below)).unwrap();
-        let mut text = format!("// {NEEDLE}\n");
-        while text.len() < FILE_BYTES {
-            let word = next();
-            text.push_str(WORDS[(word % 12) as usize]);
-            text.push(if word & 0x700 == 0 { '\n' } else { ' ' });
-            if word & 0x3000 == 0 {
-                text.push_str(&format!("{:x} ", word >> 40));
+/// What is mounted and cloned.
+struct Repository {
+    root: PathBuf,
+    files: usize,
+    checksum: blake3::Hash,
+}
+
+impl Repository {
+    /// Source-like text: words that come again, and numbers that do not.
+    fn make(folder: &Path, files: usize) -> Repository {
+        const WORDS: [&str; 12] = [
+            "let", "value", "return", "self.", "match", "state", "=> {", "}", "Some(", "index",
+            "fn", "//",
+        ];
+        let root = folder.join("app");
+        let mut random = 88_172_645_463_325_252_u64;
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        for number in 0..files {
+            let folder = number / 10;
+            let (top, middle, low, deep) =
+                (folder / 100, folder / 20 % 5, folder / 4 % 5, folder % 4);
+            let below = root.join(format!("top-{top}/middle-{middle}/low-{low}/deep-{deep}"));
+            fs::create_dir_all(&below).unwrap();
+            let mut text = format!("// {NEEDLE}\n");
+            while text.len() < FILE_BYTES {
+                let word = next();
+                text.push_str(WORDS[(word % 12) as usize]);
+                text.push(if word & 0x700 == 0 { '\n' } else { ' ' });
+                if word & 0x3000 == 0 {
+                    text.push_str(&format!("{:x} ", word >> 40));
+                }
             }
+            fs::write(below.join(format!("file-{}.rs", number % 10)), text).unwrap();
         }
-        fs::write(
-            root.join(below).join(format!("file-{}.rs", number % 10)),
-            text,
-        )
-        .unwrap();
+        git::initialise(&root);
+        let checksum = checksum(&root, files);
+        Repository {
+            root,
+            files,
+            checksum,
+        }
     }
-    git::initialise(&root);
-    root
+
+    fn read_as(&self, app: &Path, path: &str) {
+        let read = fs::read(app.join(path)).unwrap();
+        assert!(read == fs::read(self.root.join(path)).unwrap(), "{path}");
+    }
+
+    fn compare(&self, copy: &Path) {
+        assert_eq!(checksum(copy, self.files), self.checksum);
+    }
 }
 
 /// Paths and contents of a tree, without what Git keeps in it.
-fn checksum(root: &Path) -> blake3::Hash {
+fn checksum(root: &Path, files: usize) -> blake3::Hash {
     let mut paths = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -309,7 +342,7 @@ fn checksum(root: &Path) -> blake3::Hash {
         }
     }
     paths.sort();
-    assert_eq!(paths.len(), FILES);
+    assert_eq!(paths.len(), files);
     let mut hasher = blake3::Hasher::new();
     for path in paths {
         let relative = path.strip_prefix(root).unwrap();

@@ -19,6 +19,7 @@ pub mod git;
 pub mod kept;
 pub mod kernel;
 pub mod leaks;
+pub mod line;
 pub mod message;
 pub mod metrics;
 pub mod process;

@@ -20,14 +20,14 @@ const WINDOW_FIRST: usize = 10 * 1_460;
 const WINDOW_MAX: usize = 6 << 20;
 
 /// A running line; it takes no new connections once it is dropped.
-pub(crate) struct Line {
+pub struct Line {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
 }
 
 impl Line {
     /// To this server, so far away.
-    pub(crate) fn start(server: SocketAddr, round_trip: Duration) -> Line {
+    pub fn start(server: SocketAddr, round_trip: Duration) -> Line {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let is_over = Arc::new(AtomicBool::new(false));
@@ -44,7 +44,7 @@ impl Line {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
