@@ -108,7 +108,7 @@
 //! # What is where
 //!
 //! `<data>/repos/<org>/<repo>/` has `journal/` (the truth), `bodies/` (bytes of edited files, by inode
-//! number), `index/` (sled; deleting it costs a rebuild), `through` (there while programs may write bodies
+//! number, on 64 shelves), `index/` (sled; deleting it costs a rebuild), `through` (there while programs may write bodies
 //! without us; deleting it after a crash costs what they write on), `ignore.json` (the ignore rules of the last
 //! push; deleting it costs another push), `profile` (the paths that were read; deleting it costs fetching
 //! them one after the other) and `pins.json` (the paths that are pinned; the store has second names

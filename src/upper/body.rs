@@ -1,15 +1,26 @@
 //! Bodies: the bytes of locally written files, one file each, named by inode number.
 //!
+//! ```text
+//! bodies/shelf-<last 6 bits of the number, hex>/<the number>
+//! bodies/copy-<random>                                         what is to become one
+//! ```
+//!
+//! A directory of some thousands is slow to add to: ext4 looks through the names of a whole block each time
+//! (of 12,000 bodies each takes 27 us to make in one directory, 17 us in 64). The shelves are all made at
+//! the first opening, so that a full disk is not in the way of an empty body.
+//!
 //! A body belongs to an inode, not to a path, so hard links, renames and open-unlinked files need
 //! nothing here. Its size and mtime are the file's size and mtime. Bytes reach it by `pwrite`, so
 //! they survive the death of the daemon; [`Bodies::sync`] makes them survive a power cut.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use crate::failpoints;
@@ -22,6 +33,9 @@ const SYNC_EACH_MAX: usize = 4;
 /// Up to here a copy is read before it is written, which takes two calls; beyond, it gets a file that is
 /// renamed, and no lock is held while the bytes are copied.
 const IN_MEMORY_BYTES_MAX: u64 = 64 << 10;
+
+/// Directories that bodies are spread over: 256 KiB of disk, and about a millisecond once.
+const SHELVES: u64 = 64;
 
 /// What a copy's file is called until it is a body, or for as long as a capture lasts.
 const COPY_PREFIX: &str = "copy-";
@@ -39,36 +53,46 @@ pub enum Prepared {
 #[derive(Debug)]
 pub struct Bodies {
     folder: PathBuf,
+    /// Whether the names of the shelves are known to survive a power cut.
+    has_durable_shelves: AtomicBool,
 }
 
 impl Bodies {
-    /// Opens the folder, making it (0700) if need be, and removes half-made copies that a dead
-    /// daemon left.
+    /// Opens the folder, making it (0700) with its shelves if need be, and removes half-made copies that a
+    /// dead daemon left. Bodies that an earlier version left beside each other find their shelves.
     ///
     /// # Errors
     ///
     /// What the disk says.
     pub fn open(folder: PathBuf) -> io::Result<Bodies> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
-        for file in fs::read_dir(&folder)? {
+        let bodies = Bodies {
+            folder,
+            has_durable_shelves: AtomicBool::new(false),
+        };
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        for shelf in 0..SHELVES {
+            builder.create(bodies.shelf(Ino(shelf)))?;
+        }
+        for file in fs::read_dir(&bodies.folder)? {
             let file = file?;
-            if file
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(COPY_PREFIX.as_bytes())
-            {
+            let name = file.file_name();
+            if name.as_encoded_bytes().starts_with(COPY_PREFIX.as_bytes()) {
                 fs::remove_file(file.path())?;
+            } else if let Some(ino) = number(&name) {
+                fs::rename(file.path(), bodies.path(ino))?;
             }
         }
-        Ok(Bodies { folder })
+        Ok(bodies)
     }
 
     /// Where the body of an inode is.
     pub fn path(&self, ino: Ino) -> PathBuf {
-        self.folder.join(ino.to_string())
+        self.shelf(ino).join(ino.to_string())
+    }
+
+    fn shelf(&self, ino: Ino) -> PathBuf {
+        self.folder.join(format!("shelf-{:02x}", ino.0 % SHELVES))
     }
 
     /// What the disk knows of a body: its size and times.
@@ -223,18 +247,26 @@ impl Bodies {
         if inodes.is_empty() {
             return Ok(());
         }
-        let folder = File::open(&self.folder)?;
         if inodes.len() > SYNC_EACH_MAX {
-            return Ok(nix::unistd::syncfs(&folder)?);
+            return Ok(nix::unistd::syncfs(File::open(&self.folder)?)?);
         }
+        let mut shelves = BTreeSet::new();
         for ino in inodes {
             match File::open(self.path(*ino)) {
                 Ok(body) => body.sync_data()?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
+            shelves.insert(self.shelf(*ino));
         }
-        folder.sync_all()
+        for shelf in shelves {
+            File::open(shelf)?.sync_all()?;
+        }
+        if !self.has_durable_shelves.load(Ordering::Acquire) {
+            File::open(&self.folder)?.sync_all()?;
+            self.has_durable_shelves.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// The inodes that have a body in a folder; none if the folder is not there.
@@ -243,14 +275,20 @@ impl Bodies {
     ///
     /// What the disk says.
     pub fn present(folder: &Path) -> io::Result<BTreeSet<Ino>> {
-        let files = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            files => files?,
-        };
         let mut inodes = BTreeSet::new();
-        for file in files {
-            let name = file?.file_name();
-            inodes.extend(name.to_str().and_then(|name| name.parse().ok()).map(Ino));
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(inodes),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                for body in fs::read_dir(entry.path())? {
+                    inodes.extend(number(&body?.file_name()));
+                }
+            } else {
+                inodes.extend(number(&entry.file_name()));
+            }
         }
         Ok(inodes)
     }
@@ -275,5 +313,39 @@ impl Bodies {
     /// The folder: for asking the space of its file system.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+/// The inode that a file is named by.
+fn number(name: &OsStr) -> Option<Ino> {
+    name.to_str()?.parse().ok().map(Ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_of_an_earlier_version_find_their_shelves() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("bodies");
+        fs::create_dir(&folder).unwrap();
+        let inodes = [7, 10, 300, u64::MAX].map(Ino);
+        for ino in inodes {
+            fs::write(folder.join(ino.to_string()), ino.to_string()).unwrap();
+        }
+        fs::write(folder.join("copy-half"), b"half").unwrap();
+        assert_eq!(Bodies::present(&folder).unwrap(), BTreeSet::from(inodes));
+        let bodies = Bodies::open(folder.clone()).unwrap();
+        assert_eq!(Bodies::present(&folder).unwrap(), BTreeSet::from(inodes));
+        for ino in inodes {
+            let bytes = fs::read(bodies.path(ino)).unwrap();
+            assert_eq!(bytes, ino.to_string().into_bytes());
+            assert!(!folder.join(ino.to_string()).is_file());
+        }
+        assert!(!folder.join("copy-half").exists());
+        bodies.sync(&inodes).unwrap();
+        assert_eq!(bodies.sweep(|ino| ino.0 < 10).unwrap(), 3);
+        assert_eq!(Bodies::present(&folder).unwrap(), BTreeSet::from([Ino(7)]));
     }
 }

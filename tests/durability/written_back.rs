@@ -10,6 +10,7 @@ use crate::support::disk::{Disk, Format};
 use crate::support::fixture;
 use crate::support::git::commit_all;
 use crate::support::process::run;
+use crate::support::tree::files_on_shelves;
 use crate::support::world::World;
 
 /// From what fits into a page to what the daemon does not copy in memory.
@@ -64,9 +65,8 @@ fn copies_are_whole_or_undone(format: Format, bytes: u64) {
     disk.mount();
     let bodies = world.data().join("repos/local/app/bodies");
     let sizes = || {
-        fs::read_dir(&bodies)
-            .unwrap()
-            .map(|body| body.unwrap().metadata().unwrap().len())
+        let bodies = files_on_shelves(&bodies).into_iter();
+        bodies.map(|body| body.metadata().unwrap().len())
     };
     let lost = sizes().filter(|size| *size == 0).count();
     let all = sizes().count();

@@ -17,6 +17,19 @@ use std::thread;
 use super::git::git;
 use super::process::run;
 
+/// The files below a folder of folders: the bodies of a repository's local state.
+#[track_caller]
+pub fn files_on_shelves(folder: &Path) -> Vec<PathBuf> {
+    let entries = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>()
+    };
+    let shelves = entries(folder).into_iter();
+    shelves.flat_map(|shelf| entries(&shelf)).collect()
+}
+
 /// What is at a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Entry {

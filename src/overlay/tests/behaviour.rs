@@ -73,8 +73,7 @@ fn a_removed_file_lives_until_its_last_close() {
         ));
     }
     fixture.overlay().sync_all().unwrap();
-    let bodies = fixture.folder().join("repo/bodies");
-    assert_eq!(std::fs::read_dir(bodies).unwrap().count(), 0);
+    assert_eq!(fixture.bodies(), [].into());
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn a_copy_that_nobody_synced_is_undone_by_a_power_cut() {
         let attributes = fixture.attributes("a/one").unwrap();
         fixture.write("a/one", 0, b"ONE").unwrap();
         let ino = fixture.find("a/one").unwrap();
-        let body = fixture.folder().join(format!("repo/bodies/{ino}"));
+        let body = fixture.body(ino);
         assert!(!fixture.overlay().is_durable());
 
         // Killed: the page cache has everything.
@@ -113,7 +113,7 @@ fn a_repair_undoes_such_a_copy_and_sets_its_body_aside() {
     let ino = fixture.find("a/one").unwrap();
     pull_the_plug(&mut fixture);
     damage(&log_of(&fixture), b"victim");
-    let body = fixture.folder().join(format!("repo/bodies/{ino}"));
+    let body = fixture.body(ino);
     std::fs::write(&body, b"").unwrap();
 
     let repaired = repair(&options(fixture.folder())).unwrap().unwrap();
@@ -151,7 +151,7 @@ fn what_was_synced_by_the_journal_is_written_to_the_body_again() {
         assert_eq!(promised, b"the FIRST b\0\0\0\0\0\0\0\0\0end");
         let mtime = fixture.attributes("new").unwrap().mtime;
 
-        let body = fixture.folder().join(format!("repo/bodies/{ino}"));
+        let body = fixture.body(ino);
         pull_the_plug(&mut fixture);
         match left {
             None => std::fs::remove_file(&body).unwrap(),
@@ -178,7 +178,7 @@ fn what_the_body_has_itself_is_not_written_again() {
     assert_eq!(told(&fixture), [ino.0]);
     fixture.overlay().sync_in_background().unwrap();
     fixture.write("new", 0, b"later").unwrap();
-    let body = fixture.folder().join(format!("repo/bodies/{ino}"));
+    let body = fixture.body(ino);
     std::fs::File::open(&body).unwrap().sync_all().unwrap();
     pull_the_plug(&mut fixture);
     fixture.reopen();
@@ -221,7 +221,7 @@ fn a_repair_writes_promised_bytes_too() {
     let ino = fixture.find("new").unwrap();
     pull_the_plug(&mut fixture);
     damage(&log_of(&fixture), b"victim");
-    std::fs::write(fixture.folder().join(format!("repo/bodies/{ino}")), b"").unwrap();
+    std::fs::write(fixture.body(ino), b"").unwrap();
     repair(&options(fixture.folder())).unwrap().unwrap();
     fixture.reopen();
     assert_eq!(fixture.read("new").unwrap(), b"PROMISED");

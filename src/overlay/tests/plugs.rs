@@ -24,7 +24,7 @@ fn bytes_that_a_power_cut_left_without_a_record_are_pushed_again() {
     push(&fixture);
     assert!(!fixture.overlay().has_pending());
     let ino = fixture.find("a/one").unwrap();
-    let body = fixture.folder().join(format!("repo/bodies/{ino}"));
+    let body = fixture.body(ino);
     let witness = fixture.folder().join("repo/witness");
 
     // Killed: the page cache has every record, so a body without one has not changed.
@@ -78,7 +78,7 @@ fn a_body_that_a_power_cut_took_is_an_empty_file() {
     let names = fixture.names("").unwrap();
     fixture.close();
     // The record was written back, the name of the body was not.
-    std::fs::remove_file(fixture.folder().join(format!("repo/bodies/{ino}"))).unwrap();
+    std::fs::remove_file(fixture.body(ino)).unwrap();
     std::fs::write(fixture.folder().join("repo/witness"), "an earlier boot 1").unwrap();
     for _ in 0..2 {
         fixture.reopen();

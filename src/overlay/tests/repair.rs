@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::remote::sample;
 use super::support::{Fixture, OWNER, options};
 use crate::overlay::{Error, Scope, repair, verify};
-use crate::tree::{Ino, Permissions};
+use crate::tree::Permissions;
 
 fn repository(fixture: &Fixture) -> PathBuf {
     fixture.folder().join("repo")
@@ -120,8 +120,8 @@ fn a_body_that_is_gone_is_named_and_shows_what_is_below() {
     make(&fixture, "new", b"new");
     let bodies = [fixture.find("a/one").unwrap(), fixture.find("new").unwrap()];
     fixture.close();
-    for Ino(number) in bodies {
-        fs::remove_file(repository(&fixture).join(format!("bodies/{number}"))).unwrap();
+    for ino in bodies {
+        fs::remove_file(fixture.body(ino)).unwrap();
     }
     let mut lost: Vec<_> = verify(&repository(&fixture)).unwrap().lost_bodies;
     lost.sort();

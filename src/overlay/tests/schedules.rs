@@ -244,9 +244,7 @@ fn a_file_that_is_removed_while_it_is_open_is_whole_until_it_is_closed() {
         joined([writing, removing]);
         fixture.overlay().sync_all().unwrap();
         assert_eq!(fixture.overlay().open_files(), 0);
-        let bodies = fixture.folder().join("repo/bodies");
-        let left = std::fs::read_dir(bodies).unwrap().count();
-        assert_eq!(left, 0, "bodies of nothing");
+        assert_eq!(fixture.bodies(), [].into(), "bodies of nothing");
         Remote::new(&sample()).has_all(&fixture);
     });
 }

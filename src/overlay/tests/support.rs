@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::remote::{Item, Tree, children, join};
 use crate::lower::{EntryKind, ListingEntry, Pin, Source, SourceError, Store};
 use crate::overlay::{Access, Error, Local, Options, Overlay, Owner, Visit};
 use crate::tree::{Attributes, ChangeId, GitOid, Ino, Kind, Name, Timestamp, TreePath};
+use crate::upper::Bodies;
 
 /// The snapshot's contents, by object.
 #[derive(Default)]
@@ -151,6 +152,17 @@ impl Fixture {
 
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where the bytes of a local file are.
+    pub(super) fn body(&self, ino: Ino) -> PathBuf {
+        let shelf = format!("repo/bodies/shelf-{:02x}", ino.0 % 64);
+        self.folder().join(shelf).join(ino.to_string())
+    }
+
+    /// Local files that have bytes, with a name or without.
+    pub(super) fn bodies(&self) -> BTreeSet<Ino> {
+        Bodies::present(&self.folder().join("repo/bodies")).unwrap()
     }
 
     pub(super) fn close(&mut self) {
