@@ -1,4 +1,5 @@
-//! What the machine has to have: the FUSE device, the right to mount, and a kernel that is new enough.
+//! What the machine has to have: the FUSE device, the right to mount, and a kernel that is new enough; and
+//! what makes each request cost more than it need.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +20,11 @@ const KILLPRIV_SINCE: (u32, u32) = (5, 11);
 const PASSTHROUGH_SINCE: (u32, u32) = (6, 9);
 /// The oldest kernel with long-term support that is still looked after.
 const KERNEL_MIN: (u32, u32) = (5, 4);
+
+/// How long a virtual processor that has nothing to do looks out for work before it sleeps, in nanoseconds:
+/// longer than a program takes between two requests.
+const HALT_POLL: &str = "/sys/module/haltpoll/parameters/guest_halt_poll_ns";
+const GOVERNOR: &str = "/sys/devices/system/cpu/cpuidle/current_governor";
 
 /// The capability to mount, by its number in the kernel's bit sets.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -44,6 +50,11 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         .map(|name| name.release().to_string_lossy().into_owned())
         .unwrap_or_default();
     findings.push(judge_kernel(&release));
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if processors > 1 && read(GOVERNOR).trim() == "haltpoll" {
+        findings.push(judge_wakes(&read(HALT_POLL)));
+    }
     if config.opens == Opens::Passthrough {
         findings.push(judge_passthrough(may_pass(), &release));
     }
@@ -68,6 +79,23 @@ fn judge_rings(offered: Result<(), NoRings>) -> Finding {
             CHECK,
             format!("requests come by the FUSE device, not by io_uring: {why}"),
             why.cure(),
+        ),
+    }
+}
+
+/// How a virtual machine of several processors wakes those that have nothing to do.
+fn judge_wakes(poll: &str) -> Finding {
+    const CHECK: &str = "processors";
+    match poll.trim() {
+        "0" => Finding::warning(
+            CHECK,
+            "a processor of this virtual machine sleeps as soon as it idles, and waking it is most of what a \
+             request costs",
+            format!("echo 200000 > {HALT_POLL}"),
+        ),
+        poll => Finding::ok(
+            CHECK,
+            format!("a processor that idles looks out for work before it sleeps ({poll} ns)"),
         ),
     }
 }
@@ -331,6 +359,12 @@ mod tests {
         is(&off, Verdict::Warning, "enable_uring");
         let forbidden = NoRings::Forbidden(std::io::Error::from_raw_os_error(libc::EPERM));
         is(&judge_rings(Err(forbidden)), Verdict::Warning, "seccomp");
+    }
+
+    #[test]
+    fn processors_that_sleep_at_once_are_named() {
+        is(&judge_wakes("0\n"), Verdict::Warning, "guest_halt_poll_ns");
+        is(&judge_wakes("200000\n"), Verdict::Ok, "200000 ns");
     }
 
     #[test]
