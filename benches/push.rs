@@ -66,6 +66,8 @@ fn main() {
     let mut world = World::serve(&[("app", &fixture::small(source.path()))]);
     world.watch_for(Duration::from_secs(3600));
     world.mount();
+    // Looked at, and so open: what is not cannot be held.
+    world.local_tree("app");
     let key = fs::read_to_string(world.folder().join("server/admin.key")).unwrap();
     let url = world.server_url();
     let address = url.trim_start_matches("http://").trim_end_matches("/v1");
