@@ -10,10 +10,11 @@ const WIDTH: u32 = 900;
 /// Pixels of a bar, and between two workloads.
 const BAR: u32 = 11;
 const GAP: u32 = 12;
-const COLOURS: [RGBColor; 4] = [
+const COLOURS: [RGBColor; 5] = [
     RGBColor(31, 92, 168),
     RGBColor(160, 160, 160),
     RGBColor(222, 158, 65),
+    RGBColor(110, 165, 215),
     RGBColor(120, 170, 120),
 ];
 /// Space for the workloads' names.
@@ -39,7 +40,7 @@ pub fn draw(path: &Path, peers: &[&str], rows: &[Row]) {
     };
     let text = |size: u32| ("sans-serif", size).into_font().color(&BLACK);
     for (peer, name) in peers.iter().enumerate().skip(1) {
-        let left = LABELS + i32::try_from(peer - 1).unwrap() * 150;
+        let left = LABELS + i32::try_from(peer - 1).unwrap() * 130;
         let square = [(left, 10), (left + 12, 22)];
         area.draw(&Rectangle::new(square, COLOURS[peer - 1].filled()))
             .unwrap();

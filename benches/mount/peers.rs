@@ -1,4 +1,5 @@
-//! Who is compared: the disk itself, a mount, kernel overlayfs, fuse-overlayfs, and a mount by io_uring.
+//! Who is compared: the disk itself, a mount, kernel overlayfs, fuse-overlayfs, a mount with passthrough, and
+//! one by io_uring.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -75,7 +76,7 @@ pub fn all(disk: &Path, inputs: &Inputs) -> Vec<Peer> {
             disk: disk.to_owned(),
             world: None,
         },
-        mesa("mesa", "device", disk, inputs),
+        mesa("mesa", &[], disk, inputs),
         overlay(
             "overlayfs",
             disk,
@@ -84,17 +85,22 @@ pub fn all(disk: &Path, inputs: &Inputs) -> Vec<Peer> {
         ),
         overlay("fuse-overlayfs", disk, &lower, &["fuse-overlayfs"]),
     ];
+    let passthrough = [("MESA_OPENS", "passthrough")];
+    peers.push(mesa("mesa, passthrough", &passthrough, disk, inputs));
     if mesa::fuse::rings_offered().is_ok() {
-        peers.push(mesa("mesa, io_uring", "io-uring", disk, inputs));
+        let rings = [("MESA_TRANSPORT", "io-uring")];
+        peers.push(mesa("mesa, io_uring", &rings, disk, inputs));
     }
     peers
 }
 
-/// A mount of ours, whose requests come that way.
-fn mesa(name: &'static str, transport: &str, disk: &Path, inputs: &Inputs) -> Peer {
+/// A mount of ours, with some settings that are not the default ones.
+fn mesa(name: &'static str, settings: &[(&str, &str)], disk: &Path, inputs: &Inputs) -> Peer {
     let mut world = World::serve(&[(REPOSITORY, &inputs.repository)]);
     world.watch_for(MEASURED_DEADLINE);
-    world.set("MESA_TRANSPORT", transport);
+    for (setting, value) in settings {
+        world.set(setting, value);
+    }
     world.mount();
     Peer {
         name,
