@@ -108,11 +108,11 @@
 //! # What is where
 //!
 //! `<data>/repos/<org>/<repo>/` has `journal/` (the truth), `bodies/` (bytes of edited files, by inode
-//! number, on 64 shelves), `index/` (sled; deleting it costs a rebuild), `through` (there while programs may write bodies
-//! without us; deleting it after a crash costs what they write on), `ignore.json` (the ignore rules of the last
-//! push; deleting it costs another push), `profile` (the paths that were read; deleting it costs fetching
-//! them one after the other) and `pins.json` (the paths that are pinned; the store has second names
-//! of what they need). `selection.json` above them is what was opened and closed by
+//! number, on 64 shelves), `index/` (sled; deleting it costs a rebuild), `through` (there while programs
+//! may write bodies without us; deleting it after a crash costs what they write on), `ignore.json` (the
+//! ignore rules of the last push; deleting it costs another push), `profile` (the paths that were read;
+//! deleting it costs fetching them one after the other) and `pins.json` (the paths that are pinned; the
+//! store has second names of what they need). `selection.json` above them is what was opened and closed by
 //! hand in an explicit mount; `<data>/secrets.*` is the store of credentials.
 //! `<cache>/` has the store of objects; deleting it costs fetching again. A commit stays pinned under a
 //! repository for as long as it has local edits.
