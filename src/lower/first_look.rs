@@ -20,7 +20,7 @@ const AFTER_YOU: Duration = Duration::from_millis(10);
 
 impl Batches {
     /// Asks for the listings from the root down as far as one answer takes them, with nobody waiting for
-    /// it; not where all of them came with the snapshot.
+    /// it; not where all of them came with the snapshot. What a failure leaves out comes to whoever looks.
     pub(super) fn list_ahead(batches: &Arc<Batches>) {
         if !batches.sweeps.begin_ahead(Instant::now()) {
             return;
@@ -28,26 +28,21 @@ impl Batches {
         let teller = batches.clone();
         let begun = start("mesa-tree", move || {
             thread::sleep(AFTER_YOU);
-            teller.sweeps.ended(teller.list_from_root());
+            if teller.lacks_listings() {
+                teller.list_from_root();
+            }
+            teller.sweeps.ended(End::Part);
         });
         if begun.is_none() {
-            batches.sweeps.ended(End::Failed);
+            batches.sweeps.ended(End::Part);
         }
     }
 
-    fn list_from_root(&self) -> End {
-        if !self.lacks_listings() {
-            return End::Part;
-        }
+    fn list_from_root(&self) {
         let _pass = self.store.gate.enter();
         let root = (&TreePath::ROOT, self.pin.tree);
-        match self.tell(root, Some(BYTES_MAX), || self.sweeps.arrived()) {
-            // A source that tells no part may still tell all.
-            Ok(_) => End::Part,
-            Err(error) => {
-                tracing::debug!(%error, "the listings ahead ended early");
-                End::Failed
-            }
+        if let Err(error) = self.tell(root, Some(BYTES_MAX), || self.sweeps.arrived()) {
+            tracing::debug!(%error, "the listings ahead ended early");
         }
     }
 

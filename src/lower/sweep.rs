@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 pub(super) enum End {
     /// Everything came, or as much as is taken.
     Done,
-    /// As much came as was asked for.
+    /// As much came as was asked for, or less: it was not for somebody who walks.
     Part,
     /// The source knows no such request.
     Unknown,
