@@ -93,6 +93,8 @@ fn one_seed(seed: &Seed) {
     let mut world = World::serve(&[("app", &repository(source.path()))]);
     world.watch_for(Duration::from_secs(300));
     world.harm_requests();
+    // Else one good moment has everything here, and nothing is left to be harmed.
+    world.set("MESA_PREFETCH_MAX_OBJECTS", "8");
     world.mount();
     let app = world.repo("app");
     let root = app.join("written");

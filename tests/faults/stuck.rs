@@ -1,5 +1,7 @@
 //! Processes that cannot even be killed: whoever stays in state D for longer than an operation may
 //! take is one. Threads of this test, its children, and daemons and servers that run our program.
+//! Tests beside this one have their own limits: a thread has the name of the one that began it, and so of its
+//! test.
 //!
 //! A thread that syncs a file to the machine's own disk is in that state as well, for as long as the disk
 //! takes for all that others wrote before: that is not ours to bound. Its kernel stack tells, to root.
@@ -82,8 +84,15 @@ fn threads(pid: u32) -> Vec<Wait> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
+    let is_of_this_test = |thread: &Path| {
+        let name = |thread: &Path| fs::read_to_string(thread.join("comm")).ok();
+        pid != std::process::id() || name(thread) == name(Path::new("/proc/thread-self"))
+    };
     let found = entries.filter_map(|entry| {
         let entry = entry.ok()?;
+        if !is_of_this_test(&entry.path()) {
+            return None;
+        }
         let fields = fields(&entry.path().join("stat"))?;
         let thread = entry.file_name().to_str()?.parse().ok()?;
         if fields[0] != "D" || waits_for_a_disk(&stack(&entry.path())) {
@@ -115,4 +124,21 @@ fn only_a_wait_for_a_disk_is_passed_over() {
     let read = "[<0>] folio_wait_bit_common+0x12/0x330\n[<0>] fuse_file_read_iter+0x5a/0x90\n";
     assert!(!waits_for_a_disk(read));
     assert!(!waits_for_a_disk(""));
+}
+
+#[test]
+fn threads_of_other_tests_are_passed_over() {
+    let names = || {
+        let name = fs::read_to_string("/proc/thread-self/comm").unwrap();
+        let begun = thread::spawn(|| fs::read_to_string("/proc/thread-self/comm").unwrap());
+        (name, begun.join().unwrap())
+    };
+    let (own, begun) = names();
+    assert_eq!(own, begun);
+    let other = thread::Builder::new().name("another test".into());
+    let (other, begun) = other.spawn(names).unwrap().join().unwrap();
+    assert_eq!(
+        (other.as_str(), begun.as_str()),
+        ("another test\n", "another test\n")
+    );
 }
