@@ -88,12 +88,7 @@ fn number(name: &str, otherwise: &str) -> Vec<u64> {
 fn turn(repository: &Repository, (archive, round_trip): (SocketAddr, Duration), times: &mut Times) {
     let mut world = World::serve(&[("app", &repository.root)]);
     world.watch_for(DEADLINE);
-    let server: SocketAddr = {
-        let url = world.server_url();
-        let address = url.trim_start_matches("http://").trim_end_matches("/v1");
-        address.parse().unwrap()
-    };
-    let line = Line::start(server, round_trip);
+    let line = Line::start(world.server_address(), round_trip);
     let direct = world.server_url();
     world.set("MESA_API_URL", &format!("http://{}/v1", line.address()));
     let mut note = |what, took| times.entry(what).or_default().push(took);

@@ -16,7 +16,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -25,6 +24,7 @@ use crate::support::disk::Ground;
 use crate::support::fixture::{self, noise};
 use crate::support::line::Line;
 use crate::support::process::{run, run_within};
+use crate::support::tree;
 use crate::support::world::World;
 
 #[path = "../tests/support/mod.rs"]
@@ -101,12 +101,7 @@ fn main() {
 fn turn(server: Server, repository: &Path, archive: &Path, times: &mut Times) -> blake3::Hash {
     let mut world = World::serve(&[("app", repository)]);
     world.watch_for(DEADLINE);
-    let address: SocketAddr = {
-        let url = world.server_url();
-        let address = url.trim_start_matches("http://").trim_end_matches("/v1");
-        address.parse().unwrap()
-    };
-    let line = Line::start(address, server.round_trip());
+    let line = Line::start(world.server_address(), server.round_trip());
     // Of a server that is gone a call is refused; the line would take it, and say nothing.
     if server != Server::Gone {
         world.set("MESA_API_URL", &format!("http://{}/v1", line.address()));
@@ -134,7 +129,7 @@ fn turn(server: Server, repository: &Path, archive: &Path, times: &mut Times) ->
     let mut flush = world.mesa(&["journal", "flush", "--timeout", "10m"]);
     run_within(&mut flush, DEADLINE).success();
     world.flush_and_compare("app");
-    let hash = hash(&folder);
+    let hash = tree::hash_all(&folder);
     world.unmount("10s").success();
     hash
 }
@@ -188,26 +183,4 @@ fn archive(folder: &Path) -> std::path::PathBuf {
     let tar = tar.arg("-c").arg("-f").arg(&archive).arg("-C").arg(folder);
     run(tar.arg("unpacked")).success();
     archive
-}
-
-/// Of paths and contents, in order.
-fn hash(folder: &Path) -> blake3::Hash {
-    let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            match entry.file_type().unwrap().is_dir() {
-                true => folders.push(entry.path()),
-                false => files.push(entry.path()),
-            }
-        }
-    }
-    files.sort();
-    let mut hasher = blake3::Hasher::new();
-    for file in files {
-        let relative = file.strip_prefix(folder).unwrap();
-        hasher.update(relative.to_str().unwrap().as_bytes());
-        hasher.update(&fs::read(&file).unwrap());
-    }
-    hasher.finalize()
 }

@@ -69,8 +69,7 @@ fn main() {
     // Looked at, and so open: what is not cannot be held.
     world.local_tree("app");
     let key = fs::read_to_string(world.folder().join("server/admin.key")).unwrap();
-    let url = world.server_url();
-    let address = url.trim_start_matches("http://").trim_end_matches("/v1");
+    let address = world.server_address();
     let remote = format!("http://t:{}@{address}/local/app.git", key.trim());
     let clone = source.path().join("clone");
     git_text(source.path(), &["clone", "--quiet", &remote, "clone"]);

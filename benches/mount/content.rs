@@ -54,7 +54,7 @@ pub fn lower_folder(round: usize) -> String {
 
 /// What is measured is the copy, not the way here.
 pub fn warm_lower(place: &Place<'_>) {
-    crate::trees::hash(&place.at(&lower_folder(place.round)));
+    crate::support::tree::hash_all(&place.at(&lower_folder(place.round)));
 }
 
 pub fn first_appends(place: &Place<'_>) -> Vec<u8> {

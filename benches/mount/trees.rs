@@ -2,8 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -134,29 +132,4 @@ pub fn lines(_: &Place<'_>, read: &[u8]) -> blake3::Hash {
 pub fn gone(path: &Path) -> blake3::Hash {
     assert!(!path.exists(), "{path:?} is still there");
     blake3::hash(b"")
-}
-
-/// Names, modes and bytes of everything below a directory.
-pub fn hash(folder: &Path) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    hash_below(folder, &mut hasher);
-    hasher.finalize()
-}
-
-fn hash_below(folder: &Path, hasher: &mut blake3::Hasher) {
-    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(Result::unwrap).collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let metadata = entry.metadata().unwrap();
-        hasher.update(entry.file_name().as_bytes());
-        hasher.update(&metadata.mode().to_le_bytes());
-        if metadata.is_dir() {
-            hash_below(&entry.path(), hasher);
-        } else {
-            hasher.update(&metadata.len().to_le_bytes());
-            hasher
-                .update_reader(File::open(entry.path()).unwrap())
-                .unwrap();
-        }
-    }
 }

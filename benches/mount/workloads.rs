@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use crate::inputs::Inputs;
+use crate::support::tree;
 use crate::{content, programs, trees};
 
 /// Where a workload runs.
@@ -90,7 +91,7 @@ pub const WORKLOADS: &[Workload] = &[
         target: 6.0,
         prepare: |place| trees::fresh(place, "unpacked"),
         run: trees::untar,
-        check: |place, _| trees::hash(&place.at("unpacked")),
+        check: |place, _| tree::hash_all(&place.at("unpacked")),
     },
     Workload {
         name: "cp -r",
@@ -100,7 +101,7 @@ pub const WORKLOADS: &[Workload] = &[
             crate::clear(&place.at("copied"));
         },
         run: trees::copy,
-        check: |place, _| trees::hash(&place.at("copied")),
+        check: |place, _| tree::hash_all(&place.at("copied")),
     },
     Workload {
         name: "rm -rf",
@@ -114,42 +115,42 @@ pub const WORKLOADS: &[Workload] = &[
         target: 4.5,
         prepare: |place| trees::fresh(place, "created"),
         run: trees::create,
-        check: |place, _| trees::hash(&place.at("created")),
+        check: |place, _| tree::hash_all(&place.at("created")),
     },
     Workload {
         name: "unlink 2,000",
         target: 3.7,
         prepare: |place| unless_there(place, "created", trees::create),
         run: trees::unlink,
-        check: |place, _| trees::hash(&place.at("created")),
+        check: |place, _| tree::hash_all(&place.at("created")),
     },
     Workload {
         name: "500 editor saves",
         target: 1.5,
         prepare: |place| trees::fresh(place, "edited"),
         run: content::editor_saves,
-        check: |place, _| trees::hash(&place.at("edited")),
+        check: |place, _| tree::hash_all(&place.at("edited")),
     },
     Workload {
         name: "200 appends with fsync",
         target: 1.3,
         prepare: |place| trees::fresh(place, "appended"),
         run: content::appends,
-        check: |place, _| trees::hash(&place.at("appended")),
+        check: |place, _| tree::hash_all(&place.at("appended")),
     },
     Workload {
         name: "first append to 100 lower files",
         target: 5.0,
         prepare: content::warm_lower,
         run: content::first_appends,
-        check: |place, _| trees::hash(&place.at(&content::lower_folder(place.round))),
+        check: |place, _| tree::hash_all(&place.at(&content::lower_folder(place.round))),
     },
     Workload {
         name: "write 256 MiB, fsync",
         target: 1.1,
         prepare: |place| trees::fresh(place, "large"),
         run: content::write_large,
-        check: |place, _| trees::hash(&place.at("large")),
+        check: |place, _| tree::hash_all(&place.at("large")),
     },
     Workload {
         name: "read 256 MiB",

@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
@@ -289,4 +289,29 @@ fn read_blobs(repository: &Path, mut shas: Vec<String>) -> HashMap<String, (u64,
     asker.join().unwrap();
     assert!(child.wait().unwrap().success());
     blobs
+}
+
+/// Names, modes and bytes of everything below a directory.
+pub fn hash_all(folder: &Path) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hash_below(folder, &mut hasher);
+    hasher.finalize()
+}
+
+fn hash_below(folder: &Path, hasher: &mut blake3::Hasher) {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(Result::unwrap).collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let metadata = entry.metadata().unwrap();
+        hasher.update(entry.file_name().as_bytes());
+        hasher.update(&metadata.mode().to_le_bytes());
+        if metadata.is_dir() {
+            hash_below(&entry.path(), hasher);
+        } else {
+            hasher.update(&metadata.len().to_le_bytes());
+            hasher
+                .update_reader(File::open(entry.path()).unwrap())
+                .unwrap();
+        }
+    }
 }

@@ -138,6 +138,11 @@ impl World {
         format!("http://{}/v1", self.address)
     }
 
+    /// The address of that.
+    pub fn server_address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Any program, in an environment of this world and of nothing else.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
